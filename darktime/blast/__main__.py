@@ -1,0 +1,130 @@
+"""``python -m darktime.blast``: one run in a process of its own (Locust patches it).
+
+Result as JSON, progress on stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from darktime.blast.settings import BlastSettings
+from darktime.blast.slo import DEFAULT, parse_slo
+from darktime.errors import DarktimeError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from darktime.blast.result import BlastResult, Probe
+
+F = TypeVar("F", bound="Callable[..., Any]")
+PATH = click.Path(path_type=Path, dir_okay=False)
+
+
+def _number(name: str, default: float | None, text: str, kind: type = float) -> Callable[[F], F]:
+    return click.option(name, type=kind, default=default, show_default=default is not None, metavar="N", help=text)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--instance", required=True, metavar="HOST:PORT", help="What to saturate: loopback, or a host named by --allow."
+)
+@_number("--rate", None, "Offer N a second for the duration, instead of searching.")
+@_number("--duration", 20.0, "Seconds at the rate, or of the search.")
+@_number("--streams", 200, "EventSource subscribers of a push endpoint.", int)
+@_number("--channels", 20, "Channels they are spread over.", int)
+@_number("--connections", 100, "Connections to a plain HTTP instance.", int)
+@click.option("--path", metavar="PATH", help="Plain HTTP: GET this path. Without it the instance is recognised.")
+@click.option("--closed", is_flag=True, help="Closed model: every connection sends again when it has its answer.")
+@click.option("--slo", default=DEFAULT, show_default=True, metavar="TEXT", help="What must hold.")
+@_number("--timeout", 5.0, "A request that takes N seconds has failed.")
+@click.option("--allow", multiple=True, metavar="HOST", help="A host beyond this machine that may be saturated.")
+@_number("--max-rate", None, "Never more than N a second; required beyond loopback.")
+@click.option("--json", "json_file", type=PATH, metavar="FILE", help="Where the result goes; stdout without it.")
+def main(  # noqa: PLR0917 - one parameter an option
+    instance: str,
+    rate: float | None,
+    duration: float,
+    streams: int,
+    channels: int,
+    connections: int,
+    path: str | None,
+    closed: bool,  # noqa: FBT001 - a flag of the command line
+    slo: str,
+    timeout: float,
+    allow: tuple[str, ...],
+    max_rate: float | None,
+    json_file: Path | None,
+) -> None:
+    """Find what one instance holds, or whether it holds --rate."""
+    stopped: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        stopped.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    try:
+        settings = BlastSettings(
+            instance=instance,
+            rate_per_s=rate,
+            duration_s=duration,
+            streams=streams,
+            channels=channels,
+            connections=connections,
+            path=path,
+            closed=closed,
+            slo=parse_slo(slo),
+            allow=allow,
+            max_rate_per_s=max_rate,
+            timeout_s=timeout,
+        )
+        result = _run(settings, stopped)
+        _write(result, json_file)
+    except DarktimeError as error:
+        print(f"darkesttime blast: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(result.exit_code)
+
+
+def _run(settings: BlastSettings, stopped: list[int]) -> BlastResult:
+    from darktime.blast.settings import check
+
+    check(settings)  # before Locust is loaded: a refusal is instant
+    try:
+        from darktime.blast.run import blast
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: pip install 'darktime[blast]'") from error
+    return blast(settings, on_progress=_print_probe, stop=lambda: bool(stopped))
+
+
+def _print_probe(probe: Probe) -> None:
+    p99 = "-" if probe.p99_ms is None else f"{probe.p99_ms:.1f} ms"
+    parts = [
+        f"{probe.rate_per_s:>10,.0f}/s",
+        f"achieved {probe.achieved_per_s:,.0f}/s",
+        f"p99 {p99}",
+        f"{probe.errors} errors",
+    ]
+    if probe.deliveries_per_s is not None:
+        parts += [f"{probe.deliveries_per_s:,.0f} deliveries/s", f"{probe.lost} lost"]
+    print("  ".join([*parts, probe.why]), file=sys.stderr, flush=True)
+
+
+def _write(result: BlastResult, json_file: Path | None) -> None:
+    text = json.dumps(result.to_dict(), indent=2) + "\n"
+    if json_file is None:
+        sys.stdout.write(text)
+    else:
+        json_file.write_text(text, encoding="utf-8")
+    print(result.sentence, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Counts times in microseconds in a log-linear list of integers, three digits or better. Pure.
+
+Up to 2,047 µs every value has its own bucket; above, each doubling has 1,024 buckets, so a bucket is never wider than a
+thousandth of its values. 2**32 µs (71 minutes) and more is counted as overflow: never dropped, and the maximum stays
+exact.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+_SUB_BITS = 10
+_EXACT_BITS = _SUB_BITS + 1
+_TOP_BITS = 32
+_BUCKETS = (_TOP_BITS - _EXACT_BITS + 2) << _SUB_BITS
+
+
+def bucket_of(value_us: int) -> int:
+    """The bucket of a value below 2**32."""
+    shift = value_us.bit_length() - _EXACT_BITS
+    return value_us if shift <= 0 else (shift << _SUB_BITS) + (value_us >> shift)
+
+
+def highest_of(bucket: int) -> int:
+    """The highest value, in µs, that falls into a bucket."""
+    if bucket < 1 << _EXACT_BITS:
+        return bucket
+    shift = (bucket >> _SUB_BITS) - 1
+    return ((bucket - (shift << _SUB_BITS) + 1) << shift) - 1
+
+
+class Histogram:
+    """How often each time occurred. Mergeable: a merge is an addition."""
+
+    __slots__ = ("_buckets", "count", "max_us", "min_us", "overflow", "sum_us")
+
+    def __init__(self) -> None:
+        self._buckets = [0] * _BUCKETS
+        self.count = 0
+        self.sum_us = 0
+        self.min_us: int | None = None
+        self.max_us = 0
+        self.overflow = 0
+
+    def add(self, value_us: int, times: int = 1) -> None:
+        """Count a time. A negative one is a fault of the caller's clock and raises ValueError."""
+        if value_us < 0:
+            raise ValueError(f"a time of {value_us} µs: a span cannot be negative")
+        self.count += times
+        self.sum_us += value_us * times
+        self.max_us = max(self.max_us, value_us)
+        if self.min_us is None or value_us < self.min_us:
+            self.min_us = value_us
+        shift = value_us.bit_length() - _EXACT_BITS
+        if shift <= 0:
+            self._buckets[value_us] += times
+        elif value_us >> _TOP_BITS:
+            self.overflow += times
+        else:
+            self._buckets[(shift << _SUB_BITS) + (value_us >> shift)] += times
+
+    def merge(self, other: Histogram) -> None:
+        """Add another's counts to these."""
+        if other.min_us is None:
+            return
+        for bucket, times in other.buckets():
+            self._buckets[bucket] += times
+        self.count += other.count
+        self.sum_us += other.sum_us
+        self.overflow += other.overflow
+        self.max_us = max(self.max_us, other.max_us)
+        self.min_us = other.min_us if self.min_us is None else min(self.min_us, other.min_us)
+
+    def buckets(self) -> list[tuple[int, int]]:
+        """The buckets in use with their counts, lowest first (overflow apart)."""
+        if self.min_us is None:
+            return []
+        first = min(bucket_of(self.min_us), _BUCKETS)
+        last = min(bucket_of(self.max_us), _BUCKETS - 1)
+        return [(at, times) for at, times in enumerate(self._buckets[first : last + 1], first) if times]
+
+    def percentile(self, percent: float) -> int | None:
+        """The time in µs that ``percent`` of all do not exceed (nearest rank, the bucket's upper end).
+
+        None when empty.
+        """
+        if not self.count:
+            return None
+        if not 0 <= percent <= 100:  # noqa: PLR2004
+            raise ValueError(f"percentile {percent}: it lies between 0 and 100")
+        rank = max(math.ceil(round(percent * self.count / 100, 9)), 1)
+        seen = 0
+        for bucket, times in self.buckets():
+            seen += times
+            if seen >= rank:
+                return min(highest_of(bucket), self.max_us)
+        return self.max_us  # among the overflow
+
+    def percentile_ms(self, percent: float) -> float | None:
+        """As ``percentile``, in milliseconds."""
+        value_us = self.percentile(percent)
+        return None if value_us is None else value_us / 1000
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, JSON-able; only the buckets in use."""
+        return {
+            "count": self.count,
+            "sum_us": self.sum_us,
+            "min_us": self.min_us,
+            "max_us": self.max_us,
+            "overflow": self.overflow,
+            "buckets": [list(pair) for pair in self.buckets()],
+        }
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> Histogram:
+        """What ``to_dict`` gave."""
+        histogram = cls()
+        for bucket, times in saved["buckets"]:
+            histogram._buckets[bucket] = times
+        histogram.count, histogram.sum_us = saved["count"], saved["sum_us"]
+        histogram.min_us, histogram.max_us = saved["min_us"], saved["max_us"]
+        histogram.overflow = saved["overflow"]
+        return histogram

@@ -1,0 +1,83 @@
+"""Recognises what an instance is: a push endpoint, or plain HTTP. A few requests, before any load."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from darktime.blast.requests import get
+from darktime.errors import UsageError
+from darktime.wire.errors import WireError
+from darktime.wire.stream import StreamReader
+
+if TYPE_CHECKING:
+    from darktime.blast.settings import Address
+
+TIMEOUT_S = 3.0
+STATS_PATH = "/channels-stats"
+STREAM_PATH = "/ev/blast.0"
+MAX_BODY = 1_048_576
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """``kind`` is "push" or "http"; ``path`` is what plain requests ask for."""
+
+    kind: str
+    path: str
+
+
+def recognise(address: Address, path: str | None) -> Endpoint:
+    """Ask the instance. A path that was named is plain HTTP. Raises UsageError when nobody answers."""
+    if path is not None:
+        _connect(address).close()
+        return Endpoint(kind="http", path=path)
+    reader, body = _ask(address, STATS_PATH)
+    if reader.head is not None and reader.head.status == 200 and _is_stats(body):  # noqa: PLR2004
+        return Endpoint(kind="push", path="/")
+    reader, _ = _ask(address, STREAM_PATH)
+    if reader.is_stream:
+        return Endpoint(kind="push", path="/")
+    return Endpoint(kind="http", path="/")
+
+
+def _is_stats(body: bytes) -> bool:
+    try:
+        stats = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(stats, dict) and "channels" in stats and "subscribers" in stats
+
+
+def _connect(address: Address) -> socket.socket:
+    try:
+        return socket.create_connection((address.ip, address.port), timeout=TIMEOUT_S)
+    except OSError as error:
+        raise UsageError(
+            f"nothing answers at {address.authority} ({error.strerror or error}): start it, or correct --instance"
+        ) from error
+
+
+def _ask(address: Address, path: str) -> tuple[StreamReader, bytes]:
+    """The reply to one GET: of a stream the head and what came with it, of anything else all."""
+    reader = StreamReader()
+    body = b""
+    deadline = time.monotonic() + TIMEOUT_S
+    with _connect(address) as connection:
+        try:
+            connection.sendall(get(address, path))
+            while not reader.done and not reader.is_stream and len(body) < MAX_BODY and time.monotonic() < deadline:
+                received = connection.recv(65_536)
+                if not received:
+                    break
+                body += reader.body(received)
+        except TimeoutError:
+            pass  # whatever it is, it is no push endpoint that answers in time
+        except (OSError, WireError) as error:
+            raise UsageError(
+                f"{address.authority} answered no HTTP to GET {path}: {error}; correct --instance"
+            ) from error
+    return reader, body

@@ -1,0 +1,140 @@
+"""What a run is asked to do, and whether it may: the limits of safety are checked before the first connection."""
+
+from __future__ import annotations
+
+import ipaddress
+import resource
+import socket
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from darktime.blast.slo import Slo
+from darktime.errors import UsageError
+
+# Descriptors that are not sockets of the run: files, pipes, the poller's, Locust's.
+SPARE_FILES = 64
+# Far beyond one process of this generator: the search ends here when nothing else ends it.
+SAFETY_MAX_PER_S = 200_000.0
+PUBLISHERS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlastSettings:
+    """One run. Only ``instance`` has no default."""
+
+    instance: str
+    rate_per_s: float | None = None  # None: search for the highest rate that holds
+    duration_s: float = 20.0  # of the rate, or of the whole search
+    streams: int = 200
+    channels: int = 20
+    connections: int = 100
+    path: str | None = None  # None: find out what the instance is
+    closed: bool = False  # every connection sends again when it has its answer
+    slo: Slo = field(default_factory=Slo)
+    allow: tuple[str, ...] = ()
+    max_rate_per_s: float | None = None
+    timeout_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where an instance listens, resolved once."""
+
+    host: str
+    port: int
+    family: int
+    ip: str
+    loopback: bool
+
+    @property
+    def authority(self) -> str:
+        """HOST:PORT as it stands in a Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def resolve(instance: str) -> Address:
+    """Read ``HOST:PORT`` or ``http://HOST:PORT`` and look the host up. Raises UsageError."""
+    url = instance if "://" in instance else f"http://{instance}"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 80
+    except ValueError as error:
+        raise UsageError(f"--instance {instance!r}: {error}; write HOST:PORT") from error
+    if parts.scheme != "http":
+        raise UsageError(f"--instance {instance!r}: only http:// is spoken; name the port behind the TLS proxy")
+    if not host or parts.path not in ("", "/") or parts.query or parts.username:
+        raise UsageError(f"--instance {instance!r}: write HOST:PORT (the path goes into --path)")
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise UsageError(f"--instance {instance!r}: {host} is not found ({error.strerror}); correct it") from error
+    family, _, _, _, sockaddr = found[0]
+    ip = str(sockaddr[0])
+    loopback = ipaddress.ip_address(ip.partition("%")[0]).is_loopback
+    return Address(host=host, port=port, family=int(family), ip=ip, loopback=loopback)
+
+
+def check(settings: BlastSettings) -> Address:
+    """Whether the run is possible and allowed; where it goes to. Raises UsageError, having opened nothing."""
+    for name, value, low in (
+        ("--duration", settings.duration_s, 0.1),
+        ("--streams", settings.streams, 1),
+        ("--channels", settings.channels, 1),
+        ("--connections", settings.connections, 1),
+    ):
+        if value < low:
+            raise UsageError(f"{name} {value:g}: at least {low:g}")
+    for name, rate in (("--rate", settings.rate_per_s), ("--max-rate", settings.max_rate_per_s)):
+        if rate is not None and rate <= 0:
+            raise UsageError(f"{name} {rate:g}: it must be above 0")
+    if settings.path is not None and (
+        not settings.path.startswith("/") or not settings.path.isascii() or " " in settings.path
+    ):
+        raise UsageError(f"--path {settings.path!r}: it begins with / and is percent-encoded")
+    address = resolve(settings.instance)
+    check_allowed(settings, address)
+    return address
+
+
+def check_allowed(settings: BlastSettings, address: Address) -> None:
+    """Loopback is free; any other host must be named, and with a limit. Raises UsageError."""
+    if settings.rate_per_s is not None and settings.rate_per_s > max_rate(settings):
+        raise UsageError(f"--rate {settings.rate_per_s:g}: the limit is {max_rate(settings):g}/s; raise --max-rate")
+    if address.loopback:
+        return
+    if address.host not in settings.allow:
+        raise UsageError(
+            f"{address.host} is not this machine: a run saturates its target, so other hosts must be named. "
+            f"If it is yours to load, add --allow {address.host} and --max-rate"
+        )
+    if settings.max_rate_per_s is None:
+        raise UsageError(f"{address.host} is not this machine: --max-rate is required, in requests a second")
+    if settings.closed:
+        raise UsageError(f"{address.host} is not this machine: --closed has no rate to limit; leave it out")
+
+
+def max_rate(settings: BlastSettings) -> float:
+    """The highest rate that may be tried, per second."""
+    return settings.max_rate_per_s if settings.max_rate_per_s is not None else SAFETY_MAX_PER_S
+
+
+def check_open_files(needed_sockets: int, soft: int, hard: int) -> int:
+    """The soft limit that the run needs (pure). Raises UsageError when the hard limit is below it."""
+    needed = needed_sockets + SPARE_FILES
+    if needed > hard:
+        raise UsageError(
+            f"{needed_sockets:,} sockets need {needed:,} open files, and this process may have {hard:,} (hard limit of "
+            f"'ulimit -n'): ask for at most {max(hard - SPARE_FILES, 0):,}, use more processes, or raise the limit"
+        )
+    return max(soft, needed)
+
+
+def reserve_open_files(needed_sockets: int) -> None:
+    """Raise this process's soft limit of open files as far as the run needs. Raises UsageError beyond the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = 1 << 30
+    wanted = check_open_files(needed_sockets, soft, hard)
+    if wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))

@@ -1,0 +1,1 @@
+"""The two command lines: the only code that prints and exits."""

@@ -1,0 +1,108 @@
+"""``darktime demo``: the main job on this machine, in about a minute."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from darktime.console.folders import keep_results, run_folder
+from darktime.console.screen import Screen
+from darktime.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from darktime.demo.settings import DemoSettings
+
+TITLE = "darktime demo"
+
+
+def instance_option(name: str, what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that takes the URL of an instance that is already there."""
+    return click.option(name, metavar="URL", callback=host_and_port, help=what)
+
+
+def host_and_port(_ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """HOST:PORT of an http URL; a path would be lost on the way, so it is refused."""
+    if value is None:
+        return None
+    rest = value.removeprefix("http://").rstrip("/")
+    host, colon, port = rest.rpartition(":")
+    if value.startswith("https://") or "/" in rest or not colon or not host or not port.isdigit():
+        raise click.BadParameter(f"{value}: an instance is http://HOST:PORT", param=param)
+    return rest
+
+
+@click.command("demo")
+@click.option("--visitors", type=int, default=300, help="Simulated visitors, each with a cookie and a stream.")
+@click.option("--percent", type=float, default=10.0, help="Share of the USERS that is mirrored.")
+@click.option("--phase-seconds", type=float, default=10.0, help="How long each of the two phases writes.")
+@click.option("--blast-seconds", type=float, default=10.0, help="How long the dark instance is blasted at the end.")
+@click.option("--seed", type=int, help="Draws the visitors' doings; a new one each time when left out.")
+@click.option("--listen", metavar="HOST:PORT", help="Where the site can be watched; a free port when left out.")
+@click.option("--nginx", metavar="PATH", help="The nginx to split with.")
+@click.option("--redis", metavar="URL", help="A Redis or Valkey that is already there, instead of the embedded one.")
+@click.option("--opening-delay", type=float, default=5.0, hidden=True, help="How long the hung instance hangs.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-demo.")
+@click.option("--json", "as_json", is_flag=True, help="The results on stdout, for machines.")
+@instance_option("--production", "A production push instance that is already there, instead of the embedded one.")
+@instance_option("--dark", "A dark push instance that is already there, instead of the embedded one.")
+def command(*, as_json: bool, out: Path | None, **asked: Any) -> int:
+    """Watch the main job on this machine.
+
+    A small site's visitors write comments; saves and deletes go through the queue and the pipeline to a production and
+    a dark push server; nginx mirrors some of the users to the dark one; faults are injected there, and named; then the
+    dark server is blasted. Exit code 0 when exactly what was injected was found, and nothing else; else 3.
+    """
+    results, folder = perform("demo", out=out, quiet=as_json, **asked)
+    if as_json:
+        click.echo(json.dumps(results))
+    else:
+        from darktime.report import text_summary
+
+        click.echo("\n".join(text_summary(results)))
+        click.echo(f"\nresults {folder}\npage    {folder / 'report.html'}")
+    return int(results["exit_code"])
+
+
+def perform(name: str, *, out: Path | None, quiet: bool, **asked: Any) -> tuple[dict[str, Any], Path]:
+    """Run the demo and keep its results and its page; the results and their folder."""
+    settings = settings_from(folder=run_folder(name, out), **asked)
+    from darktime.demo.run import run_demo
+    from darktime.report import write_report
+
+    with Screen(TITLE, quiet=quiet) as screen:
+        results = run_demo(settings, screen)
+    keep_results(settings.folder, results)
+    write_report(settings.folder)
+    return results, settings.folder
+
+
+def settings_from(
+    *,
+    folder: Path,
+    phase_seconds: float,
+    blast_seconds: float,
+    opening_delay: float = 5.0,
+    seed: int | None,
+    listen: str | None,
+    **rest: Any,
+) -> DemoSettings:
+    """The demo's settings from the command's options. Raises UsageError."""
+    from darktime.demo.settings import DemoSettings
+
+    if listen is not None and not listen.rpartition(":")[2].isdigit():
+        raise UsageError(f"--listen {listen}: HOST:PORT, please, such as 127.0.0.1:8080")
+    return DemoSettings(
+        folder=folder,
+        phase_s=phase_seconds,
+        blast_s=blast_seconds,
+        opening_delay_s=opening_delay,
+        seed=random.randrange(1_000_000) if seed is None else seed,
+        front=listen,
+        **rest,
+    )

@@ -1,0 +1,100 @@
+"""How figures and foreign text are written in every report: units, thousands, and nothing a terminal would obey."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len, set_cell_size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NONE = "—"
+_SECOND_MS = 1000
+_TEN_SECONDS_MS = 10_000
+_HUNDRED = 100
+_TEN = 10
+_MINUTE_S = 60
+_KILO = 1000
+_MILLION = 1_000_000
+_P99_LIMIT = re.compile(r"p\(?99\)?\s*<=?\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s)\b")
+
+
+def visible(text: object) -> str:
+    """Text as one safe line: control, invisible and reordering characters are replaced by their escaped code."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in str(text))
+
+
+def clipped(text: object, columns: int) -> str:
+    """Visible text of at most ``columns`` terminal cells; what was cut shows as an ellipsis."""
+    line = visible(text)
+    return line if cell_len(line) <= columns else set_cell_size(line, columns - 1).rstrip() + "…"
+
+
+def count(value: float | None) -> str:
+    """A number of things: ``12,345``."""
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def brief(value: float) -> str:
+    """A number where room is short: millions from a million on, ``12.3 M``."""
+    return f"{value / _MILLION:,.1f} M" if value >= _MILLION else count(value)
+
+
+def ms(value: float | None) -> str:
+    """A latency: three digits, in seconds from ten of them on."""
+    if value is None:
+        return NONE
+    if value >= _TEN_SECONDS_MS:
+        return f"{value / _SECOND_MS:,.1f} s"
+    return f"{value:,.{0 if value >= _HUNDRED else 1 if value >= _TEN else 2}f} ms"
+
+
+def duration(seconds: float | None) -> str:
+    """A run's length: ``4.2 s`` or ``2m05s``."""
+    if seconds is None:
+        return NONE
+    if seconds < _MINUTE_S:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // _MINUTE_S}m{int(seconds) % _MINUTE_S:02d}s"
+
+
+def percent(value: float | None) -> str:
+    """A percentage that is already one: ``5 %``, ``0.5 %``."""
+    return NONE if value is None else f"{value:.1f}".removesuffix(".0") + " %"
+
+
+def share(value: float | None) -> str:
+    """A share of one: ``41 %``."""
+    return NONE if value is None else percent(value * _HUNDRED)
+
+
+def size(value: float | None) -> str:
+    """Bytes, in decimal steps: ``1.4 MB``."""
+    if value is None:
+        return NONE
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < _KILO:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= _KILO
+    return f"{value:,.1f} TB"
+
+
+def factor(slow: float, fast: float) -> str:
+    """How many times longer: ``5,400 times``; nothing to say where the shorter is zero."""
+    return f"{slow / fast:,.0f} times" if fast > 0 else NONE
+
+
+def slo_text(slo: str | Mapping[str, Any]) -> str:
+    """The objective of a blast in words."""
+    return slo if isinstance(slo, str) else ", ".join(f"{name} {value}" for name, value in slo.items())
+
+
+def slo_p99_ms(slo: str | Mapping[str, Any]) -> float | None:
+    """The limit that the objective puts on p99, if it puts one."""
+    if not isinstance(slo, str):
+        value = slo.get("p99_ms")
+        return float(value) if isinstance(value, int | float) else None
+    found = _P99_LIMIT.search(slo)
+    return float(found[1]) * (1 if found[2] == "ms" else _SECOND_MS) if found else None

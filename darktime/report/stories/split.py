@@ -1,0 +1,67 @@
+"""The page of a split: GO, NO-GO or WAIT for the dark code, with the ids that went missing and what both sides took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from darktime.report import blocks, parts
+from darktime.report import figures as fig
+from darktime.report.markup import tag
+from darktime.report.stories import Story, copies_tile, section, when
+
+if TYPE_CHECKING:
+    from darktime.report.kinds import Results
+
+
+def tell(results: Results) -> Story:
+    """A split from its verdict to its provenance."""
+    verdict, users, copies, seen = (results[key] for key in ("verdict", "users", "copies", "latency"))
+    outcome = verdict["outcome"]
+    end = {
+        "GO": "the dark code may take real users",
+        "NO-GO": "the dark code may not take real users",
+        "WAIT": "not enough was seen to say",
+    }
+    figures = parts.tiles(
+        parts.tile(
+            "Users sampled",
+            fig.count(users["sampled"]),
+            f"of {fig.count(users['seen'])} at {fig.percent(results['percent'])}",
+        ),
+        copies_tile(copies),
+        parts.tile(
+            "p99 in production", fig.ms(seen["production"]["p99_ms"]), f"{fig.count(seen['production']['pairs'])} pairs"
+        ),
+        parts.tile("p99 on the dark side", fig.ms(seen["dark"]["p99_ms"]), f"{fig.count(seen['dark']['pairs'])} pairs"),
+    )
+    provenance = parts.facts(
+        [
+            ("Command", tag("code", results["command"])),
+            ("Experiment", results["experiment"]),
+            ("Production", results["production"]),
+            ("Dark", results["dark"]),
+            ("Version", results["version"]),
+            ("Started", results["started"]),
+            ("Finished", results["finished"]),
+            ("Exit code", str(results["exit_code"])),
+        ]
+    )
+    ledger = blocks.ledger(results["ledger"], name="ledger", title="Ledger")
+    latency = blocks.latency([(results["experiment"], seen)], name="latency")
+    share = f"{fig.percent(results['percent'])} of users"
+    return Story(
+        title=f"darktime split {results['experiment']}, {when(results)}",
+        kicker=" · ".join(
+            ("darktime split", results["experiment"], share, when(results), fig.duration(results["duration_s"]))
+        ),
+        headline=f"{outcome}: {end.get(outcome, 'no verdict')}",
+        badge=parts.badge(outcome, parts.tone(outcome)),
+        lead=(),
+        sections=(
+            section("Verdict", parts.verdict_card(results["dark"], verdict, results["ledger"])),
+            section("In figures", figures),
+            section("Every message accounted for", ledger),
+            section("Production and dark compared", latency, blocks.copies(copies)),
+            section("To run it again", provenance),
+        ),
+    )

@@ -1,0 +1,1 @@
+"""The splitter: mirrors a percentage of production's users to a dark instance, accounts for, compares and judges."""

@@ -1,0 +1,75 @@
+"""A pair: one request as production and as the dark instance answered it, and how the answers differ. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NOT_MODIFIED = 304
+OK = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One answer. ``seconds``: to the end of the reply; of a stream, to its head. ``length``: bytes of body."""
+
+    status: int
+    content_type: str
+    length: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Both answers to one request. ``user`` is a mark, not a name; ``at`` is when the request began, seconds UTC."""
+
+    id: str
+    endpoint: str
+    user: str
+    at: float
+    production: Side
+    dark: Side
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """The pair of one line of a pairs file, decoded."""
+        return cls(
+            id=record["id"],
+            endpoint=record["endpoint"],
+            user=record["user"],
+            at=record["at"],
+            production=Side(**record["production"]),
+            dark=Side(**record["dark"]),
+        )
+
+    def record(self) -> dict[str, Any]:
+        """The pair as a line of a pairs file holds it, version 1."""
+        return {"v": 1, **asdict(self), "differences": [asdict(one) for one in compare(self)]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What differs: ``status`` or ``content_type``."""
+
+    what: str
+    production: str
+    dark: str
+
+
+def compare(pair: Pair) -> tuple[Difference, ...]:
+    """How the dark answer differs from production's. Times are judged over many pairs; bodies are not compared.
+
+    304 and 200 are the same answer: which one comes depends on what caches know. A content type is compared
+    only where both have the same status.
+    """
+    production, dark = pair.production, pair.dark
+    if production.status != dark.status:
+        if {production.status, dark.status} == {OK, NOT_MODIFIED}:
+            return ()
+        return (Difference(what="status", production=str(production.status), dark=str(dark.status)),)
+    if production.content_type != dark.content_type:
+        return (Difference(what="content_type", production=production.content_type, dark=dark.content_type),)
+    return ()

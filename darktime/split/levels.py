@@ -1,0 +1,93 @@
+"""The state folder that nginx looks into at each candidate request: ``level/bNNN``, ``lease/SLOT``, ``kill``.
+
+A percentage is a set of level files: a ramp adds or removes the last ones; it is nested, exact, and needs no reload.
+A lease is a file a time slot: when nobody renews it, a slot comes that has none, and mirroring has ended with no
+process of ours alive.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from darktime.errors import UsageError
+from darktime.split.sampling import buckets_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LEVEL: Final = re.compile(r"b[0-9]{3}")
+
+
+def level_name(bucket: int) -> str:
+    """The name of a bucket's level file, and of the bucket in nginx."""
+    return f"b{bucket:03d}"
+
+
+def slot_of(now: float, slot_s: int = 100) -> int:
+    """The slot in which a moment (seconds UTC) lies."""
+    return int(now) // slot_s
+
+
+def set_percent(folder: Path, percent: float, max_percent: float) -> None:
+    """Mirror exactly the first ``percent`` of users from now on. Raises UsageError above the maximum."""
+    wanted = buckets_for(percent)
+    if wanted > buckets_for(max_percent):
+        raise UsageError(
+            f"{percent:g} percent: the configuration allows {max_percent:g} percent at most, start a new split"
+        )
+    levels = folder / "level"
+    levels.mkdir(mode=0o700, parents=True, exist_ok=True)
+    present = {path.name for path in levels.iterdir() if _LEVEL.fullmatch(path.name)}
+    names = {level_name(bucket) for bucket in range(wanted)}
+    # Up from the lowest, down from the highest: at every instant the set is that of some percentage between the two.
+    for name in sorted(names - present):
+        (levels / name).touch(mode=0o600)
+    for name in sorted(present - names, reverse=True):
+        (levels / name).unlink(missing_ok=True)
+
+
+def percent_of(folder: Path) -> float:
+    """The percentage that the level files stand for, whatever lease and kill file say."""
+    try:
+        return sum(1 for path in (folder / "level").iterdir() if _LEVEL.fullmatch(path.name)) / 10
+    except FileNotFoundError:
+        return 0.0
+
+
+def renew(folder: Path, now: float, slot_s: int = 100) -> None:
+    """Lease this slot and the next, and remove the files of those before: mirroring goes on for at most two slots."""
+    leases = folder / "lease"
+    leases.mkdir(mode=0o700, parents=True, exist_ok=True)
+    slot = slot_of(now, slot_s)
+    for number in (slot, slot + 1):
+        (leases / str(number)).touch(mode=0o600)
+    for path in leases.iterdir():
+        if path.name.isdecimal() and not slot - 1 <= int(path.name) <= slot + 1:
+            path.unlink(missing_ok=True)
+
+
+def leased(folder: Path, now: float, slot_s: int = 100) -> bool:
+    """Whether there is a lease for this moment."""
+    return (folder / "lease" / str(slot_of(now, slot_s))).is_file()
+
+
+def release(folder: Path) -> None:
+    """Give all leases back: mirroring ends with the next request."""
+    for path in (folder / "lease").glob("[0-9]*"):
+        path.unlink(missing_ok=True)
+
+
+def kill(folder: Path) -> None:
+    """End all mirroring with the next request, whoever renews what, until ``resume``."""
+    (folder / "kill").touch(mode=0o600)
+
+
+def killed(folder: Path) -> bool:
+    """Whether the kill file is there."""
+    return (folder / "kill").is_file()
+
+
+def resume(folder: Path) -> None:
+    """Take the kill file away."""
+    (folder / "kill").unlink(missing_ok=True)

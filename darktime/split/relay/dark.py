@@ -1,0 +1,349 @@
+"""The way to the dark instance: a bounded queue, a pool of kept connections, and the streams that are held.
+
+Each copy goes out once and is never repeated. A reply that turns out to be an EventSource stream leaves the pool and is
+read until production's own stream ends: then we close our half, read what is still on its way, and let go.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from darktime.errors import UsageError
+from darktime.split.compare import Side
+from darktime.split.log_format import plain_type
+from darktime.split.relay import reasons
+from darktime.split.relay.breaker import Breaker
+from darktime.split.relay.link import Link, State
+from darktime.split.relay.records import STREAM_TYPE
+from darktime.wire.errors import WireError
+from darktime.wire.poller import IN, OUT
+
+if TYPE_CHECKING:
+    from darktime.split.relay.copies import Copy
+    from darktime.split.relay.settings import RelaySettings
+    from darktime.wire.eventsource import ServerEvent
+    from darktime.wire.poller import Poller
+
+_READ_BYTES: Final = 262_144
+_TIMED_OUT: Final = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
+
+
+class Outcomes(Protocol):
+    """Who is told what became of each copy."""
+
+    def wanted(self, request_id: str) -> bool: ...  # noqa: D102
+    def ended(self, request_id: str) -> bool: ...  # noqa: D102
+    def streaming(self, request_id: str) -> None: ...  # noqa: D102
+    def replied(self, request_id: str, dark: Side, now: float) -> None: ...  # noqa: D102
+    def failed(self, request_id: str, reason: str) -> None: ...  # noqa: D102
+    def events(self, events: list[ServerEvent]) -> None: ...  # noqa: D102
+
+
+class Dark:
+    """Everything between the relay and one dark instance. ``now`` is always the monotonic clock, in seconds."""
+
+    def __init__(self, settings: RelaySettings, poller: Poller, outcomes: Outcomes) -> None:
+        self._limits = settings.limits
+        self._poller = poller
+        self._outcomes = outcomes
+        self._family, self._address = _resolve(*settings.dark)
+        self._queue: deque[tuple[Copy, bytes, float]] = deque()
+        self._queue_bytes = 0
+        self._links: dict[int, Link] = {}
+        self._busy: dict[str, Link] = {}
+        self._idle: list[Link] = []
+        self._streams: dict[str, Link] = {}
+        self._leaving: dict[int, Link] = {}
+        self.breaker = Breaker()
+        self.streams_cut = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Copies that are on their way to a reply."""
+        return len(self._busy)
+
+    @property
+    def queued(self) -> int:
+        """Copies that wait for a connection."""
+        return len(self._queue)
+
+    @property
+    def streams(self) -> int:
+        """Streams that are held."""
+        return len(self._streams)
+
+    def submit(self, copy: Copy, payload: bytes, now: float) -> None:
+        """Send a copy on, when it can be."""
+        if len(self._queue) >= self._limits.queue_copies or self._queue_bytes + len(payload) > self._limits.queue_bytes:
+            self._outcomes.failed(copy.id, reasons.RELAY_FULL)
+        elif not self.breaker.allows(now):
+            self._outcomes.failed(copy.id, self.breaker.reason or reasons.DARK_REFUSED)
+        else:
+            self._queue.append((copy, payload, now))
+            self._queue_bytes += len(payload)
+            self._pump(now)
+
+    def end(self, request_id: str, now: float, *, aborted: bool) -> None:
+        """Production has ended a request: its dark stream has no more to live for, an aborted one's copy neither."""
+        link = self._streams.get(request_id)
+        if link is not None:
+            self._let_go(link, now)
+        elif aborted and request_id in self._busy:
+            self._close(self._busy[request_id])
+            self._pump(now)
+
+    def ready(self, fd: int, mask: int, now: float) -> bool:
+        """A descriptor is ready; False if it is none of ours."""
+        link = self._links.get(fd)
+        if link is None:
+            return False
+        try:
+            if link.state is State.SENDING:
+                self._send(link, now)
+            elif mask:
+                self._read(link, now)
+        except WireError:
+            self._broken(link, reasons.DARK_RESET, now)
+        except OSError as error:
+            self._broken(link, _reason_of(error), now)
+        return True
+
+    def sweep(self, now: float) -> None:
+        """End what has taken too long."""
+        for link in list(self._busy.values()):
+            if now > link.deadline:
+                self._broken(link, reasons.DARK_TIMEOUT, now)
+        for link in [link for link in self._leaving.values() if now > link.deadline]:
+            self._close(link)
+        while self._idle and now > self._idle[0].deadline:
+            self._close(self._idle[0])
+        while self._queue and now - self._queue[0][2] > self._limits.queue_age_s:
+            self._outcomes.failed(self._next().id, reasons.EXPIRED)
+        self._pump(now)
+
+    def let_all_go(self, now: float) -> bool:
+        """Take nothing more to send, and end all streams; True when none is left."""
+        self._queue.clear()
+        for link in list(self._streams.values()):
+            self._let_go(link, now)
+        return not self._leaving
+
+    def close(self) -> None:
+        """Close every connection."""
+        for link in list(self._links.values()):
+            self._close(link)
+
+    def _next(self) -> Copy:
+        copy, payload, _ = self._queue.popleft()
+        self._queue_bytes -= len(payload)
+        return copy
+
+    def _pump(self, now: float) -> None:
+        while self._queue and (self._idle or len(self._busy) < self._limits.connections):
+            payload = self._queue[0][1]
+            copy = self._next()
+            if not self._outcomes.wanted(copy.id):
+                continue
+            try:
+                self._start(copy, payload, now)
+            except OSError as error:
+                self._fail(copy.id, _reason_of(error), now)
+
+    def _start(self, copy: Copy, payload: bytes, now: float) -> None:
+        link = self._kept()
+        if link is None:
+            link = self._connect()
+            link.begin(copy, payload, now + self._limits.connect_s)
+            self._busy[copy.id] = link
+            return
+        link.begin(copy, payload, now + self._limits.reply_s)
+        self._busy[copy.id] = link
+        try:
+            self._send(link, now)
+        except OSError as error:
+            self._broken(link, _reason_of(error), now)
+
+    def _connect(self) -> Link:
+        sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        number = sock.connect_ex(self._address)
+        if number not in {0, errno.EINPROGRESS}:
+            sock.close()
+            raise OSError(number, "connect")
+        link = Link(sock)
+        self._links[link.fd] = link
+        self._poller.register(link.fd, OUT)
+        return link
+
+    def _kept(self) -> Link | None:
+        while self._idle:
+            link = self._idle[-1]
+            try:
+                link.sock.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                return self._idle.pop()
+            except OSError:
+                pass
+            self._close(link)  # it has ended, or says something that nobody asked for
+        return None
+
+    def _send(self, link: Link, now: float) -> None:
+        number = link.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            raise OSError(number, "connect")
+        try:
+            sent = link.sock.send(link.out)
+        except BlockingIOError:
+            sent = 0
+        link.out = link.out[sent:]
+        if link.out:
+            self._poller.modify(link.fd, OUT)
+            return
+        link.state = State.WAITING
+        link.sent_at = time.monotonic()
+        link.deadline = now + self._limits.reply_s
+        self._poller.modify(link.fd, IN)
+
+    def _read(self, link: Link, now: float) -> None:
+        try:
+            data = link.sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        if link.state is State.IDLE:
+            self._close(link)
+        elif link.stream is not None:
+            self._read_stream(link, data)
+        elif data:
+            self._read_reply(link, data, now)
+        else:
+            reply = link.reader.eof()
+            if reply is None:
+                self._broken(link, reasons.DARK_RESET, now)
+            else:
+                self._replied(link, reply.status, link.content_type(reply.headers), reply.length, now)
+                self._close(link)
+
+    def _read_stream(self, link: Link, data: bytes) -> None:
+        assert link.stream is not None
+        if data:
+            events = link.stream.feed(data)
+            if events:
+                self._outcomes.events(events)
+        if not data or link.stream.done:
+            self.streams_cut += link.request_id in self._streams
+            self._close(link)
+
+    def _read_reply(self, link: Link, data: bytes, now: float) -> None:
+        link.keep_head(data)
+        replies = link.reader.feed(data)
+        if replies:
+            reply = replies[0]
+            content_type = link.content_type(reply.headers)
+            if content_type == STREAM_TYPE:  # it ended at once: its events are events all the same
+                self._outcomes.events(link.open_stream())
+            self._replied(link, reply.status, content_type, reply.length, now)
+            if reply.keep_alive and len(replies) == 1:
+                self._rest(link, now)
+            else:
+                self._close(link)
+            self._pump(now)
+            return
+        head = link.reader.head
+        if head is not None and link.head_pending:
+            if plain_type((head.header(b"content-type") or b"").decode("latin-1")) == STREAM_TYPE:
+                self._hold(link, head.status, now)
+            else:
+                link.forget_head()
+
+    def _hold(self, link: Link, status: int, now: float) -> None:
+        request_id = link.request_id
+        del self._busy[request_id]
+        if len(self._streams) >= self._limits.streams:
+            self._close(link)
+            self._outcomes.failed(request_id, reasons.RELAY_FULL)
+            return
+        events = link.open_stream()
+        link.state = State.STREAM
+        self._streams[request_id] = link
+        self.breaker.succeeded()
+        self._outcomes.streaming(request_id)
+        ended = self._outcomes.ended(request_id)
+        seconds = time.monotonic() - link.sent_at
+        self._outcomes.replied(
+            request_id, Side(status=status, content_type=STREAM_TYPE, length=0, seconds=seconds), now
+        )
+        if events:
+            self._outcomes.events(events)
+        if ended:
+            self._let_go(link, now)
+        self._pump(now)
+
+    def _let_go(self, link: Link, now: float) -> None:
+        del self._streams[link.request_id]
+        link.deadline = now + self._limits.farewell_s
+        self._leaving[link.fd] = link
+        try:
+            link.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(link)
+
+    def _replied(self, link: Link, status: int, content_type: str, length: int, now: float) -> None:
+        self._busy.pop(link.request_id, None)
+        self.breaker.succeeded()
+        seconds = time.monotonic() - link.sent_at
+        side = Side(status=status, content_type=content_type, length=length, seconds=seconds)
+        self._outcomes.replied(link.request_id, side, now)
+
+    def _rest(self, link: Link, now: float) -> None:
+        link.rest(now + self._limits.idle_s)
+        self._idle.append(link)
+
+    def _broken(self, link: Link, reason: str, now: float) -> None:
+        request_id, busy = link.request_id, link.request_id in self._busy
+        self.streams_cut += request_id in self._streams
+        self._close(link)
+        if busy:
+            self._fail(request_id, reason, now)
+            self._pump(now)
+
+    def _fail(self, request_id: str, reason: str, now: float) -> None:
+        self._outcomes.failed(request_id, reason)
+        if reason == reasons.RELAY_FULL:
+            return
+        self.breaker.failed(reason, now)
+        if self.breaker.reason is not None:
+            while self._queue:
+                self._outcomes.failed(self._next().id, self.breaker.reason)
+
+    def _close(self, link: Link) -> None:
+        if self._links.pop(link.fd, None) is None:
+            return
+        self._busy.pop(link.request_id, None)
+        self._streams.pop(link.request_id, None)
+        self._leaving.pop(link.fd, None)
+        if link in self._idle:
+            self._idle.remove(link)
+        self._poller.unregister(link.fd)
+        link.sock.close()
+
+
+def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise UsageError(f"the dark instance {host}:{port} has no address: {error}") from error
+    return family, address
+
+
+def _reason_of(error: OSError) -> str:
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        return reasons.RELAY_FULL
+    if error.errno in _TIMED_OUT:
+        return reasons.DARK_TIMEOUT
+    if error.errno == errno.ECONNREFUSED:
+        return reasons.DARK_REFUSED
+    return reasons.DARK_RESET

@@ -1,0 +1,98 @@
+"""The relay's files, written by a thread of its own: pairs as JSON lines, and the state for whoever watches.
+
+A disk that hangs holds up that thread; pairs then wait up to a bound, and what falls out is counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from darktime.split.compare import Pair
+    from darktime.split.relay.settings import RelaySettings
+
+_PAIRS_EVERY_S: Final = 0.1
+_STATE_EVERY: Final = 5  # rounds
+log = logging.getLogger(__name__)
+
+
+class Files:
+    """``pair`` takes pairs; ``state`` is asked for the state twice a second."""
+
+    def __init__(self, settings: RelaySettings, state: Callable[[], dict[str, Any]]) -> None:
+        self._settings = settings
+        self._state = state
+        self._waiting: deque[Pair] = deque()
+        self._written_bytes = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep_writing, name="files", daemon=True)
+        self.pairs_dropped = 0
+        self.failures = 0
+
+    def start(self) -> None:
+        """Write the first state, then keep writing."""
+        write_whole(self._settings.state, self._state())
+        self._thread.start()
+
+    def pair(self, pair: Pair) -> None:
+        """Take a pair; it will be in the file within a quarter of a second."""
+        if self._settings.pairs is None:
+            return
+        if len(self._waiting) >= self._settings.limits.pairs_waiting:
+            self.pairs_dropped += 1
+            return
+        self._waiting.append(pair)
+
+    def close(self, timeout_s: float) -> None:
+        """Write what is left."""
+        self._stop.set()
+        self._thread.join(timeout_s)
+
+    def _keep_writing(self) -> None:
+        round_number = 0
+        stopping = False
+        while not stopping:
+            stopping = self._stop.wait(_PAIRS_EVERY_S)
+            round_number += 1
+            try:
+                self._write_pairs()
+                if stopping or round_number % _STATE_EVERY == 0:
+                    write_whole(self._settings.state, self._state())
+            except OSError as error:
+                self.failures += 1
+                if self.failures == 1:
+                    log.warning("the relay's files cannot be written: %s", error)
+
+    def _write_pairs(self) -> None:
+        path = self._settings.pairs
+        if path is None or not self._waiting:
+            return
+        pairs = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        lines = b"".join(orjson.dumps(pair.record()) + b"\n" for pair in pairs)
+        if self._written_bytes + len(lines) > self._settings.limits.pairs_bytes:
+            self.pairs_dropped += len(pairs)
+            return
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as file:
+                file.write(lines)
+        except OSError:
+            self.pairs_dropped += len(pairs)
+            raise
+        self._written_bytes += len(lines)
+
+
+def write_whole(path: Path, state: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    draft = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, 0o600), "wb") as file:
+        file.write(orjson.dumps(state))
+    draft.replace(path)

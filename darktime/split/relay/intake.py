@@ -1,0 +1,172 @@
+"""The relay's two ears: the socket to which nginx sends copies, and the one to which it sends log lines."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING, Final
+
+from darktime.errors import UsageError
+from darktime.split.log_format import read_line
+from darktime.split.relay.copies import CopyReader, NotACopy
+from darktime.wire.poller import IN, OUT
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from darktime.split.log_format import LogLine
+    from darktime.split.relay.copies import Copy
+    from darktime.wire.poller import Poller
+
+# The whole answer, sent before anything else is done: nginx, and with it production's client, waits for it.
+ANSWER: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
+_BACKLOG: Final = 1024
+_READ_BYTES: Final = 65_536
+_MOST_PEERS: Final = 1024
+_MOST_UNREAD: Final = 65_536
+_MOST_LINES: Final = 1000  # a turn: copies have their turn too
+_RECEIVE_BUFFER: Final = 4_194_304
+_SO_RXQ_OVFL: Final = 40
+
+
+class CopySocket:
+    """Accepts nginx's connections and answers each copy at once."""
+
+    def __init__(self, path: Path, poller: Poller, *, max_head: int, methods: Collection[str]) -> None:
+        self._poller = poller
+        self._max_head = max_head
+        self._methods = methods
+        self._peers: dict[int, tuple[socket.socket, CopyReader]] = {}
+        self._unread: dict[int, bytes] = {}
+        self.strangers = 0
+        if path.is_socket():
+            path.unlink()  # of a relay that was killed
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            self._listener.bind(str(path))
+            path.chmod(0o600)
+            self._listener.listen(_BACKLOG)
+        except OSError as error:
+            self._listener.close()
+            raise UsageError(f"the relay cannot listen on {path}: {error.strerror}; choose another --socket") from error
+        self._fd = self._listener.fileno()
+        poller.register(self._fd, IN)
+
+    def ready(self, fd: int, mask: int) -> list[Copy] | None:
+        """A descriptor is ready: the copies that have come; None if it is none of ours."""
+        if fd == self._fd:
+            self._accept()
+            return []
+        peer = self._peers.get(fd)
+        if peer is None:
+            return None
+        try:
+            return self._read(fd, *peer, mask)
+        except NotACopy:
+            self.strangers += 1
+            self._drop(fd)
+        except OSError:
+            self._drop(fd)
+        return []
+
+    def close(self) -> None:
+        """Stop listening; whoever is connected is let go."""
+        for fd in list(self._peers):
+            self._drop(fd)
+        self._poller.unregister(self._fd)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:  # nobody left, or no descriptors left: nginx sheds to its sink
+                return
+            if len(self._peers) >= _MOST_PEERS:
+                sock.close()
+                continue
+            sock.setblocking(False)
+            self._peers[sock.fileno()] = (sock, CopyReader(max_head=self._max_head, methods=self._methods))
+            self._poller.register(sock.fileno(), IN)
+
+    def _read(self, fd: int, sock: socket.socket, reader: CopyReader, mask: int) -> list[Copy]:
+        if mask & OUT:
+            self._answer(fd, sock, b"")
+        try:
+            data = sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return []
+        if not data:
+            self._drop(fd)
+            return []
+        copies = reader.feed(data)
+        if copies:
+            try:
+                self._answer(fd, sock, ANSWER * len(copies))
+            except OSError:  # nginx has given up waiting; the copies are here all the same
+                self._drop(fd)
+        return copies
+
+    def _answer(self, fd: int, sock: socket.socket, answer: bytes) -> None:
+        waiting = self._unread.pop(fd, b"") + answer
+        try:
+            sent = sock.send(waiting)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(waiting):
+            self._unread[fd] = waiting[sent:]
+            if len(self._unread[fd]) > _MOST_UNREAD:
+                raise NotACopy(f"{_MOST_UNREAD} bytes of answers were not read")
+        self._poller.modify(fd, IN | OUT) if fd in self._unread else self._poller.modify(fd, IN)
+
+    def _drop(self, fd: int) -> None:
+        entry = self._peers.pop(fd, None)
+        self._unread.pop(fd, None)
+        if entry is not None:
+            self._poller.unregister(fd)
+            entry[0].close()
+
+
+class LineSocket:
+    """Receives nginx's log lines, and counts what the kernel had no room for. ``port``: the one it got."""
+
+    def __init__(self, port: int, poller: Poller, secret: str) -> None:
+        self._secret = secret
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+            self._socket.bind(("127.0.0.1", port))
+        except OSError as error:
+            self._socket.close()
+            raise UsageError(f"log lines cannot come in on 127.0.0.1:{port}: {error.strerror}; free it") from error
+        self.port: int = self._socket.getsockname()[1]
+        self.fd = self._socket.fileno()
+        poller.register(self.fd, IN)
+        self._poller = poller
+        self.lines = self.refused = self.lost = 0
+
+    def read(self) -> list[LogLine]:
+        """The lines that are there, at most a thousand; ``refused`` counts datagrams that are none of ours."""
+        found: list[LogLine] = []
+        for _ in range(_MOST_LINES):
+            try:
+                data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, 64)
+            except BlockingIOError:
+                break
+            for level, kind, value in ancillary:
+                if (level, kind) == (socket.SOL_SOCKET, _SO_RXQ_OVFL):
+                    self.lost = struct.unpack("=I", value[:4])[0]
+            line = read_line(data, self._secret)
+            if line is None:
+                self.refused += 1
+            else:
+                found.append(line)
+        self.lines += len(found)
+        return found
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._poller.unregister(self.fd)
+        self._socket.close()

@@ -1,0 +1,87 @@
+"""One connection to the dark instance: what it is sending, and what reads its replies."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from darktime.split.log_format import plain_type
+from darktime.wire.http1 import ResponseReader
+from darktime.wire.stream import StreamReader
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+
+    from darktime.split.relay.copies import Copy
+    from darktime.wire.eventsource import ServerEvent
+
+
+class State(Enum):
+    """Where a connection stands."""
+
+    SENDING = 1
+    WAITING = 2
+    IDLE = 3
+    STREAM = 4
+
+
+class Link:
+    """One connection. ``deadline``: when it has taken too long, by the caller's clock. ``out``: still to be sent."""
+
+    __slots__ = ("_head", "deadline", "fd", "out", "reader", "request_id", "sent_at", "sock", "state", "stream")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.reader = ResponseReader(max_body=0)
+        self.stream: StreamReader | None = None
+        self.state = State.IDLE
+        self.request_id = ""
+        self.out = b""
+        self.sent_at = self.deadline = 0.0
+        self._head: bytes | None = None
+
+    def begin(self, copy: Copy, payload: bytes, deadline: float) -> None:
+        """Take a copy to be sent."""
+        self.request_id = copy.id
+        self.out = payload
+        self.deadline = deadline
+        self.state = State.SENDING
+        self._head = b""
+        self.reader.expect(copy.method.encode("latin-1"))
+
+    def rest(self, deadline: float) -> None:
+        """The reply is here: wait for the next copy."""
+        self.request_id = ""
+        self.deadline = deadline
+        self.state = State.IDLE
+        self._head = None
+
+    @property
+    def head_pending(self) -> bool:
+        """Whether it has not been decided yet if the reply is a stream."""
+        return self._head is not None
+
+    def keep_head(self, data: bytes) -> None:
+        """Keep what has come until that is decided; the reader bounds it."""
+        if self._head is not None:
+            self._head += data
+
+    def forget_head(self) -> None:
+        """It is no stream."""
+        self._head = None
+
+    def open_stream(self) -> list[ServerEvent]:
+        """It is a stream: read what has come so far as one."""
+        self.stream = StreamReader()
+        head, self._head = self._head or b"", None
+        return self.stream.feed(head)
+
+    @staticmethod
+    def content_type(headers: Iterable[tuple[bytes, bytes]]) -> str:
+        """The content type among headers, without parameters; empty where there is none."""
+        for name, value in headers:
+            if name == b"content-type":
+                return plain_type(value.decode("latin-1"))
+        return ""

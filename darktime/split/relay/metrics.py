@@ -1,0 +1,72 @@
+"""The relay's counters for Prometheus. No ids and no users in labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from darktime.split.relay import reasons
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client.metrics_core import Metric
+
+_COUNTERS: Final = {
+    "offered": "requests that production's log lines call sampled",
+    "received": "copies that arrived",
+    "differing": "pairs whose answers differ",
+    "duplicates": "copies that arrived twice",
+    "events": "events read from held streams",
+    "events_unnamed": "events that do not say who they are",
+    "streams_cut": "streams that the dark instance ended before production did",
+    "breaker_trips": "times the dark instance was left alone",
+    "log_lines": "log lines read",
+    "log_lost": "log lines that the kernel had no room for",
+    "log_refused": "datagrams without the run's secret",
+    "late_lines": "log lines that came after their request was let go",
+    "strangers": "connections that sent something else than copies",
+    "pairs_dropped": "pairs that were not written",
+    "ledger_failures": "flushes of the ledger that failed",
+}
+_GAUGES: Final = {
+    "streams": "streams held",
+    "in_flight": "copies on their way to a reply",
+    "queued": "copies waiting for a connection",
+    "waiting": "requests not yet through",
+}
+
+
+class _Collector:
+    def __init__(self, state: Callable[[], dict[str, Any]]) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        state = self._state()
+        copies = CounterMetricFamily(
+            "darktime_copies", "Copies that arrived, by what became of them.", labels=["outcome"]
+        )
+        copies.add_metric(["compared"], state["compared"])
+        for reason in reasons.ALL:
+            if reason != reasons.SHED_SINK:
+                copies.add_metric([reason], state["reasons"].get(reason, 0))
+        copies.add_metric([reasons.SHED_SINK], state["mirror_reasons"].get(reasons.SHED_SINK, 0))
+        yield copies
+        for name, words in _COUNTERS.items():
+            yield CounterMetricFamily(f"darktime_relay_{name}", _sentence(words), value=state[name])
+        for name, words in _GAUGES.items():
+            yield GaugeMetricFamily(f"darktime_relay_{name}", _sentence(words), value=state[name])
+
+
+def serve(port: int, state: Callable[[], dict[str, Any]]) -> int:
+    """Serve on 127.0.0.1, from a thread; the port that it got. Raises OSError."""
+    registry = CollectorRegistry()
+    registry.register(_Collector(state))
+    server, _ = start_http_server(port, addr="127.0.0.1", registry=registry)
+    return server.server_port
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:] + "."

@@ -1,0 +1,24 @@
+"""The closed list of reasons for which a copy leaves its way before it is compared."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SHED_SINK: Final = "shed_sink"  # nginx gave it to its own sink: the relay was away, or slow
+RELAY_FULL: Final = "relay_full"
+TOO_BIG: Final = "too_big"
+UNSAFE_METHOD: Final = "unsafe_method"
+UPGRADE: Final = "upgrade"
+EXPIRED: Final = "expired"  # it waited too long to be of use
+DARK_REFUSED: Final = "dark_refused"
+DARK_TIMEOUT: Final = "dark_timeout"
+DARK_RESET: Final = "dark_reset"
+CLIENT_ABORT: Final = "client_abort"
+CREDENTIAL_STRIPPED: Final = "credential_stripped"
+LOG_LOST: Final = "log_lost"  # production's line never came
+IN_FLIGHT: Final = "in_flight"  # the relay was told to stop before it was through
+
+ALL: Final = (
+    SHED_SINK, RELAY_FULL, TOO_BIG, UNSAFE_METHOD, UPGRADE, EXPIRED, DARK_REFUSED, DARK_TIMEOUT, DARK_RESET,
+    CLIENT_ABORT, CREDENTIAL_STRIPPED, LOG_LOST, IN_FLIGHT,
+)  # fmt: skip

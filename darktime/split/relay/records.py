@@ -1,0 +1,234 @@
+"""Records: what is known of each request's two sides, until it is settled. Pure; the caller supplies time.
+
+A request's ways to here are two, in any order: its copy, and production's log line. Every copy that arrives is settled
+exactly once: compared, or left for a reason. A line that has no copy stays missing unless nginx's sink, or the client's
+own abort, explains it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from darktime.split.compare import Pair, Side, compare, endpoint_of
+from darktime.split.relay import reasons
+
+if TYPE_CHECKING:
+    from darktime.split.log_format import LogLine
+    from darktime.split.relay.copies import Copy
+
+_DENIED: Final = (401, 403)
+_ERROR_FROM: Final = 400
+MIRROR: Final = "mirror"
+COMPARED: Final = "compared"
+STREAM_TYPE: Final = "text/event-stream"
+_REMEMBERED: Final = 20_000
+# nginx writes a request's line after its mirror has ended: by then the copy is in our socket, if it ever comes.
+ORPHAN_WAIT_S: Final = 2.0
+
+
+class Counts(Protocol):
+    """Who takes what is to be counted; ``hop`` is ``mirror`` or ``compared``."""
+
+    def sent(self, hop: str, request_id: str, at: float) -> None: ...  # noqa: D102
+    def received(self, hop: str, request_id: str, at: float) -> None: ...  # noqa: D102
+    def explained(self, hop: str, request_id: str, at: float, reason: str) -> None: ...  # noqa: D102
+    def paired(self, pair: Pair) -> None: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class _Record:
+    at: float
+    since: float  # the caller's clock, when it was last heard of
+    copy: Copy | None = None
+    endpoint: str = ""
+    user: str = ""
+    line: LogLine | None = None
+    dark: Side | None = None
+    stream: bool = False
+    patient: bool = False  # it may last as long as a stream
+    settled: bool = False
+    shed: bool = False
+
+
+class Records:
+    """All requests that are not yet through."""
+
+    def __init__(self, counts: Counts, *, wait_s: float, stream_wait_s: float, limit: int) -> None:
+        self._counts = counts
+        self._wait_s = wait_s
+        self._stream_wait_s = stream_wait_s
+        self._limit = limit
+        self._open: dict[str, _Record] = {}
+        # Of requests that were let go without their line: a line that comes late must not count again.
+        self._let_go: dict[str, None] = {}
+        self.offered = self.received = self.compared = self.differing = self.late_lines = self.duplicates = 0
+        self.reasons: Counter[str] = Counter()
+        self.mirror_reasons: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def arrived(self, copy: Copy, user: str, now: float) -> bool:
+        """A copy has come; False: it has come before, or there is no room, and it must go no further."""
+        record = self._open.get(copy.id)
+        if copy.id in self._let_go or (record is not None and record.copy is not None):
+            # One that nginx sent twice: the second goes to nobody, and the ledger shows it as extra.
+            self.duplicates += 1
+            self._counts.received(MIRROR, copy.id, copy.at)
+            return False
+        full = record is None and len(self._open) >= self._limit
+        if record is None:
+            record = _Record(at=copy.at, since=now)
+            self._open[copy.id] = record
+        record.copy, record.since, record.user = copy, now, user
+        record.endpoint = endpoint_of(copy.target)
+        record.patient = any(name.lower() == "accept" and STREAM_TYPE in value.lower() for name, value in copy.headers)
+        self.received += 1
+        self._counts.received(MIRROR, copy.id, record.at)
+        self._counts.sent(COMPARED, copy.id, record.at)
+        if record.line is not None and record.line.aborted:
+            self._leave(copy.id, record, reasons.CLIENT_ABORT)
+            return False
+        if full:
+            self._give_up(copy.id, record, reasons.RELAY_FULL)
+            return False
+        return True
+
+    def line(self, line: LogLine, now: float) -> None:
+        """Production's line, or the sink's, has come."""
+        if line.id in self._let_go:
+            self.late_lines += 1
+            return
+        record = self._open.get(line.id)
+        if record is None:
+            record = _Record(at=line.at, since=now)
+            self._open[line.id] = record
+        record.since = now
+        if line.sink:
+            record.shed = True
+            return
+        if record.line is not None:
+            return
+        record.line = line
+        self._offer(line.id, record)
+        if line.aborted and record.copy is not None and not record.settled:
+            self._leave(line.id, record, reasons.CLIENT_ABORT)
+        self._finish(line.id, record)
+
+    def wanted(self, request_id: str) -> bool:
+        """Whether an answer of the dark instance is still of use."""
+        record = self._open.get(request_id)
+        return record is not None and not record.settled
+
+    def ended(self, request_id: str) -> bool:
+        """Whether production has ended this request, or it is no longer waited for."""
+        record = self._open.get(request_id)
+        return record is None or record.line is not None or record.settled
+
+    def streaming(self, request_id: str) -> None:
+        """The copy became a stream: it lasts until production's does."""
+        record = self._open.get(request_id)
+        if record is not None:
+            record.stream = record.patient = True
+
+    def replied(self, request_id: str, dark: Side, now: float) -> None:
+        """The dark instance has answered; of a stream, its head is there."""
+        record = self._open.get(request_id)
+        if record is not None and record.copy is not None and not record.settled:
+            record.dark = dark
+            record.since = now
+            self._finish(request_id, record)
+
+    def failed(self, request_id: str, reason: str) -> None:
+        """The copy goes no further, for a reason."""
+        record = self._open.get(request_id)
+        if record is not None and record.copy is not None and not record.settled:
+            self._leave(request_id, record, reason)
+
+    def sweep(self, now: float) -> list[str]:
+        """Let go of what has waited too long; the ids of those that were still on their way."""
+        gone: list[str] = []
+        for request_id, record in list(self._open.items()):
+            if now - record.since > self._patience_s(record):
+                if not record.settled and record.copy is not None:
+                    gone.append(request_id)
+                self._give_up(request_id, record, reasons.LOG_LOST)
+        return gone
+
+    def _patience_s(self, record: _Record) -> float:
+        if record.copy is None:
+            return ORPHAN_WAIT_S
+        return self._stream_wait_s if record.patient else self._wait_s
+
+    def close(self) -> None:
+        """The relay stops: what is not through is in flight."""
+        for request_id, record in list(self._open.items()):
+            self._give_up(request_id, record, reasons.IN_FLIGHT)
+
+    def _give_up(self, request_id: str, record: _Record, reason: str) -> None:
+        if record.copy is None:
+            self._without_copy(request_id, record)
+            return
+        if record.line is None:
+            # It arrived, so it was sent: only the line that says so is missing.
+            self._offer(request_id, record)
+        if not record.settled:
+            self._leave(request_id, record, reason)
+        self._forget(request_id)
+
+    def _without_copy(self, request_id: str, record: _Record) -> None:
+        reason = reasons.CLIENT_ABORT if record.line is not None and record.line.aborted else None
+        if record.shed:
+            reason = reasons.SHED_SINK
+            if record.line is None:
+                self._offer(request_id, record)
+        if reason is not None:
+            self.mirror_reasons[reason] += 1
+            self._counts.explained(MIRROR, request_id, record.at, reason)
+        self._forget(request_id)
+
+    def _offer(self, request_id: str, record: _Record) -> None:
+        self.offered += 1
+        self._counts.sent(MIRROR, request_id, record.at)
+
+    def _leave(self, request_id: str, record: _Record, reason: str) -> None:
+        record.settled = True
+        self.reasons[reason] += 1
+        self._counts.explained(COMPARED, request_id, record.at, reason)
+        if record.line is not None:
+            self._forget(request_id)
+
+    def _finish(self, request_id: str, record: _Record) -> None:
+        line, dark, copy = record.line, record.dark, record.copy
+        if line is None or copy is None:
+            return
+        if record.settled:
+            self._forget(request_id)
+            return
+        if dark is None:
+            return
+        if copy.stripped and dark.status in _DENIED and line.status < _ERROR_FROM:
+            self._leave(request_id, record, reasons.CREDENTIAL_STRIPPED)
+            return
+        streamed = record.stream or line.content_type == STREAM_TYPE
+        seconds = line.head_seconds if streamed else line.seconds
+        production = Side(
+            status=line.status, content_type=line.content_type, length=line.length, seconds=seconds or 0.0
+        )
+        pair = Pair(
+            id=request_id, endpoint=record.endpoint, user=record.user, at=record.at, production=production, dark=dark
+        )
+        record.settled = True
+        self.compared += 1
+        self.differing += bool(compare(pair))
+        self._counts.received(COMPARED, request_id, record.at)
+        self._counts.paired(pair)
+        self._forget(request_id)
+
+    def _forget(self, request_id: str) -> None:
+        self._open.pop(request_id, None)
+        self._let_go[request_id] = None
+        if len(self._let_go) > _REMEMBERED:
+            del self._let_go[next(iter(self._let_go))]

@@ -1,0 +1,205 @@
+"""The relay's loop: one process, one poller; who is ready, what has come, what has taken too long."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from darktime.split.marks import mark
+from darktime.split.relay import reasons
+from darktime.split.relay.books import Books
+from darktime.split.relay.copies import request_bytes
+from darktime.split.relay.dark import Dark
+from darktime.split.relay.files import Files
+from darktime.split.relay.intake import CopySocket, LineSocket
+from darktime.split.relay.records import Records
+from darktime.wire.poller import Poller
+
+if TYPE_CHECKING:
+    from darktime.split.compare import Pair, Side
+    from darktime.split.relay.copies import Copy
+    from darktime.split.relay.settings import RelaySettings
+    from darktime.wire.eventsource import ServerEvent
+
+_TURN_S: Final = 0.05
+_SWEEP_EVERY_S: Final = 0.05
+_RECORDS_EVERY_S: Final = 0.5
+_FAREWELL_S: Final = 0.5
+_CLOSE_S: Final = 1.0
+STATE_VERSION: Final = 1
+
+
+class Relay:
+    """Made, it listens; ``run`` until ``stop``. Raises UsageError where it cannot listen."""
+
+    def __init__(self, settings: RelaySettings) -> None:
+        limits = settings.limits
+        self._settings = settings
+        self._poller = Poller(cooperative=False)
+        self._files = Files(settings, self.state)
+        self._books = Books(settings, self._paired)
+        self.records = Records(
+            self._books, wait_s=limits.line_wait_s, stream_wait_s=limits.stream_life_s, limit=limits.open_records
+        )
+        self._copies = CopySocket(settings.socket, self._poller, max_head=limits.head_bytes, methods=settings.methods)
+        self._lines = LineSocket(settings.log_port, self._poller, settings.secret)
+        self._dark = Dark(settings, self._poller, self)
+        self._users: dict[str, str] = {}
+        self._stopping = False
+        self.events_read = self.events_unnamed = self.users_forgotten = 0
+
+    @property
+    def log_port(self) -> int:
+        """The port on which log lines come in."""
+        return self._lines.port
+
+    def stop(self) -> None:
+        """End soon; safe in a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Until ``stop``; then end the streams, name what is in flight, and close the account, within two seconds."""
+        self._files.start()
+        swept = judged = time.monotonic()
+        while not self._stopping:
+            now = self._turn(_TURN_S)
+            if now - swept >= _SWEEP_EVERY_S:
+                swept = now
+                self._dark.sweep(now)
+            if now - judged >= _RECORDS_EVERY_S:
+                judged = now
+                self._judge(now)
+            self._books.settle()
+        self._close()
+
+    def _turn(self, wait_s: float) -> float:
+        ready = self._poller.poll(wait_s)
+        now = time.monotonic()
+        for fd, mask in ready:
+            if fd == self._lines.fd:
+                self._take_lines(now)
+                continue
+            copies = self._copies.ready(fd, mask)
+            if copies is None:
+                self._dark.ready(fd, mask, now)
+            else:
+                for copy in copies:
+                    self._take(copy, now)
+        return now
+
+    def _take_lines(self, now: float) -> None:
+        for line in self._lines.read():
+            self.records.line(line, now)
+            if not line.sink:
+                self._dark.end(line.id, now, aborted=line.aborted)
+
+    def _take(self, copy: Copy, now: float) -> None:
+        if not self.records.arrived(copy, self._mark_of(copy.user), now):
+            return
+        if copy.unfit is not None:
+            self.records.failed(copy.id, copy.unfit)
+        elif time.time() - copy.at > self._settings.limits.queue_age_s:
+            self.records.failed(copy.id, reasons.EXPIRED)  # of a relay that was stopped: no burst of old requests
+        else:
+            payload = request_bytes(copy, self._settings.allow_query, self._settings.secret)
+            self._dark.submit(copy, payload, now)
+
+    def _judge(self, now: float) -> None:
+        for request_id in self.records.sweep(now):
+            self._dark.end(request_id, now, aborted=True)
+
+    def _mark_of(self, user: str) -> str:
+        found = self._users.get(user)
+        if found is None:
+            found = mark(self._settings.secret, user)
+            if len(self._users) < self._settings.limits.known_users:
+                self._users[user] = found
+            else:
+                self.users_forgotten += 1
+        return found
+
+    def _paired(self, pair: Pair) -> None:
+        self._files.pair(pair)
+
+    def _close(self) -> None:
+        self._copies.close()
+        deadline = time.monotonic() + _FAREWELL_S
+        while not self._dark.let_all_go(time.monotonic()) and time.monotonic() < deadline:
+            self._dark.sweep(self._turn(_TURN_S))
+        self._lines.close()
+        self._dark.close()
+        self.records.close()
+        self._books.close(_CLOSE_S)
+        self._files.close(_CLOSE_S / 4)
+        self._poller.close()
+
+    # What the way to the dark instance tells.
+
+    def wanted(self, request_id: str) -> bool:
+        """Whether an answer is still of use."""
+        return self.records.wanted(request_id)
+
+    def ended(self, request_id: str) -> bool:
+        """Whether production has ended the request."""
+        return self.records.ended(request_id)
+
+    def streaming(self, request_id: str) -> None:
+        """A copy became a stream."""
+        self.records.streaming(request_id)
+
+    def replied(self, request_id: str, dark: Side, now: float) -> None:
+        """The dark instance has answered."""
+        self.records.replied(request_id, dark, now)
+
+    def failed(self, request_id: str, reason: str) -> None:
+        """A copy goes no further."""
+        self.records.failed(request_id, reason)
+
+    def events(self, events: list[ServerEvent]) -> None:
+        """A held stream brought events; those that are ours say who they are."""
+        self.events_read += len(events)
+        for event in events:
+            try:
+                told = orjson.loads(event.data)
+                name, at = f"{told['channel']} {told['id']}", float(told["at"])
+            except (ValueError, TypeError, KeyError):
+                self.events_unnamed += 1
+                continue
+            self._books.event(name, at)
+
+    def state(self) -> dict[str, Any]:
+        """The counters as they stand, for the state file and the exporter."""
+        records, dark, lines = self.records, self._dark, self._lines
+        return {
+            "v": STATE_VERSION,
+            "pid": os.getpid(),
+            "offered": records.offered,
+            "received": records.received,
+            "compared": records.compared,
+            "differing": records.differing,
+            "reasons": dict(records.reasons),
+            "mirror_reasons": dict(records.mirror_reasons),
+            "duplicates": records.duplicates,
+            "waiting": len(records),
+            "queued": dark.queued,
+            "in_flight": dark.in_flight,
+            "streams": dark.streams,
+            "streams_cut": dark.streams_cut,
+            "breaker": dark.breaker.reason,
+            "breaker_trips": dark.breaker.trips,
+            "events": self.events_read,
+            "events_unnamed": self.events_unnamed,
+            "log_lines": lines.lines,
+            "log_lost": lines.lost,
+            "log_refused": lines.refused,
+            "late_lines": records.late_lines,
+            "strangers": self._copies.strangers,
+            "pairs_dropped": self._files.pairs_dropped,
+            "ledger_failures": self._books.flush_failures,
+            "ledger_closed": self._books.closed,
+            "users_forgotten": self.users_forgotten,
+            "users": list(self._users.values()),
+        }

@@ -1,0 +1,60 @@
+"""What one relay is told, and its limits. Frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Times in seconds, sizes in bytes. Everything that can grow has one; what falls out is counted by its reason."""
+
+    queue_copies: int = 2_000
+    queue_bytes: int = 8_388_608
+    queue_age_s: float = 2.0
+    head_bytes: int = 131_072
+    connections: int = 64
+    streams: int = 10_000
+    connect_s: float = 1.0
+    reply_s: float = 10.0
+    idle_s: float = 1.0  # a kept connection that long unused is closed, before the dark instance does it
+    line_wait_s: float = 60.0  # how long a copy waits for production's line, and a line for its copy
+    stream_life_s: float = 3_600.0
+    farewell_s: float = 0.5  # how long a stream that production has ended may still be read to its end
+    open_records: int = 100_000
+    pairs_bytes: int = 67_108_864
+    pairs_waiting: int = 20_000
+    known_users: int = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hops:
+    """What the relay's three hops are called in the ledger."""
+
+    mirror: str = "mirror>relay"
+    compared: str = "relay>compared"
+    events: str = "dark>relay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaySettings:
+    """One relay. ``dark``: (host, port). ``ledger``: URL of the Redis, None to count without one."""
+
+    socket: Path
+    log_port: int
+    dark: tuple[str, int]
+    secret: str
+    state: Path
+    pairs: Path | None = None
+    allow_query: frozenset[str] = frozenset()
+    methods: frozenset[str] = frozenset({"GET", "HEAD"})
+    ledger: str | None = None
+    ledger_name: str = "darktime"
+    owner: str = "relay"
+    hops: Hops = Hops()
+    metrics_port: int | None = None
+    limits: Limits = Limits()

@@ -1,0 +1,174 @@
+"""A split that runs: its folder, relay, nginx and agent, started by whoever can start them, and how to steer it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from darktime.errors import UsageError
+from darktime.split import levels
+from darktime.split.commands import agent_command, nginx_command, relay_command
+from darktime.split.folder import prepare, write_private
+from darktime.split.nginx_config import render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from darktime.split.commands import Command, LedgerNames
+    from darktime.split.settings import SplitSettings
+
+CONNECT_TIMEOUT_S: Final = 0.5
+ABOUT: Final = "split.json"
+Process_co = TypeVar("Process_co", covariant=True)
+
+
+class Starter(Protocol[Process_co]):
+    """Starts a child process and waits until it is ready: a line it prints, or a question that is answered True."""
+
+    def start(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        ready: Callable[[], bool] | str,
+        listens: tuple[str, int] | None = None,
+    ) -> Process_co:
+        """The process, ready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningSplit:
+    """Where a running split keeps what others look at. ``processes`` is what the starter gave, by name."""
+
+    settings: SplitSettings
+    folder: Path
+    state: Path
+    pairs: Path
+    metrics: str
+    processes: dict[str, Any]
+
+    def ramp(self, percent: float) -> None:
+        """Mirror exactly this percentage of users from the next request on. Raises UsageError beyond the maximum."""
+        levels.set_percent(self.folder, percent, self.settings.max_percent)
+
+
+def start_split(
+    starter: Starter[Any],
+    settings: SplitSettings,
+    *,
+    folder: Path,
+    nginx: Path,
+    dark: str,
+    percent: float,
+    ttl_s: float,
+    results: Path,
+    ledger: LedgerNames | None = None,
+) -> RunningSplit:
+    """Start relay, agent and nginx, in the order in which each needs the other.
+
+    Args:
+        starter: starts and later ends the processes.
+        settings: the split.
+        folder: a private folder that nginx can live in; its path is short, sockets are in it.
+        nginx: the binary.
+        dark: ``http://HOST:PORT``.
+        percent: with which to begin.
+        ttl_s: after so many seconds the agent gives the lease back and mirroring ends.
+        results: where the relay's state and the pairs go.
+        ledger: where the relay counts.
+
+    Raises:
+        UsageError: the listen address or a path cannot be used.
+    """
+    prepare(folder, settings, render(settings, folder))
+    levels.set_percent(folder, percent, settings.max_percent)
+    metrics_port = free_tcp_port()
+    state, pairs = results / "relay.json", results / "pairs.jsonl"
+    relay = relay_command(
+        settings, folder, dark=dark, state=state, pairs=pairs, ledger=ledger, metrics_port=metrics_port
+    )
+    processes = {"relay": _start(starter, relay)}
+    processes["nginx"] = start_nginx(starter, settings, folder, nginx)
+    # The lease comes last: until everything stands, nobody is mirrored.
+    processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s))
+    return RunningSplit(
+        settings=settings,
+        folder=folder,
+        state=state,
+        pairs=pairs,
+        metrics=f"127.0.0.1:{metrics_port}",
+        processes=processes,
+    )
+
+
+def start_nginx(
+    starter: Starter[Process_co], settings: SplitSettings, folder: Path, nginx: Path, name: str = "nginx"
+) -> Process_co:
+    """Start nginx on what ``prepare`` has written into the folder; it is ready when its address answers."""
+    host, port = address(settings.listen)
+    command = nginx_command(nginx, folder)
+    return starter.start(name, command.argv, ready=lambda: answers(host, port), listens=(host, port))
+
+
+def describe(running: RunningSplit, path: Path) -> None:
+    """Write what ``ramp``, ``kill`` and ``who`` need to find this split again; it holds no secret."""
+    settings = running.settings
+    about = {
+        "version": 1,
+        "folder": str(running.folder),
+        "salt": settings.salt,
+        "key": settings.key,
+        "max_percent": settings.max_percent,
+        "listen": settings.listen,
+    }
+    write_private(path, json.dumps(about))
+
+
+def find(path: Path) -> dict[str, Any]:
+    """What ``describe`` wrote. Raises UsageError when no split runs there."""
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        folder = Path(about["folder"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"no split runs here ({path} is not there): name its results folder with --run DIR") from error
+    if not folder.is_dir():
+        raise UsageError(f"the split of {path} has ended: its folder {folder} is gone")
+    return about
+
+
+def address(listen: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def free_tcp_port() -> int:
+    """A TCP port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def free_udp_port() -> int:
+    """A UDP port of loopback that nobody reads now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _start(starter: Starter[Process_co], command: Command) -> Process_co:
+    return starter.start(command.name, command.argv, ready=command.ready_line or "")

@@ -1,0 +1,113 @@
+"""Waits on many sockets with one epoll; inside gevent the hub waits on the epoll's own descriptor.
+
+A nested epoll costs one switch a batch, not one a socket. A poller belongs to one greenlet (or thread) and one
+process: make it after a fork, never before.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+# The kernel's own constants: select.EPOLLIN and its kind vanish with select.epoll once gevent has patched the process.
+IN, OUT, ERR, HUP, RDHUP = 0x001, 0x004, 0x008, 0x010, 0x2000
+
+BATCH = 4096
+# Sockets that are always ready would starve every other greenlet (Locust's heartbeats among them).
+YIELD_EVERY_S = 0.02
+
+
+class Poller:
+    """Many file descriptors, level-triggered, one waiter.
+
+    ``cooperative`` says whether the hub of gevent does the waiting; by default it does when gevent has patched the
+    process.
+    """
+
+    def __init__(self, *, cooperative: bool | None = None) -> None:
+        if cooperative is None:
+            monkey = sys.modules.get("gevent.monkey")
+            cooperative = monkey is not None and monkey.is_anything_patched()
+        self.cooperative = cooperative
+        self._epoll = _original_epoll()
+        self._watcher: Any = None
+        self._yielded = time.monotonic()
+
+    def register(self, fd: int, mask: int) -> None:
+        """Start to watch ``fd`` for ``mask`` (``IN``, ``OUT`` ...; errors and hang-ups are always reported)."""
+        self._epoll.register(fd, mask)
+
+    def modify(self, fd: int, mask: int) -> None:
+        """Watch ``fd`` for another mask."""
+        self._epoll.modify(fd, mask)
+
+    def unregister(self, fd: int) -> None:
+        """Stop to watch ``fd``; do this before it is closed."""
+        self._epoll.unregister(fd)
+
+    def poll(self, timeout_s: float) -> list[tuple[int, int]]:
+        """What is ready as (fd, mask) pairs; empty after ``timeout_s``.
+
+        Lets other greenlets run every 20 ms even when never idle.
+        """
+        if not self.cooperative:
+            ready: list[tuple[int, int]] = self._epoll.poll(max(timeout_s, 0.0), BATCH)
+            return ready
+        ready = self._ready()
+        if ready:
+            if time.monotonic() - self._yielded > YIELD_EVERY_S:
+                self._let_others_run()
+            return ready
+        self._wait_in_hub(timeout_s)
+        return self._ready()
+
+    def close(self) -> None:
+        """Give the descriptor back. Watched sockets stay open: they are the caller's."""
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
+        self._epoll.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ready(self) -> list[tuple[int, int]]:
+        ready: list[tuple[int, int]] = self._epoll.poll(0, BATCH)
+        return ready
+
+    def _let_others_run(self) -> None:
+        import gevent  # noqa: PLC0415 - who polls without gevent never loads it
+
+        gevent.sleep(0)
+        self._yielded = time.monotonic()
+
+    def _wait_in_hub(self, timeout_s: float) -> None:
+        if timeout_s <= 0:
+            self._let_others_run()
+            return
+        import gevent  # noqa: PLC0415
+
+        hub = gevent.get_hub()
+        if self._watcher is None:
+            self._watcher = hub.loop.io(self._epoll.fileno(), 1)
+        with gevent.Timeout(timeout_s, False):
+            hub.wait(self._watcher)
+        self._yielded = time.monotonic()
+
+
+def _original_epoll() -> Any:
+    if "gevent.monkey" in sys.modules:
+        from gevent import monkey  # noqa: PLC0415
+
+        return monkey.get_original("select", "epoll")()
+    return select.epoll()

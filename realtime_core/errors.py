@@ -1,0 +1,45 @@
+"""The core's one error tree. Every message names the value, the limit and the remedy.
+
+* RealtimeError            exit 1
+  + ConfigurationError     exit 2   what was asked for cannot be done as asked
+    - StartFailed                   a child process did not become ready; carries the tail of its log
+  + QueueError             exit 1
+    - QueueFull                     back-pressure: the bounded queue refused a put; nothing was written
+    - StaleClaim                    a claim was settled by somebody else, or its lease ran out
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RealtimeError(Exception):
+    """Base of everything the core raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigurationError(RealtimeError):
+    """A setting, limit or missing engine; the message says what to change."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class StartFailed(ConfigurationError):  # noqa: N818 - a sentence, not a category
+    """A child process ended, or did not answer in time. ``log_tail`` holds the last lines it wrote."""
+
+    def __init__(self, message: str, *, log_tail: str = "") -> None:
+        super().__init__(message if not log_tail else f"{message}\n--- its last lines ---\n{log_tail}")
+        self.log_tail = log_tail
+
+
+class QueueError(RealtimeError):
+    """Something the queue refused."""
+
+
+class QueueFull(QueueError):  # noqa: N818
+    """The queue holds as many jobs as it may; nothing of the refused put was written."""
+
+
+class StaleClaim(QueueError):  # noqa: N818
+    """The claim's token is no longer the job's: somebody else owns or has settled it."""

@@ -1,0 +1,62 @@
+"""Which events a Django transaction commits: all together, in order, once, and none that a rollback took back."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+from django.db import transaction
+
+if TYPE_CHECKING:
+    from realtime_core.hooks.producer import Producer
+    from realtime_core.queue import Job
+
+_NO_SAVEPOINT: Final[list[str]] = []
+
+
+class _Committed:
+    """What survived on one connection and is not put yet. A rollback leaves it empty, and its count goes on."""
+
+    __slots__ = ("events", "registered")
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Job, float]] = []
+        self.registered = 0
+
+
+# By connection (one a thread and database), then by producer: all models of a producer share a transaction's batch.
+_open: Final[WeakKeyDictionary[Any, WeakKeyDictionary[Producer, _Committed]]] = WeakKeyDictionary()
+_lock: Final = Lock()
+
+
+def put_on_commit(producer: Producer, job: Job, at: float, using: str | None) -> None:
+    """Put ``job`` when the transaction that is open on ``using`` commits; at once when there is none.
+
+    An event registers two callbacks. The first belongs to the savepoint it happened in, as on_commit callbacks do:
+    it runs if the event survived. The second belongs to the transaction itself, so that the one registered last always
+    runs, after all others: it puts what survived.
+
+    Raises:
+        django.db.transaction.TransactionManagementError: the connection is neither in autocommit nor in ``atomic``.
+    """
+    connection = transaction.get_connection(using)
+    with _lock:
+        committed = _open.setdefault(connection, WeakKeyDictionary()).setdefault(producer, _Committed())
+    number = committed.registered + 1
+
+    def survived() -> None:
+        committed.events.append((job, at))
+
+    def ended() -> None:
+        if number == committed.registered:
+            events, committed.events = committed.events, []
+            producer.put(events)
+
+    transaction.on_commit(survived, using=using)
+    committed.registered = number
+    savepoints, connection.savepoint_ids = connection.savepoint_ids, _NO_SAVEPOINT
+    try:
+        transaction.on_commit(ended, using=using)
+    finally:
+        connection.savepoint_ids = savepoints

@@ -1,0 +1,138 @@
+"""``python -m realtime_core.pipeline MODULE:CLASS``: one worker, until SIGTERM or Ctrl-C."""
+
+# First of all: what is imported below must find sockets, locks and clocks that gevent knows.
+from gevent import monkey
+
+monkey.patch_all()
+
+import argparse  # noqa: E402 - see above
+import logging  # noqa: E402
+import os  # noqa: E402
+import secrets  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+from contextlib import contextmanager  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
+
+import gevent  # noqa: E402
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server  # noqa: E402
+from redis import Redis  # noqa: E402
+from redis.backoff import NoBackoff  # noqa: E402
+from redis.exceptions import RedisError  # noqa: E402
+from redis.retry import Retry  # noqa: E402
+
+from realtime_core.errors import ConfigurationError, RealtimeError  # noqa: E402
+from realtime_core.ledger import Ledger  # noqa: E402
+from realtime_core.pipeline.loading import boxes, pairs, pipeline_class  # noqa: E402
+from realtime_core.pipeline.metrics import PipelineMetrics  # noqa: E402
+from realtime_core.pipeline.runner import Runner  # noqa: E402
+from realtime_core.publish import Fleet  # noqa: E402
+from realtime_core.publish.fleet import HOLD_S  # noqa: E402
+from realtime_core.queue import Queue  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+REDIS_TIMEOUT_S = 5.0
+REDIS_CONNECT_S = 2.0
+REQUIRED_TIMEOUT_S = 2.0
+BEST_EFFORT_TIMEOUT_S = 0.5
+
+
+def main(argv: "Sequence[str] | None" = None) -> int:
+    """Run a worker; the exit code."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    try:
+        with _redis(arguments.redis) as redis:
+            runner = _runner(arguments, redis, registry)
+            with _metrics(arguments.metrics, registry):
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    gevent.signal_handler(number, runner.drain)
+                print(f"working on queue {arguments.queue}", flush=True)
+                runner.run()
+    except RealtimeError as error:
+        print(f"pipeline: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m realtime_core.pipeline", description=__doc__, allow_abbrev=False)
+    parser.add_argument("pipeline", metavar="MODULE:CLASS", help="realtime_core.pipeline:JSONAnonHTTPPipeline or yours")
+    parser.add_argument("--redis", required=True, metavar="URL", help="Redis or Valkey that holds the queue and ledger")
+    parser.add_argument("--queue", required=True, metavar="NAME", help="the queue's name")
+    parser.add_argument("--box", action="append", default=[], metavar="NAME=URL", help="a job waits for this box")
+    parser.add_argument("--best-effort", action="append", default=[], metavar="NAME=URL", help="nobody waits for this")
+    parser.add_argument("--ledger-name", metavar="NAME", help="without it nothing is accounted for")
+    parser.add_argument("--owner", metavar="NAME", help="what the ledger calls this life of this process")
+    parser.add_argument("--metrics", type=int, metavar="PORT", help="serve Prometheus on loopback; 0 takes a free port")
+    parser.add_argument("--batch", type=int, default=256, metavar="N", help="most jobs of one claim (%(default)s)")
+    parser.add_argument("--lease", type=float, default=30.0, metavar="S", help="how long a claim lasts (%(default)s)")
+    parser.add_argument("--drain", type=float, default=3.0, metavar="S", help="to end what is in hand (%(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the pipeline")
+    return parser
+
+
+def _runner(arguments: argparse.Namespace, redis: Redis, registry: CollectorRegistry) -> Runner:
+    kind = pipeline_class(arguments.pipeline)
+    settings = pairs("--set", arguments.set)
+    fleet_of = [
+        *boxes(pairs("--box", arguments.box), required=True, timeout_s=REQUIRED_TIMEOUT_S),
+        *boxes(pairs("--best-effort", arguments.best_effort), required=False, timeout_s=BEST_EFFORT_TIMEOUT_S),
+    ]
+    queue = Queue(redis, arguments.queue, lease_s=arguments.lease)
+    ledger = None
+    unique = f"{os.getpid()}-{secrets.token_hex(2)}"
+    if arguments.ledger_name:
+        ledger = Ledger(redis, arguments.ledger_name, arguments.owner or f"pipeline:{arguments.queue}#{unique}")
+    # Events that wait for a box must not outlive the lease of their jobs.
+    fleet = Fleet(fleet_of, hold_s=min(HOLD_S, arguments.lease / 3), registry=registry) if fleet_of else None
+    return Runner(
+        kind(settings=settings, fleet=fleet),
+        queue,
+        ledger,
+        worker=f"pipeline-{unique}",
+        batch=arguments.batch,
+        drain_s=arguments.drain,
+        metrics=PipelineMetrics(registry),
+    )
+
+
+@contextmanager
+def _redis(url: str) -> "Iterator[Redis]":
+    try:
+        redis = Redis.from_url(
+            url,
+            socket_timeout=REDIS_TIMEOUT_S,
+            socket_connect_timeout=REDIS_CONNECT_S,
+            retry=Retry(NoBackoff(), 0),  # the runner waits by itself, and counts
+        )
+    except (ValueError, RedisError) as error:
+        raise ConfigurationError(f"--redis {url}: {error}: a URL like redis://HOST:PORT/0 is needed") from error
+    with redis:
+        yield redis
+
+
+@contextmanager
+def _metrics(port: int | None, registry: CollectorRegistry) -> "Iterator[None]":
+    if port is None:
+        yield
+        return
+    try:
+        server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
+    except OSError as error:
+        raise ConfigurationError(f"--metrics {port}: {error.strerror}: choose a free port, or 0 for any") from error
+    print(f"metrics on 127.0.0.1:{server.server_port}", flush=True)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(1.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

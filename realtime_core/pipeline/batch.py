@@ -1,0 +1,181 @@
+"""A batch on its way through the stages: what each job has become, and the verdict on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from realtime_core.pipeline.message import Unparsable
+from realtime_core.queue import Cancel, Finish, Stall
+from realtime_core.queue.backoff import backoff_s
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from realtime_core.pipeline.message import Message
+    from realtime_core.pipeline.metrics import PipelineMetrics
+    from realtime_core.pipeline.pipeline import Pipeline
+    from realtime_core.publish import Event, Outcome
+    from realtime_core.queue import Claim, Verdict
+
+# Jobs that are put back together come due one after another, and so stay in their order.
+APART_S: Final = 0.001
+MAX_REASON: Final = 300
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """One job. Without a verdict it is still under way; ``lost`` means that it is somebody else's now."""
+
+    claim: Claim
+    message: Message | None = None
+    events: list[Event] = field(default_factory=list)
+    verdict: Verdict | None = None
+    lost: bool = False
+
+
+class Batch:
+    """The jobs of one claim, in order.
+
+    Args:
+        claims: what was claimed.
+        max_attempts: the queue's; a job that fails at its last one is stalled.
+        backoff_base_s: the queue's ``backoff_s``.
+        chance: from 0 to 1, spreads the batches of several workers.
+    """
+
+    def __init__(self, claims: Sequence[Claim], *, max_attempts: int, backoff_base_s: float, chance: float) -> None:
+        self.items = [Item(claim) for claim in claims]
+        self.accounted = False
+        self._max_attempts = max_attempts
+        self._backoff_base_s = backoff_base_s
+        self._chance = chance
+        self._cancelled = 0
+
+    @property
+    def under_way(self) -> list[Item]:
+        """Jobs without a verdict that are ours."""
+        return [item for item in self.items if item.verdict is None and not item.lost]
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """The verdicts so far, without those on lost jobs."""
+        return [item.verdict for item in self.items if item.verdict is not None and not item.lost]
+
+    @property
+    def ended(self) -> list[tuple[Claim, Message | None]]:
+        """Jobs that leave the queue for good."""
+        return [
+            (item.claim, item.message)
+            for item in self.items
+            if isinstance(item.verdict, Finish | Stall) and not item.lost
+        ]
+
+    def parse(self, pipeline: Pipeline, metrics: PipelineMetrics) -> None:
+        """Understand every job; one that cannot be is stalled, its neighbours go on."""
+        with metrics.stage("parse", len(self.items)) as stage:
+            for item in self.items:
+                try:
+                    item.message = pipeline.parse(item.claim)
+                except Unparsable as error:
+                    stage.leave("error")
+                    item.verdict = Stall(item.claim, reason("parse", error))
+                except Exception as error:  # noqa: BLE001 - a job that breaks a mixin must not break its neighbours
+                    stage.leave("error")
+                    self.fail(item, reason("parse", error, named=True))
+                else:
+                    stage.leave("done")
+
+    def compute(self, pipeline: Pipeline, metrics: PipelineMetrics) -> None:
+        """Change every message; one that nobody is to hear of is finished."""
+        items = self.under_way
+        with metrics.stage("compute", len(items)) as stage:
+            for item in items:
+                assert item.message is not None
+                try:
+                    changed = pipeline.compute(item.message)
+                except Exception as error:  # noqa: BLE001 - as above
+                    stage.leave("error")
+                    self.fail(item, reason("compute", error, named=True))
+                    continue
+                if changed is None or not changed.channels:
+                    stage.leave("filtered")
+                    item.verdict = Finish(item.claim)
+                else:
+                    item.message = changed
+                    stage.leave("done")
+
+    def stamp(self, items: Sequence[Item], ids: Sequence[list[str]], metrics: PipelineMetrics) -> None:
+        """Make the events, with the ids the queue gave; it gives none for a job that is no longer ours."""
+        with metrics.stage("stamp", len(items)) as stage:
+            for item, of_job in zip(items, ids, strict=True):
+                assert item.message is not None
+                if not of_job:
+                    stage.leave("stale")
+                    item.lost = True
+                    continue
+                try:
+                    item.events = item.message.events(of_job)
+                except Exception as error:  # noqa: BLE001 - as above
+                    stage.leave("error")
+                    self.fail(item, reason("stamp", error, named=True))
+                else:
+                    stage.leave("done")
+
+    def judge(self, items: Sequence[Item], outcomes: Mapping[str, Sequence[Outcome]], *, again_at_once: bool) -> int:
+        """Decide on the jobs whose events were published, in their order; how many have failed.
+
+        All accepted: finished. Refused for good by any target: stalled. Else another attempt, later or at once.
+        """
+        failures = 0
+        start = 0
+        for item in items:
+            end = start + len(item.events)
+            worst = _worst({target: of_target[start:end] for target, of_target in outcomes.items()})
+            start = end
+            if worst is None:
+                item.verdict = Finish(item.claim)
+                continue
+            failures += 1
+            target, outcome = worst
+            why = reason("publish", f"{target}: {outcome}")
+            if outcome.temporary:
+                self.fail(item, why, again_at_once=again_at_once)
+            else:
+                item.verdict = Stall(item.claim, why)
+        return failures
+
+    def fail(self, item: Item, why: str, *, again_at_once: bool = False) -> None:
+        """Another attempt later; stalled if this was the last."""
+        claim = item.claim
+        if claim.attempt >= self._max_attempts:
+            item.verdict = Stall(claim, why)
+            return
+        delay_s = 0.0 if again_at_once else backoff_s(claim.attempt, self._backoff_base_s, self._chance)
+        item.verdict = Cancel(claim, why, delay_s=delay_s + self._cancelled * APART_S)
+        self._cancelled += 1
+
+    def give_back(self) -> None:
+        """Put back what has no verdict, to be claimed again at once."""
+        for item in self.under_way:
+            self.fail(item, "the worker ended", again_at_once=True)
+
+
+def reason(stage: str, error: object, *, named: bool = False) -> str:
+    """Why a job failed, on one line that any server can keep: the stage, and the error's own words."""
+    words = f"{type(error).__name__}: {error}" if named else str(error)
+    line = " ".join(f"{stage}: {words}".split())
+    return line.encode("utf-8", "replace").decode()[:MAX_REASON]
+
+
+def _worst(outcomes: Mapping[str, Sequence[Outcome]]) -> tuple[str, Outcome] | None:
+    """The target and outcome that decide: one that is for good, else one that may pass; None if all were accepted."""
+    found = None
+    for target, of_target in outcomes.items():
+        for outcome in of_target:
+            if outcome.accepted:
+                continue
+            if not outcome.temporary:
+                return target, outcome
+            found = found or (target, outcome)
+    return found

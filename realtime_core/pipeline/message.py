@@ -1,0 +1,54 @@
+"""A message: what a job says was saved or deleted, and which channels are to hear of it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from realtime_core.errors import RealtimeError
+from realtime_core.publish import Event, event_of
+
+Key: TypeAlias = str | int | None
+
+
+class Unparsable(RealtimeError):  # noqa: N818 - a finding about a job, not a fault
+    """A job's body that no attempt will ever understand; the job is stalled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A job that has been understood.
+
+    Attributes:
+        job: its id.
+        channels: who is to hear of it, each once.
+        kind: ``post_save`` or ``post_delete``.
+        model: ``app.Model``.
+        key: the primary key.
+        at: when it was saved, seconds UTC.
+        data: its fields; JSON types.
+    """
+
+    job: str
+    channels: tuple[str, ...]
+    kind: str
+    model: str
+    key: Key
+    at: float
+    data: dict[str, Any]
+
+    def events(self, ids: list[str]) -> list[Event]:
+        """One event a channel, with the ids in the channels' order.
+
+        Raises:
+            TypeError: ``data`` holds what JSON cannot say.
+        """
+        fields = {
+            "job": self.job,
+            "kind": self.kind,
+            "model": self.model,
+            "key": self.key,
+            "at": self.at,
+            "data": self.data,
+        }
+        return event_of(list(zip(self.channels, ids, strict=True)), self.at, fields)

@@ -1,0 +1,22 @@
+"""The job queue on Redis: claims with leases and tokens, settled in batches, each job accounted for. No gevent."""
+
+from realtime_core.queue.job import MAX_BODY_BYTES, Claim, Job
+from realtime_core.queue.queue import MAX_BATCH, Queue
+from realtime_core.queue.state import Audit, Counts, StalledJob
+from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall, Verdict
+
+__all__ = [
+    "MAX_BATCH",
+    "MAX_BODY_BYTES",
+    "Audit",
+    "Cancel",
+    "Claim",
+    "Counts",
+    "Finish",
+    "Job",
+    "Queue",
+    "Settled",
+    "Stall",
+    "StalledJob",
+    "Verdict",
+]

@@ -1,0 +1,87 @@
+"""What goes into the queue and what a worker gets from it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from realtime_core.errors import ConfigurationError
+
+MAX_BODY_BYTES: Final = 1_048_576
+MAX_DELAY_S: Final = 30 * 86_400.0
+IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+
+def check_identifier(what: str, value: object) -> None:
+    """Refuse ids, keys, workers and channels that a script or a URL could not carry.
+
+    Raises:
+        ConfigurationError: it does not match ``[A-Za-z0-9_.:-]{1,128}``.
+    """
+    if not (isinstance(value, str) and IDENTIFIER.fullmatch(value)):
+        raise ConfigurationError(f"{what} {value!r:.200}: use 1 to 128 of A-Z a-z 0-9 _ . : -")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Work to be done at least once. Refused when it is made, so that a put never has to stop half-way.
+
+    Attributes:
+        id: unique; the same id within the queue's window is the same job.
+        body: what the worker needs, 1 MiB at most.
+        key: what the job is about; carried along to the claim.
+        urgent: goes to the head of the line. A delayed job joins the line's end.
+        delay_s: seconds until it joins the line, 30 days at most.
+
+    Raises:
+        ConfigurationError: one of these is not within its limits.
+    """
+
+    id: str
+    body: bytes
+    key: str | None = None
+    urgent: bool = False
+    delay_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_identifier("job id", self.id)
+        if not isinstance(self.body, bytes):
+            raise ConfigurationError(f"job {self.id}: its body is {type(self.body).__name__}, encode it to bytes")
+        if len(self.body) > MAX_BODY_BYTES:
+            raise ConfigurationError(
+                f"job {self.id}: a body of {len(self.body):,} bytes, the limit is {MAX_BODY_BYTES:,}: "
+                "store it elsewhere and put a reference"
+            )
+        if self.key is not None:
+            check_identifier("job key", self.key)
+        if not 0 <= self.delay_s <= MAX_DELAY_S:
+            raise ConfigurationError(f"job {self.id}: delay_s={self.delay_s}, the limits are 0 and {MAX_DELAY_S:.0f}")
+
+    def record(self) -> bytes:
+        """The job as it is stored: its key, a space, its body."""
+        return b"%b %b" % ((self.key or "").encode(), self.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A job in a worker's hands.
+
+    Attributes:
+        token: tells this claim from an earlier or later one of the same job.
+        attempt: 1 at the first claim.
+        lease_until: when the job is taken back unless it is settled or renewed; seconds UTC by Redis' clock.
+    """
+
+    id: str
+    body: bytes
+    token: int
+    attempt: int
+    key: str | None
+    lease_until: float
+
+
+def split_record(record: bytes) -> tuple[str | None, bytes]:
+    """The key and the body of a stored job."""
+    key, _, body = record.partition(b" ")
+    return key.decode() or None, body

@@ -1,0 +1,42 @@
+"""The names of a queue's keys; no other module spells one.
+
+All of them carry ``{NAME}`` and so live in one slot of a cluster, where a script can reach them together.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from realtime_core.errors import ConfigurationError
+
+# The format's version comes first: a later format can live beside this one.
+FORMAT: Final = "rtq1"
+NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+PARTS: Final = (
+    "jobs",  # hash: id -> record; every job that the queue holds
+    "ready",  # list: ids in line
+    "delayed",  # sorted set: id -> when it joins the line, ms
+    "claimed",  # sorted set: id -> when its lease ends, ms (and a fraction, for the order)
+    "owners",  # hash: claimed id -> TOKEN:ATTEMPT:WORKER
+    "tries",  # hash: id -> attempts, of jobs that were tried and are not done
+    "stalled",  # hash: id -> "MS ATTEMPTS WORKER REASON"
+    "stamps",  # hash: id -> "CHANNEL EVENT-ID CHANNEL EVENT-ID …"
+    "channels",  # hash: channel -> its last number; "" -> epoch
+    "counts",  # hash: what the queue has done, by name
+    "wake",  # list of one token at most: waiting claims block on it
+    "recent",  # set: ids put since counts[recent_since]
+    "older",  # set: ids put in the window before that
+)
+
+
+def queue_keys(name: str) -> dict[str, str]:
+    """Every key of the queue ``name``, by what it holds.
+
+    Raises:
+        ConfigurationError: the name does not match ``[A-Za-z0-9_.-]{1,64}``.
+    """
+    if not NAME.fullmatch(name):
+        raise ConfigurationError(f"queue name {name!r}: use 1 to 64 of A-Z a-z 0-9 _ . -")
+    return {part: f"{FORMAT}:{{{name}}}:{part}" for part in PARTS}

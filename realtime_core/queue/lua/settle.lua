@@ -1,0 +1,58 @@
+-- End claims: finished, cancelled (another attempt later, or stalled after the last) or stalled; a mixed batch at once.
+-- KEYS jobs delayed claimed owners tries stalled stamps counts wake
+-- ARGV 1 attempts a job may have, 2 "ID TOKEN ID TOKEN …" of the finished, then five for each other verdict:
+--      "cancel" or "stall", id, token, delay in ms, reason
+-- returns "ID ID …" whose token was no longer theirs; nothing of those changed
+-- cost O(verdicts × log(jobs held))
+local ids, tokens = {}, {}
+for id, token in string.gmatch(ARGV[2], '(%S+) (%S+)') do
+  ids[#ids + 1], tokens[#tokens + 1] = id, token
+end
+local finishes = #ids
+for i = 3, #ARGV, 5 do
+  ids[#ids + 1], tokens[#tokens + 1] = ARGV[i + 1], ARGV[i + 2]
+end
+
+local holders = fetch('HMGET', owners, ids)
+local ended, finished, stale = {}, {}, {}
+local waits, failures, stalls = {}, {}, {}
+local seen, token, prefix, cancelled = {}, nil, nil, 0
+for i, id in ipairs(ids) do
+  if tokens[i] ~= token then token, prefix = tokens[i], tokens[i] .. ':' end
+  local holder = holders[i]
+  if seen[id] or not holder or string.sub(holder, 1, #prefix) ~= prefix then
+    stale[#stale + 1] = id
+  else
+    seen[id] = true
+    ended[#ended + 1] = id
+    if i <= finishes then
+      finished[#finished + 1] = id
+    else
+      local at = 3 + (i - finishes - 1) * 5
+      local attempt, worker = string.match(holder, '^%d+:(%d+):(.*)$')
+      failures[#failures + 1], failures[#failures + 2] = id, attempt
+      if ARGV[at] == 'cancel' then cancelled = cancelled + 1 end
+      if ARGV[at] == 'cancel' and tonumber(attempt) < tonumber(ARGV[1]) then
+        waits[#waits + 1], waits[#waits + 2] = now + tonumber(ARGV[at + 3]), id
+      else
+        stalls[#stalls + 1], stalls[#stalls + 2] = id, now .. ' ' .. attempt .. ' ' .. worker .. ' ' .. ARGV[at + 4]
+      end
+    end
+  end
+end
+
+-- Removals go first: a server that is out of memory lets a script finish that has already written something.
+each('ZREM', claimed, ended)
+each('HDEL', owners, ended)
+each('HDEL', jobs, finished)
+if #finished > 0 and redis.call('HLEN', tries) > 0 then each('HDEL', tries, finished) end
+if #finished > 0 and redis.call('HLEN', stamps) > 0 then each('HDEL', stamps, finished) end
+each('HSET', tries, failures)
+each('ZADD', delayed, waits)
+each('HSET', stalled, stalls)
+count(counts, 'finished', #finished)
+count(counts, 'cancelled', cancelled)
+count(counts, 'stalled', #stalls / 2)
+count(counts, 'stale', #stale)
+if #waits > 0 then signal(wake) end
+return table.concat(stale, ' ')

@@ -1,0 +1,282 @@
+"""The queue: every move of a job is one script, one round trip a batch, timed by Redis' own clock."""
+
+from __future__ import annotations
+
+import random
+import time
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Final
+
+from realtime_core.errors import ConfigurationError, QueueFull
+from realtime_core.queue.backoff import backoff_s
+from realtime_core.queue.job import MAX_DELAY_S, Claim, check_identifier, split_record
+from realtime_core.queue.replies import read_audit, read_counts, read_stalled, words
+from realtime_core.queue.scripts import Scripts
+from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from redis import Redis
+    from redis.client import Pipeline
+
+    from realtime_core.queue.job import Job
+    from realtime_core.queue.state import Audit, Counts, StalledJob
+    from realtime_core.queue.verdict import Verdict
+
+MAX_BATCH: Final = 10_000
+MAX_WAIT_S: Final = 3_600.0
+MAX_REASON: Final = 500
+REAP_AT_ONCE: Final = 1_000
+# A waiting claim looks for itself this often: a wake-up token that a dying worker took along costs others no more.
+LOOK_EVERY_S: Final = 1.0
+# Redis reads a timeout of 0 as for ever.
+SHORTEST_BLOCK_S: Final = 0.01
+
+
+class Queue:
+    """Jobs of one name. Holds no state of its own, so that threads may share it as they may share the client.
+
+    At least once: a job that was put is claimed again and again until somebody finishes it, stalls it or retracts it.
+    Where no reply came (the server died, the network broke) redis-py's own error is raised, and the move may or may not
+    have happened; every move may be repeated. A settlement that is repeated finds its claims stale.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        name: str,
+        *,
+        lease_s: float = 30.0,
+        max_attempts: int = 5,
+        max_length: int = 1_000_000,
+        idempotent_s: float = 600.0,
+        backoff_s: float = 1.0,
+    ) -> None:
+        """Describe the queue; nothing is sent.
+
+        Args:
+            redis: replies as bytes. A waiting claim blocks for half its ``socket_timeout`` at most.
+            name: ``[A-Za-z0-9_.-]{1,64}``; keys are ``rtq1:{name}:…``.
+            lease_s: how long a claim lasts unless it is renewed.
+            max_attempts: claims a job may have; when the last one fails, the job is stalled.
+            max_length: jobs the queue may hold, in whatever state.
+            idempotent_s: how long an id is remembered at least; twice that at most. As many ids as ``max_length`` are.
+            backoff_s: what the wait before another attempt begins with.
+
+        Raises:
+            ConfigurationError: a setting is out of its limits.
+        """
+        _check_range("lease_s", lease_s, 0.01, 86_400.0)
+        _check_range("max_attempts", max_attempts, 1, 1_000)
+        _check_range("max_length", max_length, 1, 100_000_000)
+        _check_range("idempotent_s", idempotent_s, 0.0, 7 * 86_400.0)
+        _check_range("backoff_s", backoff_s, 0.0, 300.0)
+        if redis.get_encoder().decode_responses:
+            raise ConfigurationError("the client decodes replies, and bodies are bytes: leave decode_responses off")
+        self.name = name
+        self.lease_s = lease_s
+        self.max_attempts = max_attempts
+        self.max_length = max_length
+        self.idempotent_s = idempotent_s
+        self.backoff_s = backoff_s
+        self._redis = redis
+        self._scripts = Scripts(redis, name)
+        self._keys = self._scripts.keys
+        socket_timeout_s = redis.get_connection_kwargs().get("socket_timeout")
+        self._longest_block_s = min(LOOK_EVERY_S, socket_timeout_s / 2 if socket_timeout_s else LOOK_EVERY_S)
+
+    def put(self, jobs: Sequence[Job]) -> list[bool]:
+        """Take jobs in, all or none; False for each whose id was put within the window, or is still in the queue.
+
+        Raises:
+            QueueFull: they do not all fit; none was written.
+            ConfigurationError: more than 10,000 jobs.
+        """
+        if not jobs:
+            return []
+        _check_batch(jobs)
+        lines = " ".join([f"{job.id} {-1 if job.urgent and not job.delay_s else _ms(job.delay_s)}" for job in jobs])
+        reply = self._scripts.call(
+            "put",
+            self.max_length,
+            _ms(self.idempotent_s),
+            (self.max_length + 1) // 2,
+            lines,
+            *[job.record() for job in jobs],
+        )
+        if isinstance(reply, int):
+            raise QueueFull(
+                f"queue {self.name} holds {reply:,} jobs and {len(jobs):,} more do not fit, max_length is "
+                f"{self.max_length:,}: add workers, look at the stalled jobs, or raise it"
+            )
+        return [taken == ord("1") for taken in reply]
+
+    def claim(self, worker: str, limit: int, wait_s: float = 0.0) -> list[Claim]:
+        """Take up to ``limit`` jobs for ``lease_s``; wait up to ``wait_s`` for the first of them.
+
+        Leases of others that have ended are reaped on the way. A job's last attempt is given out alone.
+
+        Raises:
+            ConfigurationError: a worker's name that is no identifier, or a number out of its limits.
+        """
+        check_identifier("worker", worker)
+        _check_range("limit", limit, 1, MAX_BATCH)
+        _check_range("wait_s", wait_s, 0.0, MAX_WAIT_S)
+        deadline = time.monotonic() + wait_s
+        while True:
+            claims, quiet_s = self._take(worker, limit)
+            if quiet_s <= 0:
+                self.reap()
+                if not claims:
+                    claims, quiet_s = self._take(worker, limit)
+            left_s = deadline - time.monotonic()
+            if claims or left_s <= 0:
+                return claims
+            block_s = max(SHORTEST_BLOCK_S, min(left_s, quiet_s, self._longest_block_s))
+            self._redis.blpop([self._keys["wake"]], timeout=block_s)
+
+    def renew(self, claims: Sequence[Claim]) -> tuple[str, ...]:
+        """Begin the leases anew; the ids that are no longer ours.
+
+        Raises:
+            ConfigurationError: more than 10,000 claims.
+        """
+        if not claims:
+            return ()
+        _check_batch(claims)
+        return words(self._scripts.call("renew", _ms(self.lease_s), _held(claims))[0])
+
+    def settle(self, verdicts: Sequence[Verdict], *, also: Callable[[Pipeline], None] | None = None) -> Settled:
+        """End claims, a mixed batch at once. A verdict on a claim that is no longer ours is counted, and does nothing.
+
+        Args:
+            verdicts: one a claim.
+            also: puts more commands into the same transaction: all are carried out with the settlement, or none.
+
+        Raises:
+            ConfigurationError: more than 10,000 verdicts.
+        """
+        if not verdicts and also is None:
+            return Settled(done=0, stale=())
+        _check_batch(verdicts)
+        args: list[str | float] = [self.max_attempts, ""]
+        finished = []
+        for verdict in verdicts:
+            if isinstance(verdict, Finish):
+                finished.append(verdict.claim)
+            else:
+                args += self._failure(verdict)
+        args[1] = _held(finished)
+        reply = self._scripts.call("settle", *args) if also is None else self._settle_together(args, also)
+        stale = words(reply)
+        return Settled(done=len(verdicts) - len(stale), stale=stale)
+
+    def stamp(self, claims: Sequence[Claim], channels: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The event ids of each job, ``EPOCH-NUMBER`` for each of its channels; another attempt gets the same.
+
+        Numbers are consecutive in a channel. For a claim that is no longer ours there are none: publish nothing of it.
+
+        Raises:
+            ConfigurationError: a channel that is no identifier, or more than 10,000 claims.
+        """
+        if not claims:
+            return []
+        _check_batch(claims)
+        lines = []
+        for claim, names in zip(claims, channels, strict=True):
+            for name in names:
+                check_identifier("channel", name)
+            lines.append(" ".join([claim.id, str(claim.token), *names]))
+        reply = self._scripts.call("stamp", *lines).decode()
+        return [line.split() for line in reply.split("\n")]
+
+    def reap(self) -> int:
+        """Take back jobs whose lease has ended, 1,000 at most; how many. After its last attempt a job is stalled."""
+        return int(self._scripts.call("reap", self.max_attempts, REAP_AT_ONCE))
+
+    def retry(self, ids: Sequence[str]) -> list[str]:
+        """Give stalled jobs one more attempt each; the ids that were stalled."""
+        return self._by_id("retry", ids)
+
+    def retract(self, ids: Sequence[str]) -> list[str]:
+        """Take jobs out, in whatever state they are; the ids that were in the queue."""
+        return self._by_id("retract", ids)
+
+    def counts(self) -> Counts:
+        """Jobs by state and all totals, at one instant."""
+        return read_counts(self._scripts.call("audit", 0))
+
+    def audit(self, limit: int = 100_000) -> Audit:
+        """Check that every job is in exactly one state; of more than ``limit`` jobs only the numbers are checked.
+
+        Redis answers nobody else meanwhile: about a second for a million jobs.
+        """
+        return read_audit(self._scripts.call("audit", limit))
+
+    def stalled(self, limit: int = 100) -> list[StalledJob]:
+        """Up to ``limit`` of the jobs that were set aside, in no order."""
+        found: list[StalledJob] = []
+        for id_, line in self._redis.hscan_iter(self._keys["stalled"], count=limit):
+            if len(found) >= limit:
+                break
+            found.append(read_stalled(id_, line))
+        return found
+
+    def _take(self, worker: str, limit: int) -> tuple[list[Claim], float]:
+        """Claims, and the seconds until a delayed job is due or a lease ends; 0 or less when one has ended."""
+        reply = self._scripts.call("claim", limit, _ms(self.lease_s), worker, self.max_attempts)
+        now_ms, soonest_ms, token, id_words, length_words, records, attempt_words = reply
+        ids = words(id_words)
+        ends = list(accumulate(map(int, length_words.split()), initial=0))
+        attempts = list(map(int, attempt_words.split())) or [1] * len(ids)
+        lease_until = now_ms / 1000 + self.lease_s
+        claims = []
+        for id_, (start, end), attempt in zip(ids, pairwise(ends), attempts, strict=True):
+            key, body = split_record(records[start:end])
+            claims.append(Claim(id=id_, body=body, token=token, attempt=attempt, key=key, lease_until=lease_until))
+        return claims, (soonest_ms - now_ms) / 1000 if soonest_ms else MAX_WAIT_S
+
+    def _failure(self, verdict: Cancel | Stall) -> list[str | float]:
+        claim = verdict.claim
+        reason = verdict.reason[:MAX_REASON]
+        if isinstance(verdict, Stall):
+            return ["stall", claim.id, claim.token, 0, reason]
+        delay_s = verdict.delay_s
+        if delay_s is None:
+            delay_s = backoff_s(claim.attempt, self.backoff_s, random.random())
+        _check_range("delay_s", delay_s, 0.0, MAX_DELAY_S)
+        return ["cancel", claim.id, claim.token, _ms(delay_s), reason]
+
+    def _settle_together(self, args: list[str | float], also: Callable[[Pipeline], None]) -> bytes:
+        with self._redis.pipeline(transaction=True) as pipe:
+            self._scripts.queue_into(pipe, "settle", args)
+            also(pipe)
+            replies = pipe.execute()
+        stale: bytes = replies[0]
+        return stale
+
+    def _by_id(self, move: str, ids: Sequence[str]) -> list[str]:
+        if not ids:
+            return []
+        _check_batch(ids)
+        return [id_.decode() for id_ in self._scripts.call(move, *ids)]
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _held(claims: Sequence[Claim]) -> str:
+    return " ".join([f"{claim.id} {claim.token}" for claim in claims])
+
+
+def _check_batch(batch: Sequence[Any]) -> None:
+    if len(batch) > MAX_BATCH:
+        raise ConfigurationError(f"a batch of {len(batch):,}, the limit is {MAX_BATCH:,}: make several of it")
+
+
+def _check_range(what: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise ConfigurationError(f"{what}={value}, the limits are {least:,} and {most:,}")

@@ -1,0 +1,46 @@
+"""Reading what the scripts reply. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
+
+from realtime_core.queue.state import Audit, Counts, StalledJob
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TOTAL: Final = "_total"
+TOTALS: Final = tuple(field.name for field in fields(Counts) if field.name.endswith(TOTAL))
+
+
+def words(reply: bytes) -> tuple[str, ...]:
+    """``ID ID …`` as ids."""
+    return tuple(reply.decode().split())
+
+
+def read_counts(reply: Sequence[Any]) -> Counts:
+    """The numbers in an audit's reply."""
+    available, delayed, claimed, stalled, channels, flat = reply[:6]
+    counted = {name.decode(): int(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    totals = {name: counted.get(name.removesuffix(TOTAL), 0) for name in TOTALS}
+    return Counts(available=available, delayed=delayed, claimed=claimed, stalled=stalled, channels=channels, **totals)
+
+
+def read_audit(reply: Sequence[Any]) -> Audit:
+    """An audit's whole reply."""
+    lost, phantom, double, left_behind = (tuple(sorted(id_.decode() for id_ in ids)) for ids in reply[7:11])
+    return Audit(
+        counts=read_counts(reply),
+        complete=reply[6] == 1,
+        lost=lost,
+        phantom=phantom,
+        double=double,
+        left_behind=left_behind,
+    )
+
+
+def read_stalled(id_: bytes, line: bytes) -> StalledJob:
+    """One entry of the stalled jobs."""
+    at_ms, attempts, worker, reason = line.decode(errors="replace").split(" ", 3)
+    return StalledJob(id=id_.decode(), at=int(at_ms) / 1000, attempts=int(attempts), worker=worker, reason=reason)

@@ -1,0 +1,56 @@
+"""The moves as Redis runs them: one Lua file each, whose line of KEYS names the keys it is called with."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from realtime_core.queue.keys import queue_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis import Redis
+    from redis.client import Pipeline
+
+MOVES: Final = ("put", "claim", "renew", "settle", "stamp", "reap", "retry", "retract", "audit")
+_KEYS: Final = re.compile(r"^-- KEYS (.+)$", re.MULTILINE)
+
+
+@cache
+def source(move: str) -> tuple[str, tuple[str, ...]]:
+    """A move's whole script, without comments, and the names of its keys in their order."""
+    folder = files("realtime_core.queue") / "lua"
+    prelude, body = ((folder / f"{name}.lua").read_text(encoding="utf-8") for name in ("prelude", move))
+    declared = _KEYS.search(body)
+    assert declared is not None, f"{move}.lua does not say its KEYS"
+    names = tuple(declared[1].split())
+    text = f"local {', '.join(names)} = unpack(KEYS)\n{prelude}{body}"
+    return "\n".join(line for line in text.splitlines() if line and not line.lstrip().startswith("--")), names
+
+
+class Scripts:
+    """All moves of one queue. A script that the server has forgotten is loaded again."""
+
+    def __init__(self, redis: Redis, name: str) -> None:
+        self.keys = queue_keys(name)
+        self._moves = {}
+        for move in MOVES:
+            text, names = source(move)
+            self._moves[move] = (redis.register_script(text), [self.keys[part] for part in names])
+
+    def call(self, move: str, *args: str | bytes | float) -> Any:
+        """Run a move in one round trip and return its reply."""
+        script, keys = self._moves[move]
+        return script(keys=keys, args=args)
+
+    def queue_into(self, pipe: Pipeline, move: str, args: Sequence[str | bytes | float]) -> None:
+        """Add a move to a transaction.
+
+        It travels as text: in a transaction a script that the server has forgotten could not be loaded any more, and
+        the commands beside it would have been done without it.
+        """
+        _, keys = self._moves[move]
+        pipe.eval(source(move)[0], len(keys), *keys, *args)

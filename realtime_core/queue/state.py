@@ -1,0 +1,78 @@
+"""What a queue holds and has done, as it stood at one instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Jobs by state now, and what ever happened. The totals move in the same script as the jobs.
+
+    Attributes:
+        stale_total: verdicts, renewals of claims that were no longer the caller's.
+        forgotten_total: ids that were forgotten before their window was over, because too many were put in it.
+        channels: channels that have a counter.
+    """
+
+    available: int
+    delayed: int
+    claimed: int
+    stalled: int
+    put_total: int
+    finished_total: int
+    retracted_total: int
+    claimed_total: int
+    cancelled_total: int
+    expired_total: int
+    stalled_total: int
+    retried_total: int
+    duplicate_total: int
+    stale_total: int
+    forgotten_total: int
+    channels: int
+
+    @property
+    def held(self) -> int:
+        """Jobs in the queue, in whatever state."""
+        return self.available + self.delayed + self.claimed + self.stalled
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every job ever put is in a state, finished or retracted."""
+        return self.put_total == self.held + self.finished_total + self.retracted_total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """The counts, and the ids that break them.
+
+    Attributes:
+        complete: the ids were looked at; not so in a queue that holds more than the audit's limit.
+        lost: jobs in no state. phantom: states without a job. double: jobs in more than one state.
+        left_behind: entries about jobs that are gone, and claims without an owner.
+    """
+
+    counts: Counts
+    complete: bool
+    lost: tuple[str, ...]
+    phantom: tuple[str, ...]
+    double: tuple[str, ...]
+    left_behind: tuple[str, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Everything was looked at and nothing is wrong."""
+        wrong = self.lost or self.phantom or self.double or self.left_behind
+        return self.complete and self.counts.balanced and not wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StalledJob:
+    """A job set aside. ``at``: seconds UTC; ``worker``: who had it last."""
+
+    id: str
+    at: float
+    attempts: int
+    worker: str
+    reason: str

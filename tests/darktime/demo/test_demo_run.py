@@ -1,0 +1,178 @@
+"""``darktime demo`` as a person runs it: what it finds, how it ends, and what it leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.waiting import wait_until
+
+DARKTIME = Path(sys.executable).parent / "darktime"
+# The short twin: a minute's demo in twenty seconds. The opening alone waits for its hung instance.
+SHORT = ["--visitors", "60", "--percent", "30", "--phase-seconds", "3", "--blast-seconds", "2", "--opening-delay", "1"]
+A_MINUTE = pytest.mark.timeout(
+    90
+)  # one run of the whole way: more than the 30 s of any other test, and the only way to see it
+
+
+def start(folder, *words, **environment):
+    return subprocess.Popen(
+        [DARKTIME, "demo", "--out", folder, *SHORT, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | environment,
+    )
+
+
+def processes(folder):
+    """Name -> pid of what the demo started, as far as it has got."""
+    try:
+        return json.loads((folder / "processes.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def running(pids):
+    """Those of the processes that still run."""
+    found = []
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
+        except OSError:
+            continue
+        if state not in "ZX":
+            found.append(pid)
+    return found
+
+
+def descendants(pid):
+    """All living processes below one."""
+    children = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            head, _, rest = stat.read_text().rpartition(") ")
+        except OSError:
+            continue
+        children.setdefault(int(rest.split()[1]), []).append(int(head.partition(" ")[0]))
+    found, waiting = [], [pid]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+@A_MINUTE
+def test_the_demo_finds_exactly_what_was_injected_and_says_so(tmp_path):
+    with start(tmp_path, "--json") as demo:
+        out, err = demo.communicate(timeout=85)
+    results = json.loads(out)
+    assert demo.returncode == 0, [check for check in results["checks"] if not check["ok"]]
+    clean, fault = results["phases"]
+    assert clean["verdict"]["outcome"] in {"GO", "WAIT"}
+    assert all(hop["balanced"] for hop in clean["ledger"])
+    assert fault["verdict"]["outcome"] == "NO-GO"
+    assert sorted(fault["injected"]["lost"]) == fault["named"]["missing"]
+    assert sorted(fault["injected"]["doubled"]) == fault["named"]["extra"]
+    assert fault["named"]["missing"] or fault["named"]["extra"]
+    assert results["reason"]["naive_ms"] > 500 > 10 * results["reason"]["ours_ms"]
+    assert results["users"]["agrees_with_function"]
+    assert 0 < results["users"]["sampled"] < results["users"]["seen"]
+    assert results["traffic"]["errors"] == 0
+    assert results["traffic"]["deliveries"]["production"] > results["traffic"]["deliveries"]["dark"] > 0
+    assert results["copies"]["compared"] > 0
+    assert results["blast"]["totals"]["requests"] > 0
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+    assert (tmp_path.stat().st_mode & 0o777) == 0o700
+    assert "phase B" in err, "progress is shown off a terminal too"
+    assert not running(processes(tmp_path).values())
+
+
+@pytest.mark.parametrize("after", ["nginx-naive", "site", "visitors"])
+def test_ctrl_c_at_any_moment_leaves_no_process_behind(tmp_path, after):
+    with start(tmp_path) as demo:
+        wait_until(lambda: after in processes(tmp_path), timeout_s=20)
+        below = descendants(demo.pid)
+        demo.send_signal(signal.SIGINT)
+        _, err = demo.communicate(timeout=15)
+    assert demo.returncode == 130, err
+    assert below
+    assert not running(below)
+
+
+def test_kill_9_of_the_demo_frees_every_port(tmp_path):
+    with start(tmp_path) as demo:
+        wait_until(lambda: "visitors" in processes(tmp_path), timeout_s=20)
+        below = descendants(demo.pid)
+        demo.kill()
+        demo.communicate(timeout=5)
+    wait_until(lambda: not running(below), timeout_s=5)
+
+
+@A_MINUTE
+def test_with_relay_dark_server_and_worker_killed_no_production_request_fails_and_the_demo_says_what_was_lost(tmp_path):
+    with start(tmp_path, "--json", "--phase-seconds", "4") as demo:
+        wait_until(lambda: "visitors" in processes(tmp_path), timeout_s=20)
+        state = tmp_path / "stack" / "visitors.json"
+        wait_until(lambda: json.loads(state.read_text())["deliveries"] > 50 if state.exists() else False, timeout_s=20)
+        for name in ("relay", "dark", "worker"):
+            os.kill(processes(tmp_path)[name], signal.SIGKILL)
+        out, _ = demo.communicate(timeout=85)
+    results = json.loads(out)
+    assert demo.returncode == 3
+    assert results["traffic"]["errors"] == 0, results["checks"]
+    assert len(results["incidents"]) >= 3
+    assert {word.split()[0] for word in results["incidents"]} >= {"relay", "dark", "worker"}
+    ledger = {hop["hop"]: hop for hop in results["phases"][0]["ledger"]}
+    assert not ledger["queue>pipeline"]["balanced"] or not ledger["pipeline>dark"]["balanced"]
+    assert any(
+        owner.startswith(("dark", "worker", "push:dark")) for hop in ledger.values() for owner in hop["open_owners"]
+    )
+
+
+def refused(tmp_path, *words, **environment):
+    began = time.monotonic()
+    with start(tmp_path / "run", *words, **environment) as demo:
+        out, err = demo.communicate(timeout=25)
+        assert not running(descendants(demo.pid))
+    assert demo.returncode == 2, out + err
+    assert time.monotonic() - began < 25
+    return err.strip().splitlines()[-1]
+
+
+def test_a_port_in_use_is_one_clear_line(tmp_path):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused(tmp_path, "--listen", f"127.0.0.1:{port}")
+    assert str(port) in said
+    assert "use" in said or "taken" in said
+
+
+def test_no_nginx_anywhere_is_one_clear_line(tmp_path):
+    said = refused(tmp_path, "--nginx", str(tmp_path / "no-nginx"))
+    assert "no-nginx" in said
+
+
+def test_a_results_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
+    (tmp_path / "run").write_text("a file, not a folder")
+    said = refused(tmp_path)
+    assert "--out" in said
+
+
+def test_a_redis_that_refuses_is_one_clear_line(tmp_path):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        silent.close()
+        said = refused(tmp_path, "--redis", f"redis://127.0.0.1:{port}/0")
+    assert str(port) in said

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from darktime.report import write_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# A browser that starts from a cold disk on a busy machine takes its time; the limits only bound the wait.
+START_LIMIT_MS = 60_000
+pytestmark = [pytest.mark.engine("chromium"), pytest.mark.timeout(100)]
+
+# Of each chart: how much is drawn, and the words that overlap other words or leave the picture.
+WORDS = """chart => {
+  const frame = chart.getBoundingClientRect();
+  const words = [...chart.querySelectorAll('text')]
+    .filter(word => word.textContent.trim()).map(word => [word.textContent, word.getBoundingClientRect()]);
+  const outside = box => box.left < frame.left - 1 || box.right > frame.right + 1
+    || box.top < frame.top - 1 || box.bottom > frame.bottom + 1;
+  const over = [];
+  for (let i = 0; i < words.length; i++) for (let j = 0; j < i; j++) {
+    const [a, b] = [words[i][1], words[j][1]];
+    const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+    const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+    if (across > 1 && down > Math.min(a.height, b.height) * 0.4) over.push(words[i][0] + ' | ' + words[j][0]);
+  }
+  const out = words.filter(([, box]) => outside(box)).map(([text]) => text);
+  return {marks: chart.querySelectorAll('path').length, out, over};
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=arguments, timeout=START_LIMIT_MS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_opens_whole_with_no_complaint_no_request_and_no_words_over_words(
+    browser: Browser, results: dict[str, Any], scheme: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    address = write_report(tmp_path).as_uri()
+    said: list[str] = []
+    asked: list[str] = []
+    with browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        charts = page.locator("svg[role=img]")
+        assert charts.count() == {"demo": 5, "blast": 1, "split": 2}[results["kind"]]
+        for chart in charts.all():
+            found = chart.evaluate(WORDS)
+            assert found["marks"] > 3
+            assert found["out"] == []
+            assert found["over"] == []
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        paper = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        drawn = page.evaluate("getComputedStyle(document.querySelector('svg [fill=\"#1c2733\"]')).fill")
+    assert wide <= 0
+    assert (paper, drawn) == {
+        "light": ("rgb(246, 248, 250)", "rgb(28, 39, 51)"),
+        "dark": ("rgb(14, 20, 26)", "rgb(230, 237, 243)"),
+    }[scheme]
+    assert said == []
+    assert asked == [address]
+
+
+def stretched_demo(results: dict[str, Any]) -> None:
+    """Long names, large and very unlike counts, an unbalanced hop on every line, slow percentiles."""
+    for phase in results["phases"]:
+        for at, hop in enumerate(phase["ledger"]):
+            hop["hop"] = f"a-{'very-' * at}long-name>of-a-hop"
+            hop["sent"] = hop["received"] = 10**at
+            hop["explained"] = {"dark_refused": 12_345_678}
+            hop["missing"] = [{"id": "x", "times": 10**at}]
+            hop["extra"] = [{"id": None, "times": 123_456_789}]
+            hop["balanced"] = False
+        for side in phase["latency"].values():
+            side.update(p50_ms=0.001, p95_ms=3_333.3, p99_ms=65_432.1)
+    for second in results["series"]:
+        second["production"] *= 100_000
+
+
+@pytest.mark.parametrize("capacity", [(20, 25), (4_200, None), (None, None), (7_900, 8_000), (1, 8_000)])
+def test_no_words_meet_wherever_the_capacity_lies(browser: Browser, capacity: Any, blast: Any, tmp_path: Path) -> None:
+    blast["capacity"] = dict(zip(("highest_pass_per_s", "lowest_fail_per_s"), capacity, strict=True))
+    blast["slo"] = "p99 < 1000ms"
+    assert_no_words_meet(browser, blast, tmp_path)
+
+
+def test_no_words_meet_on_charts_of_unlike_and_long_named_things(browser: Browser, demo: Any, tmp_path: Path) -> None:
+    stretched_demo(demo)
+    assert_no_words_meet(browser, demo, tmp_path)
+
+
+def assert_no_words_meet(browser: Browser, results: dict[str, Any], folder: Path) -> None:
+    (folder / "results.json").write_text(json.dumps(results))
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(write_report(folder).as_uri())
+        for chart in page.locator("svg[role=img]").all():
+            found = chart.evaluate(WORDS)
+            assert (found["out"], found["over"]) == ([], [])
+
+
+def test_hostile_results_run_nothing_in_a_browser_and_the_page_fits_a_telephone(
+    browser: Browser, hostile: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "results.json").write_text(json.dumps(hostile))
+    address = write_report(tmp_path).as_uri()
+    asked: list[str] = []
+    with browser.new_context(viewport={"width": 390, "height": 800}) as context:
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        assert page.title() != "owned"
+        assert page.locator("script, img, iframe").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    assert asked == [address]

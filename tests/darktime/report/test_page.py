@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+import re
+import stat
+import subprocess
+import sys
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from darktime.errors import UsageError
+from darktime.report import drawing, html_page, palette, write_report
+from darktime.report.charts import thinned
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Reader(HTMLParser):
+    """What a browser would find: elements, their attributes and the text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_a_page_names_verdict_and_exact_ids_before_anything_else(demo: dict[str, Any]) -> None:
+    page = html_page(demo)
+    assert "Clean code: GO. Faulty code: " in page
+    first_chart = page.index("<svg")
+    for phase in demo["phases"]:
+        for hop in phase["ledger"]:
+            for item in [*hop["missing"], *hop["extra"]]:
+                assert page.index(item["id"]) < first_chart
+
+
+def test_every_element_is_closed_and_every_chart_has_title_description_and_figures(results: dict[str, Any]) -> None:
+    reader = Reader(html_page(results))
+    assert reader.open == []
+    charts = [each for each in reader.named("svg") if each.get("role") == "img"]
+    assert len(charts) == {"demo": 5, "blast": 1, "split": 2}[results["kind"]]
+    ids = [attributes["id"] for _, attributes in reader.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for chart in charts:
+        assert set(str(chart["aria-labelledby"]).split()) <= set(ids)
+    assert len(reader.named("details")) == len(charts)
+    assert len(reader.named("table")) >= len(charts)
+
+
+def test_a_page_allows_no_request_and_holds_no_script_and_no_address_to_load(results: dict[str, Any]) -> None:
+    reader = Reader(html_page(results))
+    policy = [each["content"] for each in reader.named("meta") if each.get("http-equiv") == "Content-Security-Policy"]
+    assert policy
+    assert str(policy[0]).startswith("default-src 'none'")
+    tags = {tag for tag, _ in reader.elements}
+    assert not tags & {"script", "img", "link", "iframe", "object", "embed", "form", "a", "base", "image", "use"}
+    assert not {name for _, attributes in reader.elements for name in attributes} & {
+        "src",
+        "href",
+        "xlink:href",
+        "action",
+    }
+
+
+def test_bytes_that_came_from_outside_stay_text(results: dict[str, Any], hostile: dict[str, Any]) -> None:
+    plain, attacked = Reader(html_page(results)), Reader(html_page(hostile))
+    assert {tag for tag, _ in attacked.elements} <= {tag for tag, _ in plain.elements} | {"ul", "li", "code", "p"}
+    assert not [name for _, attributes in attacked.elements for name in attributes if name.startswith("on")]
+    page = html_page(hostile)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e\ud800-\udfff]", page)
+    assert "&lt;script&gt;" in page
+    page.encode("utf-8")
+
+
+def test_without_the_extra_the_page_has_its_tables_and_names_the_extra(
+    results: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    reader = Reader(html_page(results))
+    assert not reader.named("svg")
+    assert drawing.MISSING_EXTRA in "".join(reader.text)
+    assert "darktime[report]" in drawing.MISSING_EXTRA
+    assert len(reader.named("figure")) == {"demo": 5, "blast": 1, "split": 2}[results["kind"]]
+    assert reader.named("table")
+
+
+def test_a_run_that_ended_early_still_has_a_page(
+    demo: dict[str, Any], blast: dict[str, Any], split: dict[str, Any]
+) -> None:
+    demo |= {"phases": [], "blast": None, "reason": None, "checks": [], "series": [], "exit_code": 130}
+    blast |= {"probes": [], "capacity": {"highest_pass_per_s": None, "lowest_fail_per_s": None}}
+    blast["latency"] = dict.fromkeys(blast["latency"])
+    split["ledger"] = []
+    for side in split["latency"].values():
+        side.update(dict.fromkeys(("p50_ms", "p95_ms", "p99_ms")))
+    for results in (demo, blast, split):
+        assert Reader(html_page(results)).open == []
+
+
+def test_thousands_of_ids_and_probes_are_counted_and_do_not_swell_the_page(demo: dict[str, Any]) -> None:
+    hop = demo["phases"][1]["ledger"][3]
+    hop["missing"] = [{"id": f"thread.{at} e-{at}", "times": 1} for at in range(5_000)]
+    page = html_page(demo)
+    assert "thread.199 e-199<" in page
+    assert "thread.200 e-200<" not in page
+    assert "and 4,800 more" in page
+    assert len(page) < 400_000
+
+
+def test_a_long_series_is_drawn_with_a_bounded_number_of_points_and_keeps_its_peak() -> None:
+    series = [{"t": float(at), "production": 10, "dark": 1, "copies": 1} for at in range(7_201)]
+    series[4_321]["production"] = 999
+    points = thinned(series)
+    assert len(points) <= 600
+    assert max(point["production"] for point in points) == 999
+
+
+def test_every_colour_of_a_chart_has_a_dark_twin(results: dict[str, Any]) -> None:
+    page = html_page(results)
+    charts = "".join(re.findall(r"<svg role.*?</svg>", page, re.DOTALL))
+    used = set(re.findall(r'(?:fill|stroke)="(#[0-9a-fA-F]{3,8}|rgb[^"]*|[a-z]+)"', charts)) - {"none", "transparent"}
+    assert used <= {colour.light for colour in palette.CHART_COLOURS}
+
+
+def _contrast(one: str, other: str) -> float:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_marks_and_words_stand_out_on_light_and_on_dark() -> None:
+    for colour in palette.CHART_COLOURS:
+        least = 4.5 if colour in {palette.INK, palette.MUTED, palette.WRONG} else 3.0
+        if colour not in {palette.RULE, palette.BAND}:
+            assert _contrast(colour.light, "#ffffff") >= least, colour
+            assert _contrast(colour.dark, "#161e26") >= least, colour
+
+
+def test_the_report_is_written_beside_the_results_for_its_owner_only(demo: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(json.dumps(demo))
+    for _ in range(2):
+        path = write_report(tmp_path)
+        assert path == tmp_path / "report.html"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["report.html", "results.json"]
+        assert path.read_text("utf-8") == html_page(demo)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "\xff", "[" * 100_000, '{"kind":"demo","schema_version":9}'])
+def test_a_folder_without_readable_results_is_refused_by_name(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "results.json").write_text(content, encoding="latin-1")
+    with pytest.raises(UsageError):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_importing_the_report_loads_no_charts_no_numbers_and_nothing_of_the_engines() -> None:
+    heavy = ("altair", "vl_convert", "numpy", "gevent", "locust", "redis", "jsonschema", "realtime_core")
+    code = f"import sys, darktime.report; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,188 @@
+"""Production is not harmed: not by a hung dark instance, not by a dead or stopped relay, not in a single byte."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.darktime.split.conftest import CANDIDATE, binaries
+from tests.darktime.split.servers import Client
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "date")
+
+
+def test_a_hung_dark_instance_holds_up_the_second_request_of_a_naive_mirror_and_not_ours(
+    make_split: Callable, origin: Callable
+) -> None:
+    production, dark = origin(), origin()
+    dark.hang_s = 1.0
+    naive = make_split(production.address)
+    naive.start(naive=dark.address)
+    with naive.client() as client:
+        client.timed("/page", CANDIDATE)
+        naive_s = client.timed("/page", CANDIDATE)
+    naive.nginx.stop()
+
+    ours = make_split(production.address)
+    ours.start_relay(dark.address)
+    ours.start()
+    with ours.client() as client:
+        client.timed("/page", CANDIDATE)
+        ours_s = min(client.timed("/page", CANDIDATE) for _ in range(3))
+    wait_until(lambda: ours.state().get("received", 0) >= 4, what="copies at the relay")
+    assert naive_s > 0.9
+    assert ours_s < naive_s / 3
+
+
+@pytest.mark.parametrize("nginx", binaries().values(), ids=binaries().keys())
+def test_every_byte_of_production_passes_unchanged_and_production_is_asked_exactly_once(
+    make_split: Callable, origin: Callable, nginx: Path
+) -> None:
+    production, dark = origin(), origin()
+    split = make_split(production.address)
+    split.start_relay(dark.address)
+    split.start(nginx=nginx)
+    requests = [
+        ("GET", "/big", b""), ("GET", "/chunked", b""), ("HEAD", "/big", b""), ("GET", "/a%2Fb//c/../d?x=%20&y=a+b", b""),
+        ("POST", "/form", b"x" * 70_000), ("DELETE", "/thing/1", b""), ("GET", "/ev", b""),
+    ]  # fmt: skip
+    direct = []
+    with Client(production.address) as client:
+        direct = [client.get(path, CANDIDATE, method=method, body=body) for method, path, body in requests]
+    asked, production.asked = production.asked, Counter()
+    for cookie in (CANDIDATE, "Cookie: other=1"):
+        production.asked.clear()
+        with split.client() as client:
+            through = [client.get(path, cookie, method=method, body=body) for method, path, body in requests]
+        for (head, body), (their_head, their_body), request in zip(through, direct, requests, strict=True):
+            assert body == their_body, request
+            assert fields(head) == fields(their_head), request
+        assert production.asked == asked
+    wait_until(lambda: split.state().get("compared", 0) == 5, what="five copies compared")
+    assert sum(dark.asked.values()) == 5
+    assert all("x-darktime" not in head for head in production.heads)
+    assert all(head["x-darktime"] == "1" and "traceparent" in head for head in dark.heads)
+
+
+def fields(head: bytes) -> Counter[bytes]:
+    """Status line and end-to-end headers."""
+    first, *lines = head.split(b"\r\n")
+    kept = [line for line in lines if line.split(b":")[0].lower().decode() not in HOP_BY_HOP]
+    return Counter([first, *kept])
+
+
+def test_with_the_relay_killed_under_load_no_production_request_fails_and_copies_resume_with_the_next(
+    make_split: Callable, origin: Callable
+) -> None:
+    production, dark = origin(), origin()
+    split = make_split(production.address)
+    split.start_relay(dark.address)
+    split.start()
+    stop, failures, answered = threading.Event(), [], Counter()
+
+    def browse(number: int) -> None:
+        try:
+            with split.client() as client:
+                while not stop.is_set():
+                    head, _ = client.get("/page", f"Cookie: uid=u{number}")
+                    answered[number] += 1
+                    if b" 200 " not in head:
+                        failures.append(head)
+        except OSError as error:
+            failures.append(error)
+
+    browsers = [threading.Thread(target=browse, args=(number,)) for number in range(3)]
+    for browser in browsers:
+        browser.start()
+    try:
+        wait_until(lambda: split.state().get("received", 0) > 20, what="copies at the first relay")
+        split.signal(signal.SIGKILL)
+        before = sum(answered.values())
+        wait_until(lambda: sum(answered.values()) > before + 100, timeout_s=15, what="production without a relay")
+        split.relay.stop()
+        split.start_relay(dark.address)
+        wait_until(lambda: split.state().get("compared", 0) > 20, timeout_s=15, what="copies at the second relay")
+    finally:
+        stop.set()
+        for browser in browsers:
+            browser.join()
+    assert not failures
+    assert production.asked["GET /page"] == sum(answered.values())
+
+
+def test_a_stopped_relay_costs_at_most_its_timeout_and_its_old_copies_expire(
+    make_split: Callable, origin: Callable
+) -> None:
+    production, dark = origin(), origin()
+    split = make_split(production.address)
+    split.start_relay(dark.address)
+    split.start()
+    with split.client() as client:
+        client.get("/page", CANDIDATE)
+        wait_until(lambda: split.state().get("compared") == 1, what="a first pair")
+        split.signal(signal.SIGSTOP)
+        try:
+            taken = sorted(client.timed("/page", CANDIDATE) for _ in range(40))
+            # Five failures trip the breaker; from then on the sink takes the copies.
+            assert taken[20] < 0.045
+            assert threading.Event().wait(2.2) is False  # the copies get older than the relay takes them
+        finally:
+            split.signal(signal.SIGCONT)
+        wait_until(
+            lambda: split.state().get("mirror_reasons", {}).get("shed_sink", 0) > 0,
+            timeout_s=15,
+            what="named shed copies",
+        )
+
+    def settled() -> bool:
+        state = split.state()
+        shed = sum(state["mirror_reasons"].values())
+        return (
+            state["offered"] == 41 == state["received"] + shed
+            and state["received"] == state["compared"] + sum(state["reasons"].values())
+            and state["reasons"].get("expired", 0) > 0
+        )
+
+    wait_until(settled, timeout_s=10, what="every copy named")
+    assert dark.asked["GET /page"] == split.state()["compared"]
+
+
+def test_requests_that_may_not_be_copied_are_not(make_split: Callable, origin: Callable) -> None:
+    production, dark = origin(), origin()
+    split = make_split(production.address, allow_cookies=("theme",), allow_query=("id",))
+    split.start_relay(dark.address)
+    split.start()
+    with split.client() as client:
+        for method, path, lines in (
+            ("GET", "/page", ("X-Darktime: 1",)),
+            ("GET", "/page", ("Upgrade: websocket", "Connection: upgrade")),
+            ("POST", "/page", ()),
+            ("DELETE", "/page", ()),
+            ("GET", "/account/Logout", ()),
+            ("GET", "/account/%6Cogout", ()),
+            ("GET", "/do?action=unsubscribe", ()),
+            ("GET", "/admin/", ()),
+        ):
+            client.get(path, CANDIDATE, *lines, method=method)
+        client.get(
+            "/good?id=7&token=geheim&flag", "Cookie: uid=u1; theme=dark; session=geheim", "Authorization: geheim"
+        )
+    wait_until(lambda: split.state().get("compared") == 1, what="the one copy")
+    assert split.state()["received"] == 1
+    assert re.fullmatch(r"/good\?id=7&token=[0-9a-f]{16}&[0-9a-f]{16}", dark.targets[0])
+    assert dark.heads[0]["cookie"] == "theme=dark"
+    assert dark.heads[0]["host"] == "site.example"
+    assert "geheim" not in repr(dark.heads)
+    assert "u1" not in split.state_path.read_text() + split.pairs_path.read_text()
+    assert sum(production.asked.values()) == 9
+    assert all("x-darktime" not in head for head in production.heads)

@@ -1,0 +1,147 @@
+"""Records: every copy settles exactly once, in whatever order its news arrives."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from darktime.split.compare import Side
+from darktime.split.log_format import LogLine
+from darktime.split.relay.copies import Copy
+from darktime.split.relay.records import ORPHAN_WAIT_S, Records
+
+AT = 1764000000.0
+
+
+class Books:
+    """What a ledger would hold: +1, -1 and explained, by hop and id."""
+
+    def __init__(self) -> None:
+        self.net: Counter[tuple[str, str]] = Counter()
+        self.why: Counter[tuple[str, str]] = Counter()
+        self.pairs: list[object] = []
+
+    def sent(self, hop: str, request_id: str, at: float) -> None:
+        assert at == AT
+        self.net[hop, request_id] += 1
+
+    def received(self, hop: str, request_id: str, at: float) -> None:
+        assert at == AT
+        self.net[hop, request_id] -= 1
+
+    def explained(self, hop: str, request_id: str, at: float, reason: str) -> None:
+        assert at == AT
+        self.net[hop, request_id] -= 1
+        self.why[hop, reason] += 1
+
+    def paired(self, pair: object) -> None:
+        self.pairs.append(pair)
+
+    def left(self) -> dict[tuple[str, str], int]:
+        return {key: net for key, net in self.net.items() if net}
+
+
+def fresh(limit: int = 100) -> tuple[Records, Books]:
+    books = Books()
+    return Records(books, wait_s=10, stream_wait_s=100, limit=limit), books
+
+
+def copy(name: str = "a", *, stripped: bool = False, accept: str = "*/*") -> Copy:
+    headers = (("Accept", accept),)
+    return Copy(id=name, at=AT, user="u", method="GET", target="/p", headers=headers, stripped=stripped, unfit=None)
+
+
+def line(name: str = "a", *, sink: bool = False, status: int = 200) -> LogLine:
+    return LogLine(
+        id=name, at=AT, sink=sink, status=status, content_type="text/plain", seconds=0.1, aborted=status == 499
+    )
+
+
+def side(status: int = 200) -> Side:
+    return Side(status=status, content_type="text/plain", length=1, seconds=0.2)
+
+
+NEWS = st.permutations(["copy", "line", "dark", "sink"]).flatmap(
+    lambda order: st.integers(0, 4).map(lambda count: order[:count])
+)
+
+
+@given(news=NEWS, fails=st.booleans(), aborted=st.booleans(), sweeps=st.booleans(), again=NEWS)
+def test_whatever_comes_in_whatever_order_only_a_line_with_neither_copy_nor_excuse_is_left(
+    *, news: list[str], fails: bool, aborted: bool, sweeps: bool, again: list[str]
+) -> None:
+    records, books = fresh()
+    for one in [*news, *(word for word in again if word in {"line", "dark", "sink"} and word in news)]:
+        if one == "copy":
+            records.arrived(copy(), "m", 0)
+        elif one == "line":
+            records.line(line(status=499 if aborted else 200), 0)
+        elif one == "sink":
+            records.line(line(sink=True), 0)
+        elif fails:
+            records.failed("a", "dark_reset")
+        else:
+            records.replied("a", side(), 0)
+    if sweeps:
+        records.sweep(1000)
+    records.close()
+    assert len(records) == 0
+    lost = "line" in news and "copy" not in news and "sink" not in news and not aborted
+    assert books.left() == ({("mirror", "a"): 1} if lost else {})
+    assert records.received == ("copy" in news)
+    assert records.received == records.compared + sum(records.reasons.values())
+
+
+def test_a_copy_waits_for_its_line_and_a_stream_for_longer() -> None:
+    records, books = fresh()
+    records.arrived(copy("plain"), "m", 0)
+    records.arrived(copy("stream", accept="text/event-stream"), "m", 0)
+    records.replied("plain", side(), 0)
+    assert records.sweep(9) == []
+    assert records.sweep(11) == ["plain"]
+    assert books.why == {("compared", "log_lost"): 1}
+    records.line(line("plain"), 12)
+    assert records.late_lines == 1
+    assert records.sweep(101) == ["stream"]
+    assert not books.left()
+
+
+def test_a_line_without_a_copy_is_missing_and_one_that_the_sink_took_is_explained() -> None:
+    records, books = fresh()
+    records.line(line("lost"), 0)
+    records.line(line("shed"), 0)
+    records.line(line("shed", sink=True), 0)
+    assert records.sweep(ORPHAN_WAIT_S + 0.1) == []
+    assert books.left() == {("mirror", "lost"): 1}
+    assert books.why == {("mirror", "shed_sink"): 1}
+
+
+def test_a_copy_that_came_twice_shows_as_extra_and_goes_on_once() -> None:
+    records, books = fresh()
+    assert records.arrived(copy(), "m", 0)
+    assert not records.arrived(copy(), "m", 0)
+    records.line(line(), 0)
+    records.replied("a", side(), 0)
+    assert not records.arrived(copy(), "m", 0)
+    assert books.left() == {("mirror", "a"): -2}
+    assert records.compared == 1
+
+
+def test_a_denial_for_want_of_a_credential_that_was_not_copied_is_no_difference() -> None:
+    records, books = fresh()
+    records.arrived(copy(stripped=True), "m", 0)
+    records.line(line(), 0)
+    records.replied("a", side(403), 0)
+    assert books.why == {("compared", "credential_stripped"): 1}
+    assert not books.pairs
+
+
+def test_beyond_its_bound_it_takes_no_copy_and_says_so() -> None:
+    records, books = fresh(limit=2)
+    assert [records.arrived(copy(name), "m", 0) for name in "abc"] == [True, True, False]
+    assert records.reasons == {"relay_full": 1}
+    records.line(line("c"), 0)
+    records.close()
+    assert not books.left()

@@ -1,0 +1,104 @@
+"""Sampling: the Python function and a live nginx name the same users."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from darktime.errors import UsageError
+from darktime.split import levels
+from darktime.split.sampling import bucket, buckets_for, murmur2, sampled, valid_user
+from tests.darktime.split.conftest import binaries
+from tests.darktime.split.servers import Client, Quick
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+USERS = [f"u{number}" for number in range(10_000)]
+NAMES = st.text(alphabet="abcXYZ019_.:-", min_size=1, max_size=128)
+
+
+def test_the_hash_gives_the_published_values() -> None:
+    assert [murmur2(text) for text in (b"", b"a", b"abcd")] == [0, 0x92685F5E, 0x26873021]
+
+
+@pytest.mark.parametrize("user", ["", "a b", "a\n", "ü", 'a"b', "x" * 129, "a/b", "a\x00"])
+def test_who_is_no_valid_user_is_in_no_bucket_at_any_percentage(user: str) -> None:
+    assert bucket("salt", user) is None
+    assert not sampled("salt", user, 100)
+    assert not valid_user(user.encode())
+
+
+@given(user=NAMES, low=st.integers(0, 1000), high=st.integers(0, 1000))
+def test_whoever_is_in_at_a_percentage_is_in_at_every_higher_one(user: str, low: int, high: int) -> None:
+    low, high = sorted((low, high))
+    assert not sampled("s", user, low / 10) or sampled("s", user, high / 10)
+
+
+def test_another_salt_samples_other_users() -> None:
+    first, second = ({user for user in USERS if sampled(salt, user, 10)} for salt in ("one", "two"))
+    assert 800 < len(first) < 1200
+    assert len(first & second) < 250
+
+
+@pytest.mark.parametrize("percent", [-1, 100.1, 0.05, float("nan")])
+def test_a_percentage_that_cannot_be_is_refused(percent: float) -> None:
+    with pytest.raises((UsageError, ValueError)):
+        buckets_for(percent)
+
+
+@pytest.mark.parametrize("nginx", binaries().values(), ids=binaries().keys())
+def test_a_live_nginx_samples_exactly_the_users_that_the_function_names_through_a_ramp(
+    make_split: Callable, folder: Path, nginx: Path
+) -> None:
+    production = Quick()
+    split = make_split(production.address, max_percent=25.0, salt="exp-1", slot_s=1000)
+    relay = Quick(split.settings.relay_socket)
+    try:
+        split.start(percent=1, nginx=nginx)
+        cookies = [f"Cookie: a=1; uid={user}" for user in USERS]
+        found = {}
+        with split.client() as client:
+            for step, percent in enumerate((1, 5, 25, 5)):
+                levels.set_percent(folder, percent, 25)
+                assert levels.percent_of(folder) == percent
+                relay.users.clear()
+                some = cookies if percent != 5 or step == 1 else cookies[:5000]
+                client.pipeline("/page", some)
+                expected = {user for user in USERS[: len(some)] if sampled("exp-1", user, percent)}
+                wait_until(lambda: len(relay.users) >= len(expected), what=f"{len(expected)} copies")  # noqa: B023
+                found[step] = set(relay.users)
+                assert found[step] == expected
+                assert set(relay.users.values()) == {1}
+        assert found[0] < found[1] < found[2]
+        assert found[3] <= found[1]
+    finally:
+        relay.stop()
+        production.stop()
+
+
+def test_nobody_is_sampled_without_a_key_that_is_whole_and_well_formed(make_split: Callable, folder: Path) -> None:
+    production = Quick()
+    split = make_split(production.address)
+    split.start()
+    relay = Quick(split.settings.relay_socket)
+    hostile = [
+        "X: 1", "Cookie: a=1", "Cookie: uid=", "Cookie: uid=a b", "Cookie: uid=a%00b", 'Cookie: uid="a"',
+        "Cookie: uid=" + "x" * 129, "Cookie: uid=" + "x" * 8000, "Cookie: uid=\xff\xfe", "Cookie: uid=a/../b", "Cookie: uid=$host",
+        "Cookie: uid=a,b", "Cookie: xuid=abc",
+    ]  # fmt: skip
+    try:
+        with Client(split.address) as client:
+            for line in hostile:
+                assert b" 200 " in client.get("/page", line)[0]
+            client.get("/page", "Cookie: uid=good")
+        wait_until(lambda: relay.users["good"] == 1, what="the copy of the one good user")
+        assert dict(relay.users) == {"good": 1}
+    finally:
+        relay.stop()
+        production.stop()

@@ -1,0 +1,60 @@
+"""The README's command blocks: each is run as written, or is marked with the reason why not."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+BLOCK = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+?) -->\n)?```sh\n(?P<commands>.*?)```", re.DOTALL)
+# make demo and make test would start themselves again from inside the tests: the wheel's demo and the test run itself
+# are what the check runs them as.
+RUN_ELSEWHERE = {"make demo", "make test"}
+
+
+def blocks():
+    return [(match["reason"], match["commands"].strip().splitlines()) for match in BLOCK.finditer(README.read_text())]
+
+
+def commands_to_run():
+    return [line for reason, lines in blocks() if not reason for line in lines if line not in RUN_ELSEWHERE]
+
+
+def test_every_block_that_is_not_run_names_a_reason_and_the_test_that_runs_it():
+    for reason, _ in blocks():
+        if reason:
+            path = re.search(r"tests/\S+\.py", reason)
+            assert path, reason
+            assert (ROOT / path[0]).exists(), path[0]
+
+
+def test_the_check_runs_the_two_commands_that_set_everything_up():
+    check = (ROOT / ".ci" / "run").read_text()
+    assert "make test" in check
+    assert 'darktime" demo' in check
+    makefile = (ROOT / "Makefile").read_text()
+    for command in RUN_ELSEWHERE:
+        assert f"\n{command.removeprefix('make ')}:" in makefile
+
+
+@pytest.mark.parametrize("command", commands_to_run())
+def test_a_command_of_the_readme_runs_as_written(command, tmp_path):
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=25, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_commands_table_lists_every_command():
+    from darktime.console.main import DARKESTTIME, DARKTIME
+
+    text = README.read_text()
+    for name in DARKTIME.list_commands(None):
+        assert f"`darktime {name}" in text, name
+    for name in DARKESTTIME.list_commands(None):
+        assert f"`darkesttime {name}" in text, name

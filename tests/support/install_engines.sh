@@ -1,0 +1,23 @@
+#!/bin/sh
+# Installs from apt the real engines that the tests hold us against. Without root it says what stays out, and the tests say it again.
+set -eu
+packages="nginx-light libnginx-mod-nchan redis-server chromium prometheus"
+missing=""
+for package in $packages; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+  echo "left out, not installed:$missing (as root: apt-get install$missing)" >&2
+  exit 0
+fi
+# Packages start their services when they are installed; the tests start their own on free ports.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod +x "$policy"
+  trap 'rm -f "$policy"' EXIT
+fi
+apt-get update -qq
+# shellcheck disable=SC2086 # a list of package names
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
