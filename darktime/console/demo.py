@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import signal
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,8 @@ from darktime.console.screen import Screen
 from darktime.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from darktime.demo.settings import DemoSettings
 
@@ -58,7 +61,7 @@ def command(*, as_json: bool, out: Path | None, **asked: Any) -> int:
     a dark push server; nginx mirrors some of the users to the dark one; faults are injected there, and named; then the
     dark server is blasted. Exit code 0 when exactly what was injected was found, and nothing else; else 3.
     """
-    results, folder = perform("demo", out=out, quiet=as_json, **asked)
+    results, folder = perform("demo", out=out, **asked)
     if as_json:
         click.echo(json.dumps(results))
     else:
@@ -69,17 +72,46 @@ def command(*, as_json: bool, out: Path | None, **asked: Any) -> int:
     return int(results["exit_code"])
 
 
-def perform(name: str, *, out: Path | None, quiet: bool, **asked: Any) -> tuple[dict[str, Any], Path]:
+def perform(name: str, *, out: Path | None, **asked: Any) -> tuple[dict[str, Any], Path]:
     """Run the demo and keep its results and its page; the results and their folder."""
     settings = settings_from(folder=run_folder(name, out), **asked)
-    from darktime.demo.run import run_demo
+    from darktime.demo.run import DemoRun
+    from darktime.demo.watch import DemoBroken
+
+    with Screen(TITLE) as screen, ended_by_sigterm_too():
+        run = DemoRun(settings, screen)
+        try:
+            run.perform()
+        except KeyboardInterrupt:
+            click.echo("interrupted; what there was by then is kept", err=True)
+        except DemoBroken:
+            keep(settings.folder, run.results())
+            raise
+    results = run.results()
+    keep(settings.folder, results)
+    return results, settings.folder
+
+
+def keep(folder: Path, results: dict[str, Any]) -> None:
+    """Results first, the page from them."""
     from darktime.report import write_report
 
-    with Screen(TITLE, quiet=quiet) as screen:
-        results = run_demo(settings, screen)
-    keep_results(settings.folder, results)
-    write_report(settings.folder)
-    return results, settings.folder
+    keep_results(folder, results)
+    write_report(folder)
+
+
+@contextmanager
+def ended_by_sigterm_too() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: children first, and what there was by then is kept."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def settings_from(

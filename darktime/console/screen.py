@@ -24,10 +24,9 @@ PLAIN_EVERY_S = 10.0
 class Screen:
     """Shows a demo run; a context manager. Off a terminal: one line a step, and one of figures every ten seconds."""
 
-    def __init__(self, title: str, *, quiet: bool = False) -> None:
+    def __init__(self, title: str) -> None:
         self.figures = Figures()
         self._title = title
-        self._quiet = quiet
         self._console = Console(stderr=True, highlight=False)
         self._steps: list[tuple[str, float, float | None]] = []
         self._notes: list[str] = []
@@ -37,7 +36,7 @@ class Screen:
 
     def __enter__(self) -> Self:
         """Take the terminal, when there is one."""
-        if self._console.is_terminal and not self._quiet:
+        if self._console.is_terminal:
             self._live = Live(console=self._console, refresh_per_second=REFRESHES_PER_S, get_renderable=self._render)
             self._live.start()
         return self
@@ -75,7 +74,7 @@ class Screen:
         )
 
     def _say(self, text: str) -> None:
-        if not self._live and not self._quiet:
+        if not self._live:
             click.echo(text, err=True)
 
     def _finish_step(self) -> None:

@@ -23,7 +23,6 @@ def command(*, junit: Path | None, json_file: Path | None, out: Path | None, ngi
     results, folder = perform(
         "smoke",
         out=out,
-        quiet=False,
         visitors=100,
         percent=20.0,
         phase_seconds=6.0,

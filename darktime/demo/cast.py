@@ -18,23 +18,26 @@ from realtime_core.stack import external_valkey, ready_line
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from darktime.demo.processes import Processes
     from darktime.demo.settings import DemoSettings
     from darktime.demo.watch import Watch
     from realtime_core.stack import Service, Stack
 
 LISTENING = "listening on "
 METRICS = "metrics on "
-LEASE_S = 5.0
 ASK_TIMEOUT_S = 2.0
 BLAST_STREAMS = 100
+CHANNELS_A_SAVE = 2
+ROOM_FOR_FAULTS = 30
 
 
 class Cast:
     """All services of one run, in one stack. ``start`` them, then send orders."""
 
-    def __init__(self, stack: Stack, settings: DemoSettings) -> None:
+    def __init__(self, stack: Stack, settings: DemoSettings, processes: Processes) -> None:
         self._stack = stack
         self._settings = settings
+        self._processes = processes
         self._services: dict[str, Service] = {}
         self._exporters: dict[str, str] = {}
         self.name = f"demo-{secrets.token_hex(4)}"
@@ -58,7 +61,10 @@ class Cast:
         production = settings.production or self._push(watch, "production", url)
         dark = settings.dark or self._push(watch, "dark", url)
         proxy = self._python(
-            watch, "proxy", "darktime.demo.fault_proxy", "--upstream", dark, "--deeds", str(self.deeds)
+            watch,
+            "proxy",
+            "darktime.demo.fault_proxy",
+            *("--upstream", dark, "--deeds", str(self.deeds), "--one-in", str(one_in(settings))),
         )
         site = self._python(
             watch,
@@ -125,7 +131,7 @@ class Cast:
         return answered
 
     def forget(self) -> None:
-        """Take this run's keys out of a Redis that is not ours."""
+        """Take this run's keys out of a Redis that is not ours, once nobody writes there any more."""
         if self._settings.redis:
             for key in self.redis.scan_iter(match=f"*{{{self.name}}}*", count=1000):
                 self.redis.unlink(key)
@@ -164,8 +170,8 @@ class Cast:
 
     def _enlist(self, watch: Watch, name: str, service: Service) -> None:
         self._services[name] = service
+        self._processes.add(name, service)
         watch.add(name, service)
-        write_processes(self._stack.folder.parent / "processes.json", self._services)
 
     def _targets(self) -> str:
         """Prometheus' file_sd format: every exporter of the run."""
@@ -174,8 +180,7 @@ class Cast:
         )
 
 
-def write_processes(path: Path, services: dict[str, Service]) -> None:
-    """Name -> process id, for whoever wants to look at one (or to kill it, and see)."""
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps({name: service.pid for name, service in services.items()}))
-    draft.replace(path)
+def one_in(settings: DemoSettings) -> int:
+    """The mean distance between two faults: so small that a phase has room for far more than the proxy's quotas."""
+    events = settings.writes_per_s * settings.phase_s * CHANNELS_A_SAVE
+    return max(1, round(events / ROOM_FOR_FAULTS))

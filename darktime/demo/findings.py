@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from darktime.split.verdict import Verdict
     from realtime_core.ledger import HopBalance
 
 FAULT_HOP = "pipeline>dark"
@@ -83,15 +84,17 @@ def check_opening(naive_ms: float, ours_ms: float) -> Check:
     )
 
 
-def check_phase(name: str, balances: Sequence[HopBalance], outcome: str, found: Named | None) -> list[Check]:
+def check_phase(name: str, balances: Sequence[HopBalance], verdict: Verdict, found: Named | None) -> list[Check]:
     """The clean phase balances and is not a NO-GO; the faulty one is, with exactly the injected ids."""
+    outcome = verdict.outcome
+    said = f"{outcome}: {'; '.join(verdict.reasons)}"
     if found is None:
         off = unbalanced(balances)
         return [
             Check(
                 what=f"{name}: every hop balances", ok=not off, detail="; ".join(off) or f"{len(balances)} hops at 0"
             ),
-            Check(what=f"{name}: the verdict is GO or WAIT", ok=outcome in {"GO", "WAIT"}, detail=outcome),
+            Check(what=f"{name}: the verdict is GO or WAIT", ok=outcome in {"GO", "WAIT"}, detail=said),
         ]
     off = unbalanced(balances, besides=[FAULT_HOP])
     count = f"{len(found.missing)} lost, {len(found.extra)} doubled"
@@ -99,7 +102,7 @@ def check_phase(name: str, balances: Sequence[HopBalance], outcome: str, found: 
     return [
         Check(what=f"{name}: the ledger names exactly the injected ids", ok=found.exact and injected, detail=count),
         Check(what=f"{name}: every other hop balances", ok=not off, detail="; ".join(off) or "all at 0"),
-        Check(what=f"{name}: the verdict is NO-GO", ok=outcome == "NO-GO", detail=outcome),
+        Check(what=f"{name}: the verdict is NO-GO", ok=outcome == "NO-GO", detail=said),
     ]
 
 
@@ -137,7 +140,7 @@ def check_once(served: Mapping[str, float], asked: Mapping[str, int]) -> Check:
     return Check(
         what="production saw every request exactly once",
         ok=bool(asked) and all(served.get(route, 0) == count for route, count in asked.items()),
-        detail=", ".join(f"{route} {served.get(route, 0):,} of {count:,}" for route, count in sorted(asked.items())),
+        detail=", ".join(f"{route} {served.get(route, 0):,.0f} of {count:,}" for route, count in sorted(asked.items())),
     )
 
 

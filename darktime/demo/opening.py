@@ -17,6 +17,7 @@ from realtime_core.stack import Stack, find_nginx, ready_line
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from darktime.demo.processes import Processes
     from darktime.demo.settings import DemoSettings
     from darktime.split.settings import SplitSettings
 
@@ -35,13 +36,16 @@ class Opening:
     ours_ms: float
 
 
-def measure_opening(folder: Path, settings: DemoSettings) -> Opening:
+def measure_opening(folder: Path, settings: DemoSettings, processes: Processes) -> Opening:
     """Start a production instance and one that hangs, put either mirror between them, and measure."""
     nginx = find_nginx(settings.nginx).path
     with Stack(folder) as stack:
         production = stack.push("production")
+        processes.add("opening-production", production.service)
         words = ["-m", "darktime.demo.slow_instance", "--delay", str(settings.opening_delay_s)]
-        hung = ready_line(stack.start("hung", [sys.executable, *words], ready="listening on "), "listening on ")
+        slow = stack.start("hung", [sys.executable, *words], ready="listening on ")
+        processes.add("opening-hung", slow)
+        hung = ready_line(slow, "listening on ")
         route = mirrored("/", f"{production.host}:{production.port}")
 
         def split(kind: str) -> tuple[SplitSettings, Path]:
@@ -53,7 +57,7 @@ def measure_opening(folder: Path, settings: DemoSettings) -> Opening:
             return made, private
 
         ours, private = split("ours")
-        start_split(
+        running = start_split(
             stack,
             ours,
             folder=private,
@@ -63,9 +67,11 @@ def measure_opening(folder: Path, settings: DemoSettings) -> Opening:
             ttl_s=LEASE_S,
             results=stack.folder,
         )
+        for name, service in running.processes.items():
+            processes.add(f"opening-{name}", service)
         ours_ms = second_request_ms(ours)
         naive, private = split("naive")
-        start_nginx(stack, naive, private, nginx, name="nginx-naive")
+        processes.add("opening-naive", start_nginx(stack, naive, private, nginx, name="nginx-naive"))
         return Opening(naive_ms=second_request_ms(naive), ours_ms=ours_ms)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from darktime.demo.findings import FAULT_HOP, hop_record, unbalanced
+from darktime.demo.findings import FAULT_HOP, unbalanced
 from realtime_core.ledger import balance, read
 
 if TYPE_CHECKING:
@@ -30,6 +30,15 @@ EVENT_HOPS = (
     "production>visitors",
     "dark>relay",
 )
+
+
+# An instance that was there before us counts nothing of what it hands out.
+OF_OUR_INSTANCES = ("production>visitors", "dark>relay")
+
+
+def hops_of(*, external: bool) -> tuple[str, ...]:
+    """The hops that must balance, in the order of the way; of instances that are not ours, those that can be seen."""
+    return tuple(hop for hop in EVENT_HOPS if not external or hop not in OF_OUR_INSTANCES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,19 +81,22 @@ def write_for(watch: Watch, order: Callable[[str], None], seconds: float) -> flo
 
 
 def settle(watch: Watch, ledgers: Ledgers, span: Span, *, faulty: bool) -> list[HopBalance]:
-    """Wait until every hop that can has come back to 0, and the faulty one stands still; the last reading."""
+    """Wait until every hop has come back to 0 that can, and no count moves any more; the last reading."""
     besides = [FAULT_HOP] if faulty else []
-    last: list[dict[str, Any]] = []
+    last: Sequence[tuple[object, ...]] = ()
     since = time.monotonic()
     reading: list[HopBalance] = []
 
     def settled() -> bool:
         nonlocal last, since, reading
         reading = ledgers.balances(span)
-        shown = [hop_record(one) for one in reading]
-        if shown != last:
-            last, since = shown, time.monotonic()
-        return bool(reading) and not unbalanced(reading, besides=besides) and time.monotonic() - since >= STILL_S
+        # The ages of open owners change with every reading; what is counted must not.
+        counted = [(one.hop, one.sent, one.received, one.explained, one.missing, one.extra) for one in reading]
+        if counted != last:
+            last, since = counted, time.monotonic()
+        # With a part of the way dead its hop never balances: then standing still is all there is to wait for.
+        balanced = not unbalanced(reading, besides=besides) or bool(watch.incidents)
+        return bool(reading) and balanced and time.monotonic() - since >= STILL_S
 
     watch.until(settled, timeout_s=SETTLE_S)
     return reading

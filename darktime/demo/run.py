@@ -9,14 +9,18 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from redis import RedisError
+
 from darktime import __version__
 from darktime.demo import findings
 from darktime.demo.cast import Cast
 from darktime.demo.front import latency_of, verdict_of
 from darktime.demo.opening import measure_opening
-from darktime.demo.phase import EVENT_HOPS, Ledgers, Span, begin_on_border, settle, write_for
-from darktime.demo.results import SCHEMA_VERSION, pair_lines
-from darktime.demo.watch import Watch
+from darktime.demo.phase import Ledgers, Span, begin_on_border, hops_of, settle, write_for
+from darktime.demo.preflight import preflight
+from darktime.demo.processes import Processes
+from darktime.demo.results import SCHEMA_VERSION, copies_of, pair_lines, traffic_of
+from darktime.demo.watch import DemoBroken, Watch
 from darktime.errors import ExitCode
 from realtime_core.stack import Stack
 
@@ -26,74 +30,97 @@ if TYPE_CHECKING:
     from darktime.demo.show import Show
 
 ARRIVE_S = 30.0
-LEAVE_S = 10.0
+LEAVE_S = 15.0
 DEEDS_S = 5.0
 BLAST_GRACE_S = 30.0
 WHOLE_RUN_HOPS = ("mirror>relay", "relay>compared")
 
 
-def run_demo(settings: DemoSettings, show: Show) -> dict[str, Any]:
-    """Run the demo; its results. Raises DarktimeError or RealtimeError when it cannot run, KeyboardInterrupt on Ctrl-C."""
-    return DemoRun(settings, show).perform()
-
-
 class DemoRun:
-    """One run. ``perform`` once."""
+    """One run: ``perform`` it once; ``results`` are what there is by then, however it ended."""
 
     def __init__(self, settings: DemoSettings, show: Show) -> None:
         self._settings = settings
         self._show = show
         self._began = datetime.now(UTC)
+        self._ending: ExitCode | None = None
+        self._folder = settings.folder / "stack"
+        self._processes = Processes(settings.folder / "processes.json")
+        self._watch = Watch(show, visitors=self._folder / "visitors.json", relay=self._folder / "relay.json")
+        self._cast: Cast
+        self._ledgers: Ledgers
+        self._opening: Opening | None = None
         self._phases: list[dict[str, Any]] = []
         self._checks: list[findings.Check] = []
+        self._blast: dict[str, Any] | None = None
+        self._agrees: bool | None = None
         self._free_from = 0.0
         self._pairs_read = 0
 
-    def perform(self) -> dict[str, Any]:
-        """Everything, in order. Every child is ended on the way out, whatever the way."""
+    def perform(self) -> None:
+        """Everything, in order. Every child is ended on the way out, whatever the way.
+
+        Raises:
+            DarktimeError, RealtimeError: it cannot run, or a part without which it cannot go on has died.
+            KeyboardInterrupt: Ctrl-C.
+        """
+        settings = self._settings
+        try:
+            preflight(settings)
+            self._open()
+            with Stack(self._folder) as stack:
+                self._cast = Cast(stack, settings, self._processes)
+                try:
+                    self._play()
+                except RedisError as error:
+                    raise DemoBroken(f"the Redis of the demo does not answer any more: {error}") from error
+            self._cast.forget()
+        except KeyboardInterrupt:
+            self._ending = ExitCode.INTERRUPTED
+            self._watch.incidents.append("interrupted before the end: what follows is what there was by then")
+            raise
+        except Exception:
+            self._ending = ExitCode.ERROR
+            raise
+
+    def _open(self) -> None:
+        self._show.step("why: a hung dark instance behind a naive mirror, and behind ours")
+        opening = self._opening = measure_opening(self._settings.folder / "opening", self._settings, self._processes)
+        self._processes.clear()
+        self._show.note(
+            f"second request on the same connection: {opening.naive_ms:,.0f} ms naive, {opening.ours_ms:.1f} ms ours"
+        )
+        self._checks.append(findings.check_opening(opening.naive_ms, opening.ours_ms))
+
+    def _play(self) -> None:
         settings, show = self._settings, self._show
-        with Stack(settings.folder / "stack") as stack:
-            show.step("why: a hung dark instance behind a naive mirror, and behind ours")
-            opening = measure_opening(settings.folder / "opening", settings)
-            show.note(
-                f"second request on the same connection: {opening.naive_ms:,.0f} ms naive, {opening.ours_ms:.1f} ms ours"
-            )
-            self._checks.append(findings.check_opening(opening.naive_ms, opening.ours_ms))
+        show.step("starting Valkey, push servers, site, pipeline, relay, nginx")
+        self._cast.start(self._watch)
+        show.note(f"watch along: http://{self._cast.front.address}/thread/1")
+        self._ledgers = Ledgers(self._cast.redis, self._cast.name, hops_of(external=settings.external))
 
-            show.step("starting Valkey, push servers, site, pipeline, relay, nginx")
-            cast = Cast(stack, settings)
-            watch = Watch(show, visitors=cast.visitors_state, relay=cast.relay_state)
-            cast.start(watch)
-            show.note(f"watch along: http://{cast.front.address}/thread/1")
-            self._cast, self._watch = cast, watch
-            hops = [hop for hop in EVENT_HOPS if hop != "production>visitors" or not settings.external]
-            self._ledgers = Ledgers(cast.redis, cast.name, hops)
-
-            show.step(f"{settings.visitors} visitors come, each with a cookie and a stream")
-            self._arrive()
-            show.step(
-                f"phase A, clean: visitors write for {settings.phase_s:g} s, {settings.percent:g} % of them mirrored"
-            )
-            self._phase("clean", faulty=False)
-            show.step(f"{settings.swapped} visitors leave, as many come: the relay lets go of the dark streams")
-            self._swap()
-            show.step("phase B, a fault: a proxy before the dark server loses and doubles ids that it draws at random")
-            self._phase("fault", faulty=True)
-            show.step("everybody leaves; copies are accounted for")
-            copies = self._close()
+        show.step(f"{settings.visitors} visitors come, each with a cookie and a stream")
+        self._arrive()
+        show.step(f"phase A, clean: visitors write for {settings.phase_s:g} s, {settings.percent:g} % of them mirrored")
+        self._phase("clean", faulty=False)
+        show.step(f"{settings.swapped} visitors leave, as many come: the relay lets go of the dark streams")
+        self._swap()
+        show.step("phase B, a fault: a proxy before the dark server loses and doubles ids that it draws at random")
+        self._phase("fault", faulty=True)
+        show.step("everybody leaves; copies are accounted for")
+        self._leave()
+        if settings.blast_s > 0 and not self._watch.lost("dark"):
             show.step(f"darkesttime: {settings.blast_s:g} s of blast at the dark instance")
-            blast = self._blast()
-            self._check_end(copies)
-            show.step("stopping everything")
-        return self._results(opening, copies, blast)
+            self._blast_dark()
+        self._check_end()
+        show.step("stopping everything")
 
     def _arrive(self) -> None:
         wanted, watch = self._settings.visitors, self._watch
         self._cast.start_visitors(watch)
         everyone = watch.until(lambda: watch.visitors.get("streams", 0) >= wanted, timeout_s=ARRIVE_S)
-        sampled = len(self._cast.front.expected(watch.visitors.get("seen", [])))
-        self._show.figures.sampled = sampled
-        held = watch.until(lambda: watch.relay.get("streams", 0) >= sampled, timeout_s=ARRIVE_S)
+        sampled = self._sampled_now()
+        held = self._until_held(sampled)
         canaries = watch.until(lambda: watch.visitors.get("canaries_open", True), timeout_s=ARRIVE_S)
         self._checks.append(
             findings.Check(
@@ -106,6 +133,7 @@ class DemoRun:
     def _phase(self, name: str, *, faulty: bool) -> None:
         watch, cast = self._watch, self._cast
         since = begin_on_border(watch, self._free_from)
+        self._new_pairs()  # set aside: while people arrived, channels that one side had were still new on the other
         if faulty:
             cast.signal("proxy", signal.SIGUSR1)
         until = write_for(watch, cast.order, self._settings.phase_s)
@@ -116,7 +144,7 @@ class DemoRun:
         pairs = self._new_pairs()
         verdict = verdict_of(pairs, balances)
         found = findings.named(balances, deeds) if deeds is not None else None
-        self._checks += findings.check_phase(name, balances, verdict.outcome, found)
+        self._checks += findings.check_phase(name, balances, verdict, found)
         self._show.note(f"{verdict.outcome}: {verdict.reasons[0] if verdict.reasons else ''}")
         self._phases.append(
             {
@@ -153,61 +181,68 @@ class DemoRun:
         self._cast.order(f"swap {swapped}")
         total = self._settings.visitors + swapped
         watch.until(lambda: len(watch.visitors.get("seen", [])) >= total, timeout_s=ARRIVE_S)
-        present = watch.visitors.get("seen", [])[swapped:]
-        sampled = len(self._cast.front.expected(present))
         watch.until(lambda: watch.visitors.get("streams", 0) == self._settings.visitors, timeout_s=ARRIVE_S)
-        let_go = watch.until(lambda: watch.relay.get("streams", 0) == sampled, timeout_s=ARRIVE_S)
-        self._show.figures.sampled = sampled
+        sampled = self._sampled_now(gone=swapped)
         self._checks.append(
             findings.Check(
                 what="dark streams end when production's end, and new ones begin",
-                ok=let_go or watch.lost("relay") or watch.lost("dark"),
+                ok=self._until_held(sampled),
                 detail=f"{watch.relay.get('streams', 0)} held, {sampled} sampled users present",
             )
         )
 
-    def _close(self) -> dict[str, Any]:
+    def _sampled_now(self, *, gone: int = 0) -> int:
+        """How many of those who are there, without the first that have gone, the function samples."""
+        sampled = len(self._cast.front.expected(self._watch.visitors.get("seen", [])[gone:]))
+        self._show.figures.sampled = sampled
+        return sampled
+
+    def _until_held(self, sampled: int) -> bool:
+        """Wait until the relay holds a dark stream for each; False when it does not, or cannot any more."""
+        watch = self._watch
+        hopeless = ("relay", "dark")
+        watch.until(
+            lambda: watch.relay.get("streams", 0) == sampled or any(map(watch.lost, hopeless)), timeout_s=ARRIVE_S
+        )
+        return bool(watch.relay.get("streams", 0) == sampled)
+
+    def _leave(self) -> None:
         watch = self._watch
         self._cast.order("leave")
         watch.until(
             lambda: not watch.visitors.get("present", 1) and not watch.visitors.get("streams", 1), timeout_s=LEAVE_S
         )
-        watch.until(lambda: not watch.relay.get("streams", 1) or watch.lost("relay"), timeout_s=LEAVE_S)
-        watch.until(self._copies_settled, timeout_s=LEAVE_S)
-        self._ends = self._ledgers.balances(hops=WHOLE_RUN_HOPS)
-        return self._copies()
+        watch.until(
+            lambda: (
+                watch.lost("relay")
+                or (not watch.relay.get("streams", 1) and findings.check_copies(copies_of(watch.relay)).ok)
+            ),
+            timeout_s=LEAVE_S,
+        )
+        off = findings.unbalanced(self._ledgers.balances(hops=WHOLE_RUN_HOPS))
+        self._checks.append(
+            findings.Check(
+                what="the copies' way balances", ok=not off, detail="; ".join(off) or "every copy accounted for"
+            )
+        )
 
-    def _copies_settled(self) -> bool:
-        copies = self._copies()
-        return bool(findings.check_copies(copies).ok)
-
-    def _copies(self) -> dict[str, Any]:
-        relay = self._watch.relay
-        return {
-            "offered": relay.get("offered", 0),
-            "received": relay.get("received", 0),
-            "compared": relay.get("compared", 0),
-            "reasons": {reason: count for reason, count in relay.get("reasons", {}).items() if count},
-        }
-
-    def _blast(self) -> dict[str, Any] | None:
-        if self._settings.blast_s <= 0 or self._watch.lost("dark"):
-            return None
+    def _blast_dark(self) -> None:
         service, path = self._cast.start_blast()
         self._watch.until(lambda: not service.alive(), timeout_s=self._settings.blast_s + BLAST_GRACE_S)
         if not path.exists():
             self._watch.incidents.append(f"the blast gave no result: {service.tail(3)}")
-            return None
-        result: dict[str, Any] = json.loads(path.read_text())
-        self._show.note(result["sentence"])
-        return result
+            return
+        self._blast = json.loads(path.read_text())
+        self._show.note(self._blast["sentence"])
 
-    def _check_end(self, copies: dict[str, Any]) -> None:
+    def _check_end(self) -> None:
         watch, cast = self._watch, self._cast
         seen = watch.visitors.get("seen", [])
+        users = findings.check_users(seen, watch.relay.get("users", []), cast.front.marks(cast.front.expected(seen)))
+        self._agrees = users.ok
         self._checks += [
-            findings.check_users(seen, watch.relay.get("users", []), cast.front.marks(cast.front.expected(seen))),
-            findings.check_copies(copies),
+            users,
+            findings.check_copies(copies_of(watch.relay)),
             findings.check_production(
                 watch.visitors.get("errors", 0),
                 watch.visitors.get("broken_streams", 0),
@@ -216,21 +251,15 @@ class DemoRun:
         ]
         if not self._settings.external:
             self._checks.append(findings.check_once(cast.production_requests(), watch.visitors.get("asked", {})))
-        off = findings.unbalanced(self._ends)
-        self._checks.append(
-            findings.Check(
-                what="the copies' way balances", ok=not off, detail="; ".join(off) or "every copy accounted for"
-            )
-        )
         if watch.incidents:
             self._checks.append(
                 findings.Check(what="nothing died on the way", ok=False, detail="; ".join(watch.incidents))
             )
 
-    def _results(self, opening: Opening, copies: dict[str, Any], blast: dict[str, Any] | None) -> dict[str, Any]:
+    def results(self) -> dict[str, Any]:
+        """As ``results.json`` holds them, by the schema of a demo."""
         settings, watch = self._settings, self._watch
-        seen = watch.visitors.get("seen", [])
-        ended = datetime.now(UTC)
+        opening, ended = self._opening, datetime.now(UTC)
         good = all(check.ok for check in self._checks)
         return {
             "schema_version": SCHEMA_VERSION,
@@ -241,27 +270,19 @@ class DemoRun:
             "seed": settings.seed,
             "version": __version__,
             "command": shlex.join(["darktime", *sys.argv[1:]]),
-            "reason": {"naive_ms": opening.naive_ms, "ours_ms": opening.ours_ms},
+            "reason": {"naive_ms": opening.naive_ms, "ours_ms": opening.ours_ms} if opening else None,
             "users": {
-                "seen": len(seen),
+                "seen": len(watch.visitors.get("seen", [])),
                 "sampled": len(watch.relay.get("users", [])),
                 "percent": settings.percent,
-                "agrees_with_function": next(
-                    check.ok for check in self._checks if check.what.startswith("nginx sampled")
-                ),
+                "agrees_with_function": self._agrees,
             },
-            "copies": copies,
-            "traffic": {
-                "requests": watch.visitors.get("requests", 0),
-                "errors": watch.visitors.get("errors", 0) + watch.visitors.get("broken_streams", 0),
-                "comments": watch.visitors.get("comments", {"created": 0, "edited": 0, "deleted": 0}),
-                "streams": len(seen),
-                "deliveries": {"production": watch.visitors.get("deliveries", 0), "dark": watch.relay.get("events", 0)},
-            },
+            "copies": copies_of(watch.relay),
+            "traffic": traffic_of(watch.visitors, watch.relay),
             "phases": self._phases,
-            "blast": blast,
+            "blast": self._blast,
             "series": watch.series,
             "checks": findings.records(self._checks),
             "incidents": watch.incidents,
-            "exit_code": int(ExitCode.OK if good else ExitCode.FAILED),
+            "exit_code": int(self._ending if self._ending is not None else ExitCode.OK if good else ExitCode.FAILED),
         }

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import gevent
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 
 from darktime.demo.reading import Stream, StreamBroken
 
@@ -32,14 +34,16 @@ class Visitor:
         self._tally = tally
         self._draw = draw
         self._link = HTTPConnection(*address, timeout=REQUEST_TIMEOUT_S)
+        self._one_at_a_time = BoundedSemaphore()  # browsing and writing share the connection
         self._comments: list[int] = []
         self._stream: Stream | None = None
-        self._left = False
+        self._arrived = Event()
+        self._gone = Event()
 
     def watch(self) -> None:
         """Hold the stream until the visitor leaves; a broken one is counted and opened again, as a browser does."""
         path = f"/ev/thread:{self._thread}/user:{self.uid}"
-        while not self._left:
+        while not self._gone.is_set():
             opened = False
 
             def on_open() -> None:
@@ -47,12 +51,13 @@ class Visitor:
                 opened = True
                 self._tally.streams += 1
                 self._tally.asked["ev"] += 1
+                self._arrived.set()
 
             try:
                 self._stream = Stream(self._address, path, cookie=f"uid={self.uid}")
                 self._stream.read(on_open, self._tally.delivered)
             except (StreamBroken, OSError) as error:
-                if not self._left:
+                if not self._gone.is_set():
                     self._tally.stream_failed(str(error))
                     gevent.sleep(RECONNECT_S)
             finally:
@@ -60,21 +65,23 @@ class Visitor:
                     self._tally.streams -= 1
 
     def leave(self) -> None:
-        """Close the stream and the connection."""
-        self._left = True
+        """Close the stream at once; a question that is under way is still heard out, so that both sides count it."""
+        self._gone.set()
+        self._arrived.set()
         if self._stream:
             self._stream.close()
-        self._link.close()
 
     def browse(self, mean_pause_s: float) -> None:
-        """Ask now and then how many watch the thread, and read its page."""
-        while not self._left:
+        """Once the stream stands, ask now and then how many watch the thread, and read its page."""
+        self._arrived.wait()
+        while not self._gone.wait(timeout=self._draw.expovariate(1 / mean_pause_s)):
             if self._draw.random() < 0.75:  # noqa: PLR2004 - three questions to one page
                 if self._request("GET", f"/channels-stats?id=thread:{self._thread}") is not None:
                     self._tally.asked["channels-stats"] += 1
             else:
                 self._request("GET", f"/thread/{self._thread}")
-            gevent.sleep(self._draw.expovariate(1 / mean_pause_s))
+        with self._one_at_a_time:
+            self._link.close()
 
     def write(self) -> None:
         """Write a comment, or now and then edit or delete one of the own."""
@@ -100,15 +107,15 @@ class Visitor:
         if form is not None:
             body = urlencode(form)
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-        try:
-            self._link.request(method, path, body=body, headers=headers)
-            reply = self._link.getresponse()
-            content = reply.read()
-        except (HTTPException, OSError) as error:
-            self._link.close()
-            if not self._left:
+        with self._one_at_a_time:
+            try:
+                self._link.request(method, path, body=body, headers=headers)
+                reply = self._link.getresponse()
+                content = reply.read()
+            except (HTTPException, OSError) as error:
+                self._link.close()
                 self._tally.request_failed(f"{method} {path}: {type(error).__name__} {error}")
-            return None
+                return None
         self._tally.requests += 1
         if reply.status >= ERROR_FROM:
             self._tally.request_failed(f"{method} {path}: {reply.status}")

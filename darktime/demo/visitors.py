@@ -23,7 +23,7 @@ import redis  # noqa: E402
 
 from darktime.demo.canary import Canary  # noqa: E402
 from darktime.demo.tally import Tally, write_state  # noqa: E402
-from darktime.demo.visitor import Visitor  # noqa: E402
+from darktime.demo.visitor import REQUEST_TIMEOUT_S, Visitor  # noqa: E402
 from realtime_core.ledger import Ledger  # noqa: E402
 
 STATE_EVERY_S = 0.5
@@ -47,8 +47,9 @@ class Population:
         host, _, port = options.front.rpartition(":")
         self._address = (host, int(port))
         self._greenlets = gevent.pool.Group()
+        self._writes = gevent.pool.Group()
         self._next = 0
-        self.writing = False
+        self._write_on = False
         self.present: list[Visitor] = []
         self.seen: list[str] = []
 
@@ -75,28 +76,38 @@ class Population:
         """Somebody writes, ``per_s`` times a second on average, while writing is on."""
         while True:
             gevent.sleep(self._draw.expovariate(per_s))
-            if self.writing and self.present:
-                self._greenlets.spawn(self._draw.choice(self.present).write)
+            if self._write_on and self.present:
+                self._writes.spawn(self._draw.choice(self.present).write)
+
+    @property
+    def writing(self) -> bool:
+        """Whether comments are written, or one is still under way."""
+        return self._write_on or len(self._writes) > 0
+
+    def write(self, *, on: bool) -> None:
+        """Begin to write comments, or begin no more."""
+        self._write_on = on
 
     def stop(self) -> None:
-        """Everybody leaves; what still runs is ended."""
+        """Everybody leaves, questions under way are heard out; what still runs after that is ended."""
         self.part(len(self.present))
-        self._greenlets.join(timeout=2)
-        self._greenlets.kill(timeout=1)
+        for group in (self._writes, self._greenlets):
+            group.join(timeout=REQUEST_TIMEOUT_S)
+            group.kill(timeout=1)
 
 
 def obey(population: Population, order: str) -> bool:
     """Carry out one order; False when it was the last."""
     verb, _, argument = order.partition(" ")
     if verb == "write":
-        population.writing = True
+        population.write(on=True)
     elif verb == "quiet":
-        population.writing = False
+        population.write(on=False)
     elif verb == "swap":
         population.part(int(argument))
         population.join(int(argument))
     elif verb == "leave":
-        population.writing = False
+        population.write(on=False)
         population.stop()
     return verb != "end"
 

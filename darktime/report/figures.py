@@ -43,9 +43,11 @@ def brief(value: float) -> str:
 
 
 def ms(value: float | None) -> str:
-    """A latency: three digits, in seconds from ten of them on."""
+    """A latency: three digits, in seconds from ten of them on. 0 is what a clock of whole milliseconds makes of less."""
     if value is None:
         return NONE
+    if value == 0:
+        return "<1 ms"
     if value >= _TEN_SECONDS_MS:
         return f"{value / _SECOND_MS:,.1f} s"
     return f"{value:,.{0 if value >= _HUNDRED else 1 if value >= _TEN else 2}f} ms"
@@ -84,6 +86,13 @@ def size(value: float | None) -> str:
 def factor(slow: float, fast: float) -> str:
     """How many times longer: ``5,400 times``; nothing to say where the shorter is zero."""
     return f"{slow / fast:,.0f} times" if fast > 0 else NONE
+
+
+def agreement(agrees: bool | None) -> str:  # noqa: FBT001 - the one thing it is about
+    """Whether nginx sampled whom the function names; None: the run ended before that was looked at."""
+    if agrees is None:
+        return "not yet held against the function"
+    return "exactly those the function names" if agrees else "not those the function names"
 
 
 def slo_text(slo: str | Mapping[str, Any]) -> str:

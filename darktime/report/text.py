@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 MAX_LINES = 25
 MAX_COLUMNS = 96
 _LABEL = 11
-_LEADER = 62
 _MORE = len(", and 9,999 more")
 
 
@@ -55,7 +54,7 @@ def _demo(results: Results) -> list[str]:
         _row(
             "USERS",
             f"{fig.count(users['sampled'])} of {fig.count(users['seen'])} sampled at {fig.percent(users['percent'])}",
-            "exactly those the function names" if users["agrees_with_function"] else "not those the function names",
+            fig.agreement(users["agrees_with_function"]),
         ),
         *_copies(results["copies"]),
         _row(
@@ -66,7 +65,11 @@ def _demo(results: Results) -> list[str]:
             f"{fig.count(deliveries['production'])} delivered, {fig.count(deliveries['dark'])} dark",
         ),
         *(_latency(results["phases"][-1]["latency"]) if results["phases"] else []),
-        *(_wrapped("INSTANCE", results["blast"]["sentence"]) if results["blast"] else []),
+        *(
+            [*_wrapped("INSTANCE", results["blast"]["sentence"]), _generator(results["blast"])]
+            if results["blast"]
+            else []
+        ),
         *(_row("INCIDENT", incident) for incident in results["incidents"][:2]),
         _row(
             "RUN",
@@ -76,12 +79,39 @@ def _demo(results: Results) -> list[str]:
             f"exit {results['exit_code']}",
         ),
     ]
-    tail = [line for line in tail if line]
+    tail = _ledger(results["phases"]) + [line for line in tail if line]
     return [*head, *_checks(results["checks"], MAX_LINES - len(head) - len(tail)), *tail]
 
 
+def _ledger(phases: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each hop's +1 and -1, phase beside phase."""
+    shown = phases[:2]
+    hops = list(dict.fromkeys(hop["hop"] for phase in shown for hop in phase["ledger"]))
+    if not hops:
+        return []
+    found = {(at, hop["hop"]): hop for at, phase in enumerate(shown) for hop in phase["ledger"]}
+    title = "".join(f"{phase['name'] + ' +1':>13}{'-1':>7}  {'':<14}" for phase in shown)
+    lines = [_row("LEDGER", f"{'':<20}{title}".rstrip())]
+    for name in hops:
+        cells = ""
+        for at in range(len(shown)):
+            hop = found.get((at, name))
+            cells += (
+                f"{fig.count(hop['sent']):>13}{fig.count(hop['received']):>7}  {_off(hop):<14}" if hop else " " * 36
+            )
+        lines.append(_row("", f"{fig.clipped(name, 20):<20}{cells}".rstrip()))
+    return lines
+
+
+def _off(hop: Mapping[str, Any]) -> str:
+    missing, extra = ledger_words.total(hop["missing"]), ledger_words.total(hop["extra"])
+    if missing or extra:
+        return " ".join(f"{sign}{number:,}" for sign, number in (("-", missing), ("+", extra)) if number)
+    return "0" if hop["balanced"] else "not known"
+
+
 def _blast(results: Results) -> list[str]:
-    totals, latency, health, capacity = results["totals"], results["latency"], results["health"], results["capacity"]
+    totals, latency, capacity = results["totals"], results["latency"], results["capacity"]
     head = [
         *_wrapped("RESULT", results["sentence"]),
         _row(
@@ -120,13 +150,7 @@ def _blast(results: Results) -> list[str]:
         )
         if results["endpoint"] == "push"
         else "",
-        _row(
-            "GENERATOR",
-            f"send lag p99 {fig.ms(health['send_lag_p99_ms'])}",
-            f"cpu {fig.share(health['cpu_share'])}",
-            f"sent {fig.share(health['achieved_share'])} of the plan",
-            health["verdict"],
-        ),
+        _generator(results),
         _row(
             "LOCUST",
             f"{fig.count(results['locust']['requests'])} requests",
@@ -148,6 +172,18 @@ def _blast(results: Results) -> list[str]:
     title = "PROBES" if len(shown) == len(probes) else f"PROBES, the last {len(shown)} of {len(probes)}"
     table = [f"{title:<30}{'rate/s':>10}{'reached':>10}{'p50':>11}{'p99':>11}{'errors':>9}{'lost':>8}"] if shown else []
     return [*head, *table, *map(_probe, shown), *tail]
+
+
+def _generator(results: Mapping[str, Any]) -> str:
+    """Whether the figure is the instance's or the generator's own."""
+    health = results["health"]
+    return _row(
+        "GENERATOR",
+        f"send lag p99 {fig.ms(health['send_lag_p99_ms'])}",
+        f"cpu {fig.share(health['cpu_share'])}",
+        f"sent {fig.share(health['achieved_share'])} of the plan",
+        health["verdict"],
+    )
 
 
 def _probe(probe: Mapping[str, Any]) -> str:
@@ -220,20 +256,13 @@ def _missing(hops: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _checks(checks: Sequence[Mapping[str, Any]], room: int) -> list[str]:
-    """The checks with leaders, failed ones first; those that do not fit are counted, never dropped in silence."""
-    ordered = sorted(checks, key=lambda check: bool(check["ok"]))
-    passed = sum(bool(check["ok"]) for check in checks)
-    shown = ordered if len(ordered) < room else ordered[: max(room - 2, 0)]
-    lines = [_row("CHECKS", f"{passed} of {len(checks)} hold")]
-    for check in shown:
-        what = fig.clipped(check["what"], _LEADER - 4)
-        lines.append(
-            f"  {'✓' if check['ok'] else '✗'} {what} {'.' * max(2, _LEADER - 4 - len(what))} {check['detail']}"
-        )
-    if len(shown) < len(ordered):
-        left = ordered[len(shown) :]
-        failed = sum(not check["ok"] for check in left)
-        lines.append(f"  … {len(left)} more, {failed} of them failed: all are in the report")
+    """How many hold, and those that do not; what does not fit is counted, never dropped in silence."""
+    failed = [check for check in checks if not check["ok"]]
+    shown = failed if len(failed) < room else failed[: max(room - 2, 0)]
+    lines = [_row("CHECKS", f"{len(checks) - len(failed)} of {len(checks)} hold")]
+    lines += [f"  ✗ {check['what']}: {check['detail']}" for check in shown]
+    if len(shown) < len(failed):
+        lines.append(f"  … {len(failed) - len(shown)} more do not hold: all are in the report")
     return lines
 
 
@@ -255,5 +284,7 @@ def _latency(latency: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for at, side in enumerate(("production", "dark")):
         seen = latency[side]
         figures = (f"{name} {fig.ms(seen[f'{name}_ms']):<9}" for name in ("p50", "p95", "p99"))
-        lines.append(_row("" if at else "LATENCY", f"{side:<10} {' '.join(figures)} {fig.count(seen['pairs'])} pairs"))
+        clock = "" if at else ", in whole ms"
+        pairs = f"{fig.count(seen['pairs'])} pairs{clock}"
+        lines.append(_row("" if at else "LATENCY", f"{side:<10} {' '.join(figures)} {pairs}"))
     return lines

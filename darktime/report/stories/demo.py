@@ -121,8 +121,8 @@ def _figures(results: Results) -> Markup:
             "Users sampled",
             fig.count(users["sampled"]),
             f"of {fig.count(users['seen'])} at {fig.percent(users['percent'])}, "
-            + ("exactly those the function names" if users["agrees_with_function"] else "not those the function names"),
-            tone="" if users["agrees_with_function"] else "bad",
+            f"{fig.agreement(users['agrees_with_function'])}",
+            tone="bad" if users["agrees_with_function"] is False else "",
         ),
         copies_tile(copies),
         parts.tile(

@@ -28,6 +28,8 @@ def start(folder, *words, **environment):
         text=True,
         start_new_session=True,
         env=os.environ | environment,
+        # As at a terminal: what runs in the background of a script has Ctrl-C switched off, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -95,7 +97,7 @@ def test_the_demo_finds_exactly_what_was_injected_and_says_so(tmp_path):
     assert not running(processes(tmp_path).values())
 
 
-@pytest.mark.parametrize("after", ["nginx-naive", "site", "visitors"])
+@pytest.mark.parametrize("after", ["opening-naive", "site", "visitors"])
 def test_ctrl_c_at_any_moment_leaves_no_process_behind(tmp_path, after):
     with start(tmp_path) as demo:
         wait_until(lambda: after in processes(tmp_path), timeout_s=20)

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from darktime.demo.findings import check_copies, check_opening, check_phase, check_users, named, unbalanced
+from darktime.split.verdict import Verdict
+
+GO, WAIT, NO_GO = (Verdict(outcome=outcome, reasons=("why",)) for outcome in ("GO", "WAIT", "NO-GO"))
 
 
 @dataclass
@@ -59,22 +62,20 @@ def test_one_id_too_few_too_many_or_unnamed_is_not_exact(hop):
 
 
 def test_a_fault_at_any_other_hop_fails_the_faulty_phase():
-    checks = check_phase(
-        "fault", [faulty(), Hop("dark>relay", missing=(Item("x"),))], "NO-GO", named([faulty()], DEEDS)
-    )
+    checks = check_phase("fault", [faulty(), Hop("dark>relay", missing=(Item("x"),))], NO_GO, named([faulty()], DEEDS))
     assert [check.ok for check in checks] == [True, False, True]
     assert unbalanced([faulty()], besides=["pipeline>dark"]) == []
 
 
 def test_a_faulty_phase_in_which_nothing_was_injected_shows_nothing():
     found = named([Hop("pipeline>dark")], {"lost": [], "doubled": []})
-    assert not check_phase("fault", [Hop("pipeline>dark")], "NO-GO", found)[0].ok
+    assert not check_phase("fault", [Hop("pipeline>dark")], NO_GO, found)[0].ok
 
 
 def test_a_clean_phase_must_balance_and_not_be_refused():
-    assert all(check.ok for check in check_phase("clean", [Hop("a")], "WAIT", None))
-    assert not all(check.ok for check in check_phase("clean", [Hop("a")], "NO-GO", None))
-    assert not all(check.ok for check in check_phase("clean", [faulty()], "GO", None))
+    assert all(check.ok for check in check_phase("clean", [Hop("a")], WAIT, None))
+    assert not all(check.ok for check in check_phase("clean", [Hop("a")], NO_GO, None))
+    assert not all(check.ok for check in check_phase("clean", [faulty()], GO, None))
 
 
 def test_the_opening_must_show_a_difference():

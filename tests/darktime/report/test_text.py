@@ -15,8 +15,7 @@ VERDICT    clean  GO     · 604 of 612 pairs compared, 0 differ; p99 dark 7.9 ms
            fault  missing, as injected: forum.3 mrq1-1207, thread.12 mrq1-418, and 1 more
            fault  extra, as injected: thread.40 mrq1-88, user.7 mrq1-19
 CHECKS     11 of 11 hold
-  ✓ a hung dark instance delays production behind a naive mir… .. second request on the same co…
-  ✓ nginx sampled exactly the users that the function names ... 7 of 120 users; 0 differ
+LEDGER                              clean +1     -1                     fault +1     -1
 """
 SPLIT = """\
 VERDICT    WAIT · push-rewrite
@@ -46,14 +45,23 @@ def test_a_summary_holds_nothing_that_a_terminal_would_obey(hostile: dict[str, A
     assert fits(text_summary(hostile))
 
 
-def test_checks_that_failed_stand_first_and_what_does_not_fit_is_counted(demo: dict[str, Any]) -> None:
-    demo["checks"] = [{"what": f"promise {at}", "ok": at != 77, "detail": "seen"} for at in range(80)]
+def test_checks_that_failed_are_shown_and_what_does_not_fit_is_counted(demo: dict[str, Any]) -> None:
+    demo["phases"] = demo["phases"][:1]
+    demo["blast"] = None
+    demo["checks"] = [{"what": f"promise {at}", "ok": at == 77, "detail": "seen"} for at in range(80)]
     lines = text_summary(demo)
     assert fits(lines)
-    at = lines.index("CHECKS     79 of 80 hold")
-    assert lines[at + 1].startswith("  ✗ promise 77")
-    shown = sum(line.startswith(("  ✓ promise", "  ✗ promise")) for line in lines)
-    assert any(line.startswith(f"  … {80 - shown} more, 0 of them failed") for line in lines)
+    assert lines[lines.index("CHECKS     1 of 80 hold") + 1].startswith("  ✗ promise 0: seen")
+    shown = sum(line.startswith("  ✗ promise") for line in lines)
+    assert any(line.startswith(f"  … {79 - shown} more do not hold") for line in lines)
+
+
+def test_the_ledger_stands_hop_by_hop_with_what_is_off(demo: dict[str, Any]) -> None:
+    lines = text_summary(demo)
+    for hop in demo["phases"][0]["ledger"]:
+        line = next(line for line in lines if line.split()[:1] == [hop["hop"]])
+        assert f"{hop['sent']:,}" in line
+    assert next(line for line in lines if line.split()[:1] == ["pipeline>dark"]).endswith("-3 +2")
 
 
 def test_a_summary_fits_however_many_phases_reasons_and_incidents_there_were(
@@ -105,8 +113,9 @@ def test_clipped_text_never_takes_more_cells_than_it_may(text: str, columns: int
 
 
 def test_figures_carry_their_unit() -> None:
-    assert [ms(value) for value in (None, 0.9, 12.34, 148.2, 9_999, 10_000)] == [
+    assert [ms(value) for value in (None, 0, 0.9, 12.34, 148.2, 9_999, 10_000)] == [
         "—",
+        "<1 ms",
         "0.90 ms",
         "12.3 ms",
         "148 ms",

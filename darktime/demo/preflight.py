@@ -1,0 +1,24 @@
+"""What can be known before anything starts: a missing engine, a refusing Redis, a taken port. One line, and the remedy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from darktime.errors import UsageError
+from darktime.split.running import address, answers
+from realtime_core.stack import external_valkey, find_nginx, require_free
+
+if TYPE_CHECKING:
+    from darktime.demo.settings import DemoSettings
+
+
+def preflight(settings: DemoSettings) -> None:
+    """Look at everything that the run will need. Raises UsageError or ConfigurationError; nothing has been started."""
+    find_nginx(settings.nginx)
+    if settings.redis:
+        external_valkey(settings.redis)
+    if settings.front:
+        require_free(*address(settings.front), "nginx")
+    for option, instance in (("--production", settings.production), ("--dark", settings.dark)):
+        if instance and not answers(*address(instance)):
+            raise UsageError(f"{option} http://{instance}: nobody listens there; start it, or leave both out")
