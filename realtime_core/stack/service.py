@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from realtime_core.errors import ConfigurationError, RealtimeError, StartFailed
 from realtime_core.stack.death import check_thread, dies_with
+from realtime_core.stack.interrupts import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -109,6 +110,7 @@ def start(
     timeout_s: float = 10.0,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    started: Callable[[Service], object] | None = None,
 ) -> Service:
     """Start a child and wait until it is ready. Call it from the main thread (see :func:`death.check_thread`).
 
@@ -120,6 +122,7 @@ def start(
         timeout_s: how long it may take to become ready.
         env: added to this process's environment.
         cwd: the child's working directory.
+        started: told of the child before anything can interrupt, so that there is no moment when nobody would end it.
 
     Raises:
         StartFailed: it cannot be run, ended, or was not ready in time; it has been ended, its last lines are told.
@@ -131,6 +134,25 @@ def start(
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigurationError(f"the log of {name}, {log}, cannot be written ({error.strerror})") from error
+    service: Service | None = None
+    try:
+        with held_back():
+            service = _spawn(name, argv, log, output, env=env, cwd=cwd)
+            if started is not None:
+                started(service)
+        _wait_ready(service, ready, timeout_s)
+    except BaseException:  # Ctrl-C too must not leave it behind
+        if service is not None:
+            service.stop()
+        raise
+    finally:
+        os.close(output)
+    return service
+
+
+def _spawn(
+    name: str, argv: Sequence[str], log: Path, output: int, *, env: Mapping[str, str] | None, cwd: Path | None
+) -> Service:
     try:
         log_start = os.fstat(output).st_size
         process = subprocess.Popen(
@@ -145,15 +167,7 @@ def start(
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise StartFailed(f"{name} cannot be run: {argv[0]} ({error})") from error
-    finally:
-        os.close(output)
-    service = Service(name, process, log, log_start)
-    try:
-        _wait_ready(service, ready, timeout_s)
-    except BaseException:  # Ctrl-C too must not leave it behind
-        service.stop()
-        raise
-    return service
+    return Service(name, process, log, log_start)
 
 
 def ready_line(service: Service, prefix: str, timeout_s: float = 10.0) -> str:

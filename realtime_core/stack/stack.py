@@ -113,7 +113,16 @@ class Stack:
         """
         if listens is not None:
             require_free(*listens, name)
-        return self.adopt(start(name, argv, folder=self.folder, ready=ready, timeout_s=timeout_s, env=env, cwd=cwd))
+        return start(
+            name,
+            argv,
+            folder=self.folder,
+            ready=ready,
+            timeout_s=timeout_s,
+            env=env,
+            cwd=cwd,
+            started=self.adopt,
+        )
 
     def valkey(
         self,

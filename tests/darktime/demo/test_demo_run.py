@@ -2,10 +2,12 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ def start(folder, *words, **environment):
         start_new_session=True,
         env=os.environ | environment,
         # As at a terminal: what runs in the background of a script has Ctrl-C switched off, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
 
 
@@ -107,6 +109,9 @@ def test_ctrl_c_at_any_moment_leaves_no_process_behind(tmp_path, after):
     assert demo.returncode == 130, err
     assert below
     assert not running(below)
+    kept = json.loads((tmp_path / "results.json").read_text())
+    assert kept["exit_code"] == 130
+    assert (tmp_path / "report.html").exists()
 
 
 def test_kill_9_of_the_demo_frees_every_port(tmp_path):
@@ -178,3 +183,59 @@ def test_a_redis_that_refuses_is_one_clear_line(tmp_path):
         silent.close()
         said = refused(tmp_path, "--redis", f"redis://127.0.0.1:{port}/0")
     assert str(port) in said
+
+
+@A_MINUTE
+def test_it_runs_the_same_against_instances_that_are_already_there_and_leaves_nothing_in_their_redis(tmp_path, stack):
+    production, dark, valkey = stack.push("production"), stack.push("dark"), stack.valkey()
+    with start(
+        tmp_path / "run",
+        *("--production", production.url, "--dark", dark.url, "--redis", valkey.url, "--json"),
+    ) as demo:
+        out, err = demo.communicate(timeout=85)
+    results = json.loads(out)
+    assert demo.returncode == 0, (err, [check for check in results["checks"] if not check["ok"]])
+    clean, fault = results["phases"]
+    hops = {"hooks>queue", "queue>pipeline", "pipeline>production", "pipeline>dark"}
+    assert {hop["hop"] for hop in clean["ledger"]} == hops
+    assert all(hop["balanced"] and hop["sent"] for hop in clean["ledger"])
+    assert sorted(fault["injected"]["lost"]) == fault["named"]["missing"]
+    assert sorted(fault["injected"]["doubled"]) == fault["named"]["extra"]
+    assert production.service.alive()
+    assert dark.service.alive()
+    with valkey.client() as client:
+        assert client.dbsize() == 0
+
+
+def test_an_instance_that_is_not_there_is_one_clear_line(tmp_path, stack):
+    dark = stack.push("dark")
+    said = refused(tmp_path, "--production", "http://127.0.0.1:9", "--dark", dark.url)
+    assert "--production" in said
+    assert "127.0.0.1:9" in said
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_ten_demos_in_a_row_find_exactly_what_was_injected(tmp_path):
+    for number in range(10):
+        with subprocess.Popen(
+            [DARKTIME, "demo", "--out", tmp_path / str(number), "--json"], stdout=subprocess.PIPE, text=True
+        ) as demo:
+            out, _ = demo.communicate(timeout=120)
+        assert demo.returncode == 0, (number, [check for check in json.loads(out)["checks"] if not check["ok"]])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_ctrl_c_and_sigterm_at_thirty_drawn_moments_leave_nothing(tmp_path):
+    draw = random.Random(1)
+    for number in range(30):
+        moment = draw.uniform(0.2, 14)
+        with start(tmp_path / str(number)) as demo:
+            with suppress(subprocess.TimeoutExpired):
+                demo.wait(moment)
+            below = descendants(demo.pid)
+            demo.send_signal(draw.choice([signal.SIGINT, signal.SIGTERM]))
+            demo.communicate(timeout=30)
+        assert demo.returncode == 130, moment
+        assert not running(below), moment

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -184,3 +185,31 @@ def test_the_tail_is_bounded_however_much_was_written(launch: Launch) -> None:
     service = launch("import time; print('x' * 1_000_000 + '\\nlast\\nup', flush=True); time.sleep(60)", timeout_s=20.0)
     assert service.tail(2) == "last\nup"
     assert len(service.tail(100)) <= 64 * 1024
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_ctrl_c_that_comes_while_a_child_is_forked_still_ends_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, python: Python, number: signal.Signals
+) -> None:
+    forked = []
+    popen = subprocess.Popen
+
+    def interrupted(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = popen(*arguments, **options)
+        forked.append(process.pid)
+        signal.raise_signal(number)
+        return process
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start("child", python(SLEEP), folder=tmp_path, ready="up")
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
+    assert forked
+    assert not running(forked[0])
