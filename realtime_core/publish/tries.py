@@ -33,6 +33,9 @@ class Tries:
         self.box = box
         self.breaker = breaker or Breaker()
         self._metrics = metrics
+        # Prometheus needs the 0: a counter that appears with its first error shows no growth.
+        metrics.published.labels(box.name, "accepted")
+        metrics.breaker_open.labels(box.name)
 
     def once(self, events: Sequence[Event]) -> list[Outcome]:
         """One attempt, unless the breaker is open."""

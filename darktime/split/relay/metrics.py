@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from darktime.split.relay import reasons
@@ -63,6 +63,7 @@ class _Collector:
 def serve(port: int, state: Callable[[], dict[str, Any]]) -> int:
     """Serve on 127.0.0.1, from a thread; the port that it got. Raises OSError."""
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     registry.register(_Collector(state))
     server, _ = start_http_server(port, addr="127.0.0.1", registry=registry)
     return server.server_port
