@@ -1,0 +1,99 @@
+"""What the mixins do to one message; nothing here needs a server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from realtime_core.errors import ConfigurationError
+from realtime_core.pipeline import Anonymize, JSONParser, Pipeline, Unparsable
+from realtime_core.pipeline.json_parser import at_of, parse
+
+JOB: dict[str, Any] = {
+    "v": 1,
+    "job": "j1",
+    "channels": ["thread:1", "user:2", "thread:1"],
+    "kind": "post_save",
+    "model": "site.Comment",
+    "key": 7,
+    "at": 12.5,
+    "data": {"text": "hi", "email": "a@example.org", "author": {"name": "x"}, "list": [{"email": "b"}, 3]},
+}
+KEY = b"0123456789abcdef"
+
+
+def body(**changes: Any) -> bytes:
+    return json.dumps(JOB | changes).encode()
+
+
+def test_a_job_becomes_a_message_with_each_channel_once() -> None:
+    message = parse(body())
+    assert (message.job, message.channels, message.at, message.key) == ("j1", ("thread:1", "user:2"), 12.5, 7)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"v": 2},
+        {"kind": "post_guess"},
+        {"at": "soon"},
+        {"at": True},
+        {"key": 1.5},
+        {"channels": "thread:1"},
+        {"channels": ["no spaces please"]},
+        {"channels": [f"c{number}" for number in range(65)]},
+        {"data": []},
+        {"model": None},
+    ],
+)
+def test_a_job_that_is_not_in_the_format_is_refused_by_the_field_s_name(changes: dict[str, Any]) -> None:
+    with pytest.raises(Unparsable) as refused:
+        parse(body(**changes))
+    name = next(iter(changes))
+    assert (name if name != "channels" else "channel") in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("junk", [b"", b"{", b"[]", b"null", b"\xff\xfe"])
+def test_what_is_no_json_object_is_refused(junk: bytes) -> None:
+    with pytest.raises(Unparsable):
+        parse(junk)
+
+
+def test_the_time_of_a_job_that_cannot_be_parsed_is_still_found() -> None:
+    assert at_of(body(v=2)) == 12.5
+    assert at_of(b"junk") is None
+
+
+def anonymous(rules: dict[str, str], key: bytes = b"") -> dict[str, Any]:
+    class Private(JSONParser, Anonymize, Pipeline):
+        anonymize = rules
+        anonymize_key = key
+
+    changed = Private().compute(parse(body()))
+    assert changed is not None
+    return changed.data
+
+
+def test_a_dropped_field_is_gone_also_inside_lists_and_the_rest_is_as_it_was() -> None:
+    data = anonymous({"data.email": "drop", "data.list.email": "drop", "data.absent.field": "drop"})
+    assert data == {"text": "hi", "author": {"name": "x"}, "list": [{}, 3]}
+
+
+def test_a_hashed_field_is_the_same_for_the_same_value_and_key_and_tells_nothing() -> None:
+    one, two = anonymous({"data.email": "hash"}, KEY), anonymous({"data.email": "hash"}, KEY)
+    other = anonymous({"data.email": "hash"}, KEY[::-1])
+    assert one["email"] == two["email"] != other["email"]
+    assert "example" not in one["email"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "key"), [({"email": "drop"}, b""), ({"data.x": "blur"}, b""), ({"data.x": "hash"}, b"k")]
+)
+def test_a_rule_that_cannot_be_carried_out_stops_the_pipeline_before_it_begins(
+    rules: dict[str, str], key: bytes
+) -> None:
+    with pytest.raises(ConfigurationError):
+        anonymous(rules, key)
