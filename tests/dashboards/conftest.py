@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import socket
 import subprocess
@@ -75,6 +76,24 @@ def wait_until(so: Any, *, timeout_s: float, what: str) -> None:
     while not so():
         assert time.monotonic() < limit, f"{what}: not within {timeout_s:g} s"
         time.sleep(0.1)
+
+
+def wait_until_answered(running: Prometheus, asked: list[tuple[str, str]], *, timeout_s: float) -> None:
+    """Ask each query until it has been answered with a figure once."""
+    unanswered = list(asked)
+
+    def all_answered() -> bool:
+        unanswered[:] = [
+            (title, expression)
+            for title, expression in unanswered
+            if not any(math.isfinite(float(sample["value"][1])) for sample in running.ask(expression))
+        ]
+        return not unanswered
+
+    try:
+        wait_until(all_answered, timeout_s=timeout_s, what="every query has data")
+    except AssertionError as error:
+        raise AssertionError(f"no data for {unanswered}") from error
 
 
 @pytest.fixture

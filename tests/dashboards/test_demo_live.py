@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 from dashboards import queries
 
-from .conftest import wait_until
+from .conftest import wait_until, wait_until_answered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,18 +43,5 @@ def test_every_query_of_the_dashboards_is_answered_with_data_from_a_real_demo(pr
     addresses = [address for group in json.loads(targets.read_text()) for address in group["targets"]]
     assert len(addresses) == 5, "site, worker, two push servers, relay: one exporter a process"
     running = prometheus({"demo": addresses})
-    unanswered = queries.all_queries(job="demo", interval="5s")
-
-    def all_answered() -> bool:
-        unanswered[:] = [
-            (title, expression)
-            for title, expression in unanswered
-            if not any(math.isfinite(float(sample["value"][1])) for sample in running.ask(expression))
-        ]
-        return not unanswered
-
-    try:
-        wait_until(all_answered, timeout_s=40, what="every query has data")
-    except AssertionError as error:
-        raise AssertionError(f"no data for {unanswered}") from error
+    wait_until_answered(running, queries.all_queries(job="demo", interval="5s"), timeout_s=40)
     assert running.ask('count(up{job="demo"} == 1)')[0]["value"][1] == "5"

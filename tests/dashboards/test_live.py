@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from dashboards import queries
 
-from .conftest import wait_until
+from .conftest import wait_until_answered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,21 +81,7 @@ def exporter() -> Iterator[str]:
 
 def test_prometheus_answers_every_query_of_every_panel_with_figures(prometheus: Any, exporter: str) -> None:
     running = prometheus({"demo": [exporter]})
-    asked = queries.all_queries(job="demo", interval="30s")
-    unanswered: list[tuple[str, str]] = []
-
-    def all_answered() -> bool:
-        unanswered[:] = [
-            (title, expression)
-            for title, expression in asked
-            if not any(math.isfinite(float(sample["value"][1])) for sample in running.ask(expression))
-        ]
-        return not unanswered
-
-    try:
-        wait_until(all_answered, timeout_s=25, what="every query has data")
-    except AssertionError as error:
-        raise AssertionError(f"no data for {unanswered}") from error
+    wait_until_answered(running, queries.all_queries(job="demo", interval="30s"), timeout_s=25)
     assert running.ask(queries.filled_in(queries.PUBLISH_SUCCESS, interval="30s"))[0]["value"][1] == "1"
     for title, expression in queries.all_queries(job="no-such-job", interval="30s"):
         assert running.ask(expression) == [], title
