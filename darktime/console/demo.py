@@ -46,7 +46,7 @@ def host_and_port(_ctx: click.Context, param: click.Parameter, value: str | None
 @click.option("--phase-seconds", type=float, default=10.0, help="How long each of the two phases writes.")
 @click.option("--blast-seconds", type=float, default=10.0, help="How long the dark instance is blasted at the end.")
 @click.option("--seed", type=int, help="Draws the visitors' doings; a new one each time when left out.")
-@click.option("--listen", metavar="HOST:PORT", help="Where the site can be watched; a free port when left out.")
+@click.option("--listen", metavar="HOST:PORT", help="Where to watch the site in a browser; a free port when left out.")
 @click.option("--nginx", metavar="PATH", help="The nginx to split with.")
 @click.option("--redis", metavar="URL", help="A Redis or Valkey that is already there, instead of the embedded one.")
 @click.option("--opening-delay", type=float, default=5.0, hidden=True, help="How long the hung instance hangs.")
@@ -135,6 +135,6 @@ def settings_from(
         blast_s=blast_seconds,
         opening_delay_s=opening_delay,
         seed=random.randrange(1_000_000) if seed is None else seed,
-        front=listen,
+        listen=listen,
         **rest,
     )

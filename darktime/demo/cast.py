@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
-from darktime.demo.front import Front
+from darktime.demo.front import Front, start_window
 from realtime_core.stack import external_valkey, ready_line
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Cast:
         self.deeds = stack.folder / "deeds.json"
         self.redis: Redis
         self.front: Front
+        self.window: str
 
     def start(self, watch: Watch) -> None:
         """Start everything but the visitors, each when what it needs is there."""
@@ -74,11 +75,14 @@ class Cast:
             *("--threads", str(settings.threads)),
         )
         self._exporters["site"] = site
-        self._start_worker(watch, url, production, proxy)
+        window = self._push(watch, "window", url)
+        self._start_worker(watch, url, production, dark=proxy, window=window)
         self.front = Front(stack, settings, redis=url, name=self.name)
         for name, service in self.front.start(production=production, dark=dark, site=site).items():
             self._enlist(watch, name, service)
         self._exporters["relay"] = self.front.running.metrics
+        self.window, service = start_window(stack, settings, site=site, window=window)
+        self._enlist(watch, "nginx-window", service)
         self._dark = dark
         self._url = url
         (stack.folder.parent / "targets.json").write_text(self._targets())
@@ -138,7 +142,7 @@ class Cast:
         self.redis.close()
 
     def _push(self, watch: Watch, name: str, url: str) -> str:
-        readers = {"production": "production>visitors", "dark": "dark>relay"}
+        readers = {"production": "production>visitors", "dark": "dark>relay", "window": "window>watchers"}
         push = self._stack.push(
             name,
             ledger=url,
@@ -152,11 +156,12 @@ class Cast:
         self._exporters[name] = address
         return address
 
-    def _start_worker(self, watch: Watch, url: str, production: str, dark: str) -> None:
+    def _start_worker(self, watch: Watch, url: str, production: str, *, dark: str, window: str) -> None:
         argv = [
             *(sys.executable, "-m", "realtime_core.pipeline", "realtime_core.pipeline:JSONAnonHTTPPipeline"),
             *("--redis", url, "--queue", self.name, "--ledger-name", self.name, "--owner", "worker"),
-            *("--box", f"production=http://{production}", "--best-effort", f"dark=http://{dark}"),
+            *("--box", f"production=http://{production}"),
+            *("--best-effort", f"dark=http://{dark}", "--best-effort", f"window=http://{window}"),
             *("--set", "anonymize=data.email:drop", "--metrics", "0"),
         ]
         service = self._stack.start("worker", argv, ready="working on queue")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from darktime.demo.results import percentiles_ms
 from darktime.split.commands import LedgerNames
 from darktime.split.compare import Pair
-from darktime.split.folder import PrivateFolder
+from darktime.split.folder import PrivateFolder, prepare
 from darktime.split.marks import mark
-from darktime.split.running import free_tcp_port, free_udp_port, start_split
+from darktime.split.nginx_config import render
+from darktime.split.running import free_tcp_port, free_udp_port, start_nginx, start_split
 from darktime.split.sampling import sampled
 from darktime.split.settings import Route, SplitSettings
 from darktime.split.verdict import judge
@@ -46,7 +47,7 @@ class Front:
         settings = self._settings
         self._split = split_settings(
             self._folder,
-            listen=settings.front or f"127.0.0.1:{free_tcp_port()}",
+            listen=f"127.0.0.1:{free_tcp_port()}",
             routes=(Route(prefix="/", upstreams=(site,)), *(mirrored(prefix, production) for prefix in MIRRORED)),
             max_percent=settings.percent,
         )
@@ -75,6 +76,19 @@ class Front:
     def marks(self, users: Iterable[str]) -> list[str]:
         """The users as the relay writes them down."""
         return [mark(self._split.secret, user) for user in users]
+
+
+def start_window(stack: Stack, settings: DemoSettings, *, site: str, window: str) -> tuple[str, Service]:
+    """An nginx for whoever watches along, with a push server of its own; where it listens, and its process.
+
+    Somebody who looks on is none of the visitors: the streams of a browser would be deliveries that nobody counts -1.
+    """
+    private = stack.adopt(PrivateFolder()).path
+    listen = settings.listen or f"127.0.0.1:{free_tcp_port()}"
+    routes = (Route(prefix="/", upstreams=(site,)), mirrored("/ev/", window))
+    made = split_settings(private, listen=listen, routes=routes, max_percent=settings.percent)
+    prepare(private, made, render(made, private))  # without a lease nobody is mirrored
+    return listen, start_nginx(stack, made, private, find_nginx(settings.nginx).path, name="nginx-window")
 
 
 def mirrored(prefix: str, upstream: str) -> Route:

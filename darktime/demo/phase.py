@@ -27,6 +27,7 @@ EVENT_HOPS = (
     "queue>pipeline",
     "pipeline>production",
     "pipeline>dark",
+    "pipeline>window",
     "production>visitors",
     "dark>relay",
 )

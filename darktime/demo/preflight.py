@@ -17,8 +17,8 @@ def preflight(settings: DemoSettings) -> None:
     find_nginx(settings.nginx)
     if settings.redis:
         external_valkey(settings.redis)
-    if settings.front:
-        require_free(*address(settings.front), "nginx")
+    if settings.listen:
+        require_free(*address(settings.listen), "nginx")
     for option, instance in (("--production", settings.production), ("--dark", settings.dark)):
         if instance and not answers(*address(instance)):
             raise UsageError(f"{option} http://{instance}: nobody listens there; start it, or leave both out")

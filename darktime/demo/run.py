@@ -96,7 +96,7 @@ class DemoRun:
         settings, show = self._settings, self._show
         show.step("starting Valkey, push servers, site, pipeline, relay, nginx")
         self._cast.start(self._watch)
-        show.note(f"watch along: http://{self._cast.front.address}/thread/1")
+        show.note(f"watch along: http://{self._cast.window}/thread/1")
         self._ledgers = Ledgers(self._cast.redis, self._cast.name, hops_of(external=settings.external))
 
         show.step(f"{settings.visitors} visitors come, each with a cookie and a stream")

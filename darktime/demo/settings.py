@@ -25,7 +25,7 @@ class DemoSettings:
     seed: int = 1
     threads: int = 10
     writes_per_s: float = 20.0
-    front: str | None = None
+    listen: str | None = None
     production: str | None = None
     dark: str | None = None
     nginx: str | None = None

@@ -41,7 +41,7 @@ def test_every_query_of_the_dashboards_is_answered_with_data_from_a_real_demo(pr
     targets = demo / "targets.json"
     wait_until(targets.exists, timeout_s=30, what="the demo's exporters are known")
     addresses = [address for group in json.loads(targets.read_text()) for address in group["targets"]]
-    assert len(addresses) == 5, "site, worker, two push servers, relay: one exporter a process"
+    assert len(addresses) == 6, "site, worker, three push servers, relay: one exporter a process"
     running = prometheus({"demo": addresses})
     wait_until_answered(running, queries.all_queries(job="demo", interval="5s"), timeout_s=40)
-    assert running.ask('count(up{job="demo"} == 1)')[0]["value"][1] == "5"
+    assert running.ask('count(up{job="demo"} == 1)')[0]["value"][1] == "6"

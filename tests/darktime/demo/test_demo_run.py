@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from realtime_core.stack import free_port
+from tests.support.engines import require_engine
 from tests.support.waiting import wait_until
 
 DARKTIME = Path(sys.executable).parent / "darktime"
@@ -196,7 +198,7 @@ def test_it_runs_the_same_against_instances_that_are_already_there_and_leaves_no
     results = json.loads(out)
     assert demo.returncode == 0, (err, [check for check in results["checks"] if not check["ok"]])
     clean, fault = results["phases"]
-    hops = {"hooks>queue", "queue>pipeline", "pipeline>production", "pipeline>dark"}
+    hops = {"hooks>queue", "queue>pipeline", "pipeline>production", "pipeline>dark", "pipeline>window"}
     assert {hop["hop"] for hop in clean["ledger"]} == hops
     assert all(hop["balanced"] and hop["sent"] for hop in clean["ledger"])
     assert sorted(fault["injected"]["lost"]) == fault["named"]["missing"]
@@ -239,3 +241,29 @@ def test_ctrl_c_and_sigterm_at_thirty_drawn_moments_leave_nothing(tmp_path):
             demo.communicate(timeout=30)
         assert demo.returncode == 130, moment
         assert not running(below), moment
+
+
+@A_MINUTE
+@pytest.mark.engine("chromium")
+def test_somebody_who_watches_along_in_a_browser_sees_comments_arrive_and_changes_no_figure(tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    port = free_port()
+    with start(tmp_path, "--json", "--phase-seconds", "6", "--listen", f"127.0.0.1:{port}") as demo:
+        wait_until(lambda: "visitors" in processes(tmp_path), timeout_s=20)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=str(require_engine("chromium")), args=["--no-sandbox"])
+            page = browser.new_page()
+            errors = []
+            page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.goto(f"http://127.0.0.1:{port}/thread/1")
+            page.wait_for_function("Number(document.getElementById('arrived').textContent) > 0", timeout=20_000)
+            page.fill("#text", "I was here")
+            page.click("button")
+            page.wait_for_function("document.getElementById('comments').textContent.includes('I was here')")
+            assert errors == []
+            browser.close()
+        out, _ = demo.communicate(timeout=60)
+    results = json.loads(out)
+    assert demo.returncode == 0, [check for check in results["checks"] if not check["ok"]]
