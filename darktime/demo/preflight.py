@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from darktime.blast.settings import reserve_open_files
 from darktime.errors import UsageError
 from darktime.split.running import address, answers
 from realtime_core.stack import external_valkey, find_nginx, require_free
@@ -11,9 +12,12 @@ from realtime_core.stack import external_valkey, find_nginx, require_free
 if TYPE_CHECKING:
     from darktime.demo.settings import DemoSettings
 
+FILES_A_VISITOR = 4  # in nginx: the visitor's two connections, and those to the servers behind
+
 
 def preflight(settings: DemoSettings) -> None:
     """Look at everything that the run will need. Raises UsageError or ConfigurationError; nothing has been started."""
+    reserve_open_files(settings.visitors * FILES_A_VISITOR)
     find_nginx(settings.nginx)
     if settings.redis:
         external_valkey(settings.redis)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -24,16 +25,19 @@ A_MINUTE = pytest.mark.timeout(
 )  # one run of the whole way: more than the 30 s of any other test, and the only way to see it
 
 
-def start(folder, *words, **environment):
+def as_at_a_terminal():
+    """What runs in the background of a script has Ctrl-C switched off, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def start(folder, *words, preexec_fn=as_at_a_terminal):
     return subprocess.Popen(
         [DARKTIME, "demo", "--out", folder, *SHORT, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=os.environ | environment,
-        # As at a terminal: what runs in the background of a script has Ctrl-C switched off, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+        preexec_fn=preexec_fn,  # noqa: PLW1509 - no threads here
     )
 
 
@@ -146,9 +150,9 @@ def test_with_relay_dark_server_and_worker_killed_no_production_request_fails_an
     )
 
 
-def refused(tmp_path, *words, **environment):
+def refused(tmp_path, *words, **options):
     began = time.monotonic()
-    with start(tmp_path / "run", *words, **environment) as demo:
+    with start(tmp_path / "run", *words, **options) as demo:
         out, err = demo.communicate(timeout=25)
         assert not running(descendants(demo.pid))
     assert demo.returncode == 2, out + err
@@ -164,6 +168,16 @@ def test_a_port_in_use_is_one_clear_line(tmp_path):
         said = refused(tmp_path, "--listen", f"127.0.0.1:{port}")
     assert str(port) in said
     assert "use" in said or "taken" in said
+
+
+def test_more_visitors_than_open_files_allow_are_one_clear_line(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    said = refused(
+        tmp_path, "--visitors", str(4000), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
+    )
+    assert "open files" in said
+    assert "300" in said
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 
 def test_no_nginx_anywhere_is_one_clear_line(tmp_path):
