@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_VISITORS = 4000  # each costs four open files in nginx; 20,000 a process is a common hard limit
+SHORTEST_PHASE_S = 1.0  # in less nobody writes enough for a fault to be drawn
+LONGEST_S = 3600.0  # the agent's lease ends by then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,12 @@ class DemoSettings:
             raise UsageError(f"--visitors {self.visitors}: between 10 and {MOST_VISITORS}, please")
         if not 0 < self.percent <= 100:  # noqa: PLR2004 - a percentage
             raise UsageError(f"--percent {self.percent:g}: more than 0 and at most 100, please")
+        if not SHORTEST_PHASE_S <= self.phase_s <= LONGEST_S:
+            raise UsageError(
+                f"--phase-seconds {self.phase_s:g}: between {SHORTEST_PHASE_S:g} and {LONGEST_S:g}, please"
+            )
+        if not 0 <= self.blast_s <= LONGEST_S:
+            raise UsageError(f"--blast-seconds {self.blast_s:g}: between 0 (no blast) and {LONGEST_S:g}, please")
         if (self.production is None) != (self.dark is None):
             raise UsageError(
                 "--production and --dark go together: name both instances, or neither for the embedded ones"
