@@ -25,12 +25,7 @@ A_MINUTE = pytest.mark.timeout(
 )  # one run of the whole way: more than the 30 s of any other test, and the only way to see it
 
 
-def as_at_a_terminal():
-    """What runs in the background of a script has Ctrl-C switched off, and its children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def start(folder, *words, preexec_fn=as_at_a_terminal):
+def start(folder, *words, preexec_fn=None):
     return subprocess.Popen(
         [DARKTIME, "demo", "--out", folder, *SHORT, *words],
         stdout=subprocess.PIPE,
