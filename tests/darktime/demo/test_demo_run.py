@@ -20,9 +20,7 @@ from tests.support.waiting import wait_until
 DARKTIME = Path(sys.executable).parent / "darktime"
 # The short twin: a minute's demo in twenty seconds. The opening alone waits for its hung instance.
 SHORT = ["--visitors", "60", "--percent", "30", "--phase-seconds", "3", "--blast-seconds", "2", "--opening-delay", "1"]
-A_MINUTE = pytest.mark.timeout(
-    90
-)  # one run of the whole way: more than the 30 s of any other test, and the only way to see it
+A_MINUTE = pytest.mark.timeout(90)  # one run of the whole way: the only way to see it
 
 
 def start(folder, *words, preexec_fn=None):
