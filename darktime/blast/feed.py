@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from darktime.blast.counts import Counts
-    from darktime.blast.streams import Deliveries
+    from darktime.blast.deliveries import Deliveries
 
 EVENT_METHOD = "EVENT"
 EVENT_NAME = "delivery"

@@ -30,6 +30,22 @@ class Health:
     achieved_share: float
     errors_of_ours: int = 0
     waited: bool = False
+    backlog_share: float = 0.0  # of the reads, those that found more waiting than they could take
+    canary_p99_ms: float | None = None  # of an independent prober's few requests, in the same span
+
+    def worst(self, other: Health) -> Health:
+        """Of two workers' figures the worse ones."""
+        canaries = [one for one in (self.canary_p99_ms, other.canary_p99_ms) if one is not None]
+        return Health(
+            send_lag_p99_ms=max(self.send_lag_p99_ms, other.send_lag_p99_ms),
+            loop_lag_max_ms=max(self.loop_lag_max_ms, other.loop_lag_max_ms),
+            cpu_share=max(self.cpu_share, other.cpu_share),
+            achieved_share=min(self.achieved_share, other.achieved_share),
+            errors_of_ours=self.errors_of_ours + other.errors_of_ours,
+            waited=self.waited or other.waited,
+            backlog_share=max(self.backlog_share, other.backlog_share),
+            canary_p99_ms=max(canaries, default=None),
+        )
 
 
 def verdict(health: Health, *, slo_ms: float, passed: bool) -> str:

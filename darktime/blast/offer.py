@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from darktime.blast.health import Health, Meter
-from darktime.blast.result import Offered
+from darktime.blast.offered import Offered
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from darktime.blast.counts import Counts
-from darktime.blast.health import HEALTHY, Health, verdict
+from darktime.blast.health import HEALTHY, verdict
 
 if TYPE_CHECKING:
     from darktime.blast.histogram import Histogram
+    from darktime.blast.offered import Offered
     from darktime.blast.slo import Slo
-    from darktime.blast.streams import Deliveries
 
 # Of the planned requests, so many must have been answered within the probe: else a queue is growing somewhere.
 GOODPUT_LIMIT = 0.97
@@ -66,23 +65,6 @@ class BlastResult:
     def to_dict(self) -> dict[str, Any]:
         """As it is saved."""
         return asdict(self)
-
-
-@dataclass(slots=True, kw_only=True)
-class Offered:
-    """What was counted while one rate was offered, before anything is judged."""
-
-    rate_per_s: float | None  # None: closed model, the instance sets the rate
-    duration_s: float
-    planned: int
-    unsent: int
-    health: Health
-    counts: Counts = field(default_factory=Counts)
-    deliveries: Deliveries | None = None
-
-    def latency(self) -> Histogram:
-        """The times that the objective is about."""
-        return self.counts.latency if self.deliveries is None else self.deliveries.latency
 
 
 def judge(offered: Offered, slo: Slo) -> Probe:

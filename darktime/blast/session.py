@@ -13,7 +13,7 @@ from darktime.blast.arrivals import constant
 from darktime.blast.health import HEALTHY
 from darktime.blast.offer import Offering
 from darktime.blast.requests import Fixed, RequestPool, get
-from darktime.blast.result import Offered, Probe, judge
+from darktime.blast.result import Probe, judge
 from darktime.blast.search import Search
 from darktime.blast.settings import PUBLISHERS, max_rate
 from darktime.blast.streams import Publisher, Streams
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from darktime.blast.cohort import Cohort
+    from darktime.blast.offered import Offered
     from darktime.blast.probe import Endpoint
     from darktime.blast.requests import Source
     from darktime.blast.settings import Address, BlastSettings

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from darktime.blast.histogram import Histogram
+from darktime.blast.deliveries import Deliveries
 from darktime.blast.sockets import OURS, connect, pending_error
 from darktime.wire.errors import WireError
 from darktime.wire.poller import IN, OUT
@@ -31,31 +30,6 @@ RECONNECT_AFTER_S = 0.5
 # A line that has not ended: ours have 70 bytes; whatever is longer belongs to somebody else and is cut.
 MAX_TAIL = 65_536
 _CONNECTING, _ASKED, _OPEN, _CLOSED = range(4)
-
-
-@dataclass(slots=True)
-class Deliveries:
-    """What arrived, in numbers; ``latency`` from the planned time of the publish to the reading."""
-
-    delivered: int = 0  # each event once a subscriber
-    duplicated: int = 0
-    lost: int = 0
-    late: int = 0  # arrived after it had been counted as lost
-    bytes: int = 0
-    streams_ended: int = 0  # streams that the instance ended or refused
-    errors_of_ours: int = 0
-    latency: Histogram = field(default_factory=Histogram)
-
-    def merge(self, other: Deliveries) -> None:
-        """Add another's counts to these."""
-        self.delivered += other.delivered
-        self.duplicated += other.duplicated
-        self.lost += other.lost
-        self.late += other.late
-        self.bytes += other.bytes
-        self.streams_ended += other.streams_ended
-        self.errors_of_ours += other.errors_of_ours
-        self.latency.merge(other.latency)
 
 
 class Publisher:

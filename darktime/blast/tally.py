@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from darktime.blast.counts import Counts
-from darktime.blast.streams import Deliveries, Streams
+from darktime.blast.deliveries import Deliveries
 
 if TYPE_CHECKING:
     from darktime.blast.requests import RequestPool
+    from darktime.blast.streams import Streams
 
 
 class Listener(Protocol):

@@ -1,0 +1,130 @@
+"""What was counted while one plan was offered, before anything is judged; of one worker or, merged, of all. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from darktime.blast.counts import Counts
+from darktime.blast.deliveries import Deliveries
+from darktime.blast.health import Health
+
+if TYPE_CHECKING:
+    from darktime.blast.histogram import Histogram
+
+
+@dataclass(slots=True, kw_only=True)
+class Second:
+    """One second of one worker (or, merged, of all): what the live screen, the series and the heat map are made of.
+
+    ``at_s``: whole seconds, UTC. Counts are of that second; ``streams``, ``in_flight`` and ``connections`` stand at
+    its end.
+    """
+
+    at_s: int
+    planned: int = 0
+    counts: Counts = field(default_factory=Counts)
+    deliveries: Deliveries = field(default_factory=Deliveries)
+    streams: int = 0
+    connections: int = 0
+    in_flight: int = 0
+    loop_lag_ms: float = 0.0
+    cpu_share: float = 0.0
+
+    def merge(self, other: Second) -> None:
+        """Add another worker's same second: counts add up, of lag and load the worst stays."""
+        self.planned += other.planned
+        self.counts.merge(other.counts)
+        self.deliveries.merge(other.deliveries)
+        self.streams += other.streams
+        self.connections += other.connections
+        self.in_flight += other.in_flight
+        self.loop_lag_ms = max(self.loop_lag_ms, other.loop_lag_ms)
+        self.cpu_share = max(self.cpu_share, other.cpu_share)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, as it travels from a worker."""
+        plain = {name: getattr(self, name) for name in _PLAIN}
+        return {**plain, "counts": self.counts.to_dict(), "deliveries": self.deliveries.to_dict()}
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> Self:
+        """What ``to_dict`` gave."""
+        plain = {name: saved[name] for name in _PLAIN}
+        return cls(
+            **plain, counts=Counts.from_dict(saved["counts"]), deliveries=Deliveries.from_dict(saved["deliveries"])
+        )
+
+
+_PLAIN = ("at_s", "planned", "streams", "connections", "in_flight", "loop_lag_ms", "cpu_share")
+
+
+@dataclass(slots=True, kw_only=True)
+class Offered:
+    """One plan, offered for a while. ``stage`` says why: hold, double, bisect, confirm, beyond, recover and so on.
+
+    ``in_flight_mean``: requests under way, averaged over time by looking at them, not by Little's law.
+    """
+
+    rate_per_s: float | None  # None: closed model, the instance sets the rate
+    duration_s: float
+    planned: int
+    unsent: int  # planned, and never sent because every connection was busy to the end
+    health: Health
+    stage: str = "hold"
+    began_s: float = 0.0  # since the start of the run
+    in_flight_mean: float | None = None
+    streams_open: int = 0
+    workers: int = 1
+    aborted: str = ""  # why it ended before its time
+    counts: Counts = field(default_factory=Counts)
+    deliveries: Deliveries | None = None
+
+    def latency(self) -> Histogram:
+        """The times that the objective is about."""
+        return self.counts.latency if self.deliveries is None else self.deliveries.latency
+
+    def merge(self, other: Offered) -> None:
+        """Add what another worker counted while it offered its part of the same plan."""
+        if self.rate_per_s is not None and other.rate_per_s is not None:
+            self.rate_per_s += other.rate_per_s
+        self.duration_s = max(self.duration_s, other.duration_s)
+        self.planned += other.planned
+        self.unsent += other.unsent
+        self.health = self.health.worst(other.health)
+        if self.in_flight_mean is not None and other.in_flight_mean is not None:
+            self.in_flight_mean += other.in_flight_mean
+        self.streams_open += other.streams_open
+        self.workers += other.workers
+        self.aborted = self.aborted or other.aborted
+        self.counts.merge(other.counts)
+        if self.deliveries is not None and other.deliveries is not None:
+            self.deliveries.merge(other.deliveries)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, as it travels from a worker."""
+        plain = {name: getattr(self, name) for name in _OFFERED_PLAIN}
+        return {
+            **plain,
+            "health": asdict(self.health),
+            "counts": self.counts.to_dict(),
+            "deliveries": self.deliveries.to_dict() if self.deliveries is not None else None,
+        }
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> Self:
+        """What ``to_dict`` gave."""
+        plain = {name: saved[name] for name in _OFFERED_PLAIN}
+        deliveries = saved["deliveries"]
+        return cls(
+            **plain,
+            health=Health(**saved["health"]),
+            counts=Counts.from_dict(saved["counts"]),
+            deliveries=Deliveries.from_dict(deliveries) if deliveries is not None else None,
+        )
+
+
+_OFFERED_PLAIN = (
+    *("rate_per_s", "duration_s", "planned", "unsent", "stage", "began_s", "in_flight_mean", "streams_open"),
+    *("workers", "aborted"),
+)
