@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from locust import events
 
 from darktime.blast.arrivals import constant
-from darktime.blast.requests import Fixed, RequestPool, get
+from darktime.blast.requests import RequestPool
+from darktime.blast.sources import Fixed, get
 from darktime.blast.user import CohortUser
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from darktime.blast.requests import get
+from darktime.blast.sources import get
 from darktime.errors import UsageError
 from darktime.wire.errors import WireError
 from darktime.wire.stream import StreamReader

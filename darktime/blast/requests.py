@@ -2,136 +2,174 @@
 
 Open model: ``submit`` takes the planned time; a request that finds every connection busy waits, and its latency
 counts from the planned time all the same. Closed model: every connection sends again when it has its reply.
+
+``ready`` is the hot path: per reply one read, one comparison, one look at the clock, one send. A reply that equals the
+one before is not parsed again; one whose head is known is found by its length; every other goes through the reader.
+Times are collected in plain lists and counted in bulk once a second.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from itertools import cycle
+from typing import TYPE_CHECKING
 
 from darktime.blast.counts import Counts
+from darktime.blast.histogram import Histogram
 from darktime.blast.sockets import OURS, connect, pending_error, reason_of
+from darktime.blast.sums import add
 from darktime.wire.errors import WireError
-from darktime.wire.head import parse_head
+from darktime.wire.head import common_head
 from darktime.wire.http1 import ResponseReader
 from darktime.wire.poller import IN, OUT
 
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Sequence
 
-    from darktime.blast.cohort import Cohort
+    from darktime.blast.cohort import Batch, Cohort
     from darktime.blast.settings import Address
+    from darktime.blast.sources import Source
+    from darktime.wire.http1 import Reply
 
 MAX_WAITING = 100_000
 RECEIVE_BYTES = 65_536
 RECONNECT_AFTER_S = 0.1
+# Connections under way at once: half of the usual backlog, so that a pool that opens is no storm.
+MAX_CONNECTING = 1024
+MAX_REDIRECTS = 5
 _MAX_KNOWN = 1024
-_CONNECTING, _IDLE, _BUSY = range(3)
-
-
-class Source(Protocol):
-    """Where requests come from."""
-
-    def next(self, planned_s: float) -> tuple[bytes, int]:
-        """The bytes of a request and a number to know it again by."""
-
-    def ended(self, number: int, *, ok: bool) -> None:
-        """The request of that number was answered (``ok``: below 400), or failed."""
-
-
-class Fixed:
-    """The same request every time."""
-
-    def __init__(self, request: bytes) -> None:
-        self._request = request
-
-    def next(self, planned_s: float) -> tuple[bytes, int]:  # noqa: ARG002 - part of the protocol
-        """The request."""
-        return self._request, 0
-
-    def ended(self, number: int, *, ok: bool) -> None:
-        """Nothing to remember."""
-
-
-def get(address: Address, path: str) -> bytes:
-    """A GET request, preformatted."""
-    return (
-        f"GET {path} HTTP/1.1\r\nHost: {address.authority}\r\nUser-Agent: darkesttime\r\nAccept: */*\r\n"
-        f"X-Darktime: 1\r\n\r\n"
-    ).encode("ascii")
+_CONNECTING, _IDLE, _BUSY, _CLOSED = range(4)
+_OK_BELOW = 400
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class _Connection:
-    __slots__ = ("fd", "number", "planned", "raw", "reader", "sent", "state", "unsent")
+    __slots__ = (
+        "fd",
+        "hops",
+        "number",
+        "planned",
+        "raw",
+        "reader",
+        "recv",
+        "request",
+        "send",
+        "sent",
+        "state",
+        "unsent",
+    )
 
     def __init__(self, raw: _socket.socket) -> None:
         self.raw = raw
         self.fd = raw.fileno()
+        self.recv = raw.recv
+        self.send = raw.send
         self.state = _CONNECTING
         self.reader: ResponseReader | None = None
         self.unsent = b""
         self.planned = 0.0
         self.sent = time.monotonic()
         self.number = 0
+        self.hops = 0
+        self.request = b""  # kept where redirects are followed
 
 
 class RequestPool:
-    """``size`` connections to one address. ``counts`` grows; ``take`` hands it on and begins anew."""
+    """``size`` connections to one address. ``counts`` grows; ``take`` hands it on and begins anew.
+
+    ``fresh``: every request gets a connection of its own, opened when it is due. ``follow``: redirects to the same host
+    are followed, within the latency of the request that met them. ``source_ips``: where connections come from, in turn.
+    """
 
     def __init__(
-        self, cohort: Cohort, address: Address, source: Source, *, size: int, timeout_s: float, closed: bool = False
+        self,
+        cohort: Cohort,
+        address: Address,
+        source: Source,
+        *,
+        size: int,
+        timeout_s: float,
+        fresh: bool = False,
+        follow: bool = False,
+        source_ips: Sequence[str] = (),
     ) -> None:
         self.counts = Counts()
-        self.closed_model = closed
+        self.closed_model = False
+        self.in_flight = 0
         self._cohort = cohort
         self._address = address
         self._source = source
+        self._fixed = source.fixed
         self._size = size
         self._timeout_s = timeout_s
+        self._fresh = fresh
+        self._follow = follow
+        self._source_ips = cycle(source_ips) if source_ips else None
         self._connections: dict[int, _Connection] = {}
-        self._idle: list[_Connection] = []
+        self._connecting = 0
+        self._idle: deque[_Connection] = deque()
         self._waiting: deque[float] = deque()
         self._known: dict[bytes, tuple[int, int]] = {}  # head of a common reply -> status, length of its body
+        self._last_reply, self._last_status = b"", 0
         self._reopen_at: deque[float] = deque()
-        self.in_flight = 0
+        self._latencies: list[float] = []
+        self._services: list[float] = []
+        self._lags: list[float] = []
+        self._prompt: list[float] = []  # of requests that were sent when they were planned: both times in one
         cohort.chores.append(self._chores)
 
     @property
     def open_connections(self) -> int:
         """Connections that stand."""
-        return sum(connection.state != _CONNECTING for connection in self._connections.values())
+        return len(self._connections) - self._connecting
 
     @property
     def waiting(self) -> int:
         """Requests that are due and have found no free connection yet."""
         return len(self._waiting)
 
+    @property
+    def standing(self) -> bool:
+        """As many connections stand as are wanted before the first request."""
+        return self._fresh or self.open_connections >= self._size
+
+    @property
+    def ended(self) -> tuple[int, int]:
+        """Requests that ended since the last ``take``, and how many of them failed."""
+        return self.counts.requests, self.counts.failures
+
     def open(self) -> None:
-        """Begin to connect all that are missing."""
+        """Begin to connect all that are missing, some at a time."""
         self._reopen_at.clear()
-        for _ in range(self._size - len(self._connections)):
-            self._connect()
+        self._open_more()
 
     def submit(self, planned: float) -> bool:
         """Send the request that was planned for ``planned`` (monotonic seconds) now, or when a connection is free.
 
         False: too many wait already, this one is not taken.
         """
-        if self._idle and not self._waiting:
-            self._send(self._idle.pop(), planned, on_time=True)
+        if not self._waiting and (connection := self._next_idle()) is not None:
+            self._send(connection, planned, on_time=True)
             return True
         if len(self._waiting) >= MAX_WAITING:
             return False
-        self.counts.waited += 1
         self._waiting.append(planned)
+        if self._fresh and len(self._connections) < self._size:
+            self._connect()
+        else:
+            self.counts.waited += 1
         return True
 
     def start_closed(self) -> None:
         """Closed model: let every free connection send."""
         now = time.monotonic()
-        while self._idle:
-            self._send(self._idle.pop(), now, on_time=True)
+        while (connection := self._next_idle()) is not None:
+            self._send(connection, now, on_time=True)
+        while self._fresh and len(self._connections) < self._size:
+            self._waiting.append(now)
+            self._connect()
 
     def drop_waiting(self) -> int:
         """Forget the requests that wait; how many they were. None of them was sent."""
@@ -149,6 +187,16 @@ class RequestPool:
     def take(self) -> Counts:
         """What was counted since the last time."""
         taken, self.counts = self.counts, Counts()
+        taken.latency.add_seconds(self._latencies)
+        taken.service.add_seconds(self._services)
+        taken.send_lag.add_seconds(self._lags)
+        both = Histogram()
+        both.add_seconds(self._prompt)
+        taken.latency.merge(both)
+        taken.service.merge(both)
+        if self.closed_model and both.count:
+            taken.send_lag.add(0, both.count)
+        self._latencies, self._services, self._lags, self._prompt = [], [], [], []
         return taken
 
     def close(self) -> None:
@@ -161,26 +209,135 @@ class RequestPool:
         self._waiting.clear()
         self.in_flight = 0
 
+    def ready(self, batch: Batch) -> None:  # noqa: C901, PLR0912, PLR0915 - the hot path: one frame, local names
+        """Read what has arrived, and send what may go."""
+        connections, known, clock = self._connections, self._known, time.monotonic
+        fixed, closed, waiting, idle = self._fixed, self.closed_model, self._waiting, self._idle
+        latencies, services, prompt = self._latencies, self._services, self._prompt
+        last_reply, last_status, follow = self._last_reply, self._last_status, self._follow
+        quick = 0  # replies of ``last_status`` that are not counted yet
+        received_bytes = 0
+        for fd, mask in batch:
+            connection = connections.get(fd)
+            if connection is None:  # closed by another of this batch
+                continue
+            if mask != IN or connection.state != _BUSY or connection.reader is not None:
+                self._ready(connection, mask)
+                continue
+            try:
+                received = connection.recv(RECEIVE_BYTES)
+            except OSError as error:
+                self._unreadable(connection, error)
+                continue
+            if received != last_reply or not received:
+                status = self._quick_status(received, known)
+                if not status:
+                    self._received(connection, received)
+                    continue
+                if status != last_status:
+                    self._count(last_status, quick)
+                    quick = 0
+                last_reply, last_status = received, status
+            now = clock()
+            quick += 1
+            received_bytes += len(received)
+            planned = connection.planned
+            if planned == connection.sent:
+                prompt.append(now - planned)
+            else:
+                latencies.append(now - planned)
+                services.append(now - connection.sent)
+            if fixed is None:
+                self._source.ended(connection.number, ok=last_status < _OK_BELOW)
+            if waiting:
+                planned = waiting.popleft()
+            elif closed:
+                planned = now
+            else:
+                connection.state = _IDLE
+                self.in_flight -= 1
+                idle.append(connection)
+                continue
+            if fixed is None:
+                request, connection.number = self._source.next(planned)
+            else:
+                request = fixed
+            connection.planned, connection.sent = planned, now
+            if follow:
+                connection.request, connection.hops = request, 0
+            try:
+                sent = connection.send(request)
+            except OSError as error:
+                self._unsendable(connection, request, error)
+                continue
+            if sent != len(request):
+                self._sent_in_part(connection, request, sent)
+        self._count(last_status, quick)
+        self.counts.bytes += received_bytes
+        self._last_reply, self._last_status = last_reply, last_status
+
+    def _count(self, status: int, replies: int) -> None:
+        if not replies:
+            return
+        counts = self.counts
+        counts.requests += replies
+        add(counts.statuses, str(status), replies)
+        if status >= _OK_BELOW:
+            counts.failures += replies
+            add(counts.reasons, f"status_{status // 100}xx", replies)
+
+    def _quick_status(self, received: bytes, known: dict[bytes, tuple[int, int]]) -> int:
+        """The status of a whole, common reply that is all that was received; else 0."""
+        end = received.find(b"\r\n\r\n") + 4
+        head = received[:end]
+        found = known.get(head)
+        if found is None:
+            common = common_head(head)
+            if common is None:
+                return 0
+            found = (common[0], common[1])
+            if len(known) >= _MAX_KNOWN:  # heads that differ every time are not worth remembering
+                known.clear()
+            known[head] = found
+        status, length = found
+        if len(received) != end + length or (self._follow and status in _REDIRECTS):
+            return 0
+        return status
+
+    def _open_more(self) -> None:
+        if self._fresh:
+            return
+        missing = self._size - len(self._connections) - len(self._reopen_at)
+        for _ in range(min(missing, MAX_CONNECTING - self._connecting)):
+            self._connect()
+
     def _connect(self) -> None:
         try:
-            raw = connect(self._address)
+            raw = connect(self._address, next(self._source_ips) if self._source_ips else None)
         except OSError as error:
             if error.errno in OURS:
                 self.counts.errors_of_ours += 1
             self._connect_failed(reason_of(error.errno))
             return
-        connection = _Connection(raw)
+        connection = self._connection(raw)
+        self._connecting += 1
         self._connections[connection.fd] = connection
-        self._cohort.register(connection.fd, OUT, lambda mask: self._ready(connection, mask))
+        self._cohort.register(connection.fd, OUT, self)
+
+    def _connection(self, raw: _socket.socket) -> _Connection:
+        return _Connection(raw)
 
     def _connect_failed(self, reason: str) -> None:
         self.counts.connect_errors += 1
-        self._reopen_at.append(time.monotonic() + RECONNECT_AFTER_S)
+        if not self._fresh:
+            self._reopen_at.append(time.monotonic() + RECONNECT_AFTER_S)
         if self._waiting:  # the request that would have used it fails with it
-            self._waiting.popleft()
+            planned = self._waiting.popleft()
             self.counts.fail(reason)
+            self._latencies.append(time.monotonic() - planned)
 
     def _ready(self, connection: _Connection, mask: int) -> None:
+        """The ways that are not taken at every request."""
         if connection.state == _CONNECTING:
             self._connected(connection)
             return
@@ -189,77 +346,25 @@ class RequestPool:
         if not mask & ~OUT:
             return
         try:
-            received = connection.raw.recv(RECEIVE_BYTES)
-        except BlockingIOError:
-            return
+            received = connection.recv(RECEIVE_BYTES)
         except OSError as error:
-            self._lost(connection, reason_of(error.errno))
+            self._unreadable(connection, error)
             return
+        self._received(connection, received)
+
+    def _received(self, connection: _Connection, received: bytes) -> None:
         if not received:
             self._ended(connection)
             return
         self.counts.bytes += len(received)
-        if connection.state == _IDLE:
+        if len(received) == RECEIVE_BYTES:
+            self.counts.backlog_reads += 1
+        if connection.state != _BUSY:  # a reply to nothing
             self._close(connection)
-            self._connect()
+            self._open_more()
             return
-        self._read(connection, received)
-
-    def _connected(self, connection: _Connection) -> None:
-        number = pending_error(connection.raw)
-        if number:
-            self._close(connection)
-            self._connect_failed(reason_of(number))
-            return
-        self._cohort.poller.modify(connection.fd, IN)
-        self._free(connection)
-
-    def _free(self, connection: _Connection) -> None:
-        connection.state = _IDLE
-        if self._waiting:
-            self._send(connection, self._waiting.popleft(), on_time=False)
-        elif self.closed_model:
-            self._send(connection, time.monotonic(), on_time=True)
-        else:
-            self._idle.append(connection)
-
-    def _send(self, connection: _Connection, planned: float, *, on_time: bool) -> None:
-        request, connection.number = self._source.next(planned)
-        now = time.monotonic()
-        connection.planned, connection.sent = planned, now
-        connection.state = _BUSY
-        self.in_flight += 1
-        if on_time:
-            self.counts.send_lag.add(max(int((now - planned) * 1e6), 0))
-        try:
-            sent = connection.raw.send(request)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self._lost(connection, reason_of(error.errno))
-            return
-        if sent < len(request):
-            connection.unsent = request[sent:]
-            self._cohort.poller.modify(connection.fd, IN | OUT)
-
-    def _flush(self, connection: _Connection) -> None:
-        try:
-            sent = connection.raw.send(connection.unsent)
-        except OSError:
-            return  # the reading side tells how it ended
-        connection.unsent = connection.unsent[sent:]
-        if not connection.unsent:
-            self._cohort.poller.modify(connection.fd, IN)
-
-    def _read(self, connection: _Connection, received: bytes) -> None:
         reader = connection.reader
         if reader is None:
-            end = received.find(b"\r\n\r\n") + 4
-            known = self._known.get(received[:end])
-            if known is not None and len(received) == end + known[1]:
-                self._done(connection, known[0], keep_alive=True)
-                return
-            self._remember(received[:end])
             reader = connection.reader = ResponseReader(max_body=0)
         try:
             replies = reader.feed(received)
@@ -270,36 +375,121 @@ class RequestPool:
             self._lost(connection, "unexpected_reply")
         elif replies:
             connection.reader = None
-            self._done(connection, replies[0].status, keep_alive=replies[0].keep_alive)
+            self._replied(connection, replies[0])
 
-    def _remember(self, raw: bytes) -> None:
-        try:
-            head = parse_head(raw) if raw.endswith(b"\r\n\r\n") else None
-        except WireError:
-            return  # the reader says so where it is counted
-        if head is not None and head.length is not None and head.keep_alive:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            self._known[raw] = (head.status, head.length)
+    def _unreadable(self, connection: _Connection, error: OSError) -> None:
+        if not isinstance(error, BlockingIOError):
+            self._lost(connection, reason_of(error.errno))
 
-    def _done(self, connection: _Connection, status: int, *, keep_alive: bool) -> None:
-        now = time.monotonic()
-        counts = self.counts
-        self.in_flight -= 1
-        ok = status < 400  # noqa: PLR2004
-        if ok:
-            counts.requests += 1
-        else:
-            counts.fail(f"status_{status // 100}xx")
-        counts.latency.add(int((now - connection.planned) * 1e6))
-        counts.service.add(int((now - connection.sent) * 1e6))
-        self._source.ended(connection.number, ok=ok)
+    def _connected(self, connection: _Connection) -> None:
+        number = pending_error(connection.raw)
+        if number:
+            self._close(connection)
+            self._connect_failed(reason_of(number))
+            return
+        self._cohort.poller.modify(connection.fd, IN)
+        self._stands(connection)
+
+    def _stands(self, connection: _Connection) -> None:
+        self._connecting -= 1
+        self.counts.connects += 1
+        self.counts.connect.add(int((time.monotonic() - connection.sent) * 1e6))
+        self._free(connection)
+        self._open_more()
+
+    def _free(self, connection: _Connection) -> None:
         connection.state = _IDLE
-        if keep_alive:
+        if self._waiting:
+            self._send(connection, self._waiting.popleft(), on_time=False)
+        elif self.closed_model:
+            self._send(connection, time.monotonic(), on_time=True)
+        else:
+            self._idle.append(connection)
+
+    def _next_idle(self) -> _Connection | None:
+        while self._idle:
+            connection = self._idle.popleft()
+            if connection.state == _IDLE:  # else it was closed while it stood here
+                return connection
+        return None
+
+    def _send(self, connection: _Connection, planned: float, *, on_time: bool) -> None:
+        if self._fixed is None:
+            request, connection.number = self._source.next(planned)
+        else:
+            request = self._fixed
+        now = time.monotonic()
+        connection.planned, connection.sent = planned, now
+        connection.state = _BUSY
+        connection.hops = 0
+        if self._follow:
+            connection.request = request
+        self.in_flight += 1
+        if on_time:
+            self._lags.append(now - planned if now > planned else 0.0)
+        self._write(connection, request)
+
+    def _write(self, connection: _Connection, request: bytes) -> None:
+        if request[:5] == b"HEAD ":  # its reply has no body, whatever its head announces
+            connection.reader = ResponseReader(max_body=0)
+            connection.reader.expect(b"HEAD")
+        try:
+            sent = connection.send(request)
+        except OSError as error:
+            self._unsendable(connection, request, error)
+            return
+        if sent != len(request):
+            self._sent_in_part(connection, request, sent)
+
+    def _unsendable(self, connection: _Connection, request: bytes, error: OSError) -> None:
+        if isinstance(error, BlockingIOError):
+            self._sent_in_part(connection, request, 0)
+        else:
+            self._lost(connection, reason_of(error.errno))
+
+    def _sent_in_part(self, connection: _Connection, request: bytes, sent: int) -> None:
+        self.counts.sends_blocked += 1
+        connection.unsent = request[sent:]
+        self._cohort.poller.modify(connection.fd, IN | OUT)
+
+    def _flush(self, connection: _Connection) -> None:
+        try:
+            sent = connection.send(connection.unsent)
+        except OSError:
+            return  # the reading side tells how it ended
+        connection.unsent = connection.unsent[sent:]
+        if not connection.unsent:
+            self._cohort.poller.modify(connection.fd, IN)
+
+    def _replied(self, connection: _Connection, reply: Reply) -> None:
+        if self._follow and reply.status in _REDIRECTS and self._redirected(connection, reply):
+            return
+        now = time.monotonic()
+        self.in_flight -= 1
+        self._count(reply.status, 1)
+        self._latencies.append(now - connection.planned)
+        self._services.append(now - connection.sent)
+        self._source.ended(connection.number, ok=reply.status < _OK_BELOW)
+        connection.state = _IDLE
+        if reply.keep_alive and not self._fresh:
             self._free(connection)
         else:
             self._close(connection)
-            self._connect()
+            self._next()
+
+    def _redirected(self, connection: _Connection, reply: Reply) -> bool:
+        location = next((value for name, value in reply.headers if name == b"location"), b"")
+        here = f"http://{self._address.authority}".encode("latin-1")
+        path = location.removeprefix(here) or b"/"
+        if not reply.keep_alive or not path.startswith(b"/") or connection.hops >= MAX_REDIRECTS:
+            return False
+        connection.hops += 1
+        self.counts.redirects += 1
+        _, _, rest = connection.request.partition(b"\r\n")
+        head = rest.partition(b"\r\n\r\n")[0]
+        lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-")]
+        self._write(connection, b"\r\n".join([b"GET " + path + b" HTTP/1.1", *lines, b"", b""]))
+        return True
 
     def _ended(self, connection: _Connection) -> None:
         if connection.state == _BUSY and connection.reader is not None:
@@ -308,7 +498,7 @@ class RequestPool:
             except WireError:
                 reply = None
             if reply is not None:
-                self._done(connection, reply.status, keep_alive=False)
+                self._replied(connection, reply)
                 return
         self._lost(connection, "closed")
 
@@ -317,22 +507,30 @@ class RequestPool:
             self._fail(connection, reason)
         else:
             self._close(connection)
-            self._connect()
+            self._next()
 
     def _fail(self, connection: _Connection, reason: str) -> None:
         self.in_flight -= 1
         self.counts.fail(reason)
-        self.counts.latency.add(int((time.monotonic() - connection.planned) * 1e6))
+        self._latencies.append(time.monotonic() - connection.planned)
         self._source.ended(connection.number, ok=False)
         self._close(connection)
-        self._connect()
+        self._next()
+
+    def _next(self) -> None:
+        """A connection has gone: open what is due."""
+        if not self._fresh:
+            self._open_more()
+        elif self._waiting or self.closed_model:
+            if not self._waiting:
+                self._waiting.append(time.monotonic())
+            self._connect()
 
     def _close(self, connection: _Connection) -> None:
         self._cohort.unregister(connection.fd)
-        self._connections.pop(connection.fd, None)
-        if connection in self._idle:
-            self._idle.remove(connection)
-        connection.state = _CONNECTING
+        if self._connections.pop(connection.fd, None) is not None and connection.state == _CONNECTING:
+            self._connecting -= 1
+        connection.state = _CLOSED
         connection.raw.close()
 
     def _chores(self) -> None:
@@ -347,8 +545,7 @@ class RequestPool:
         while self._waiting and self._waiting[0] < oldest:
             planned = self._waiting.popleft()
             self.counts.fail("timeout")
-            self.counts.latency.add(int((now - planned) * 1e6))
+            self._latencies.append(now - planned)
         while self._reopen_at and self._reopen_at[0] <= now:
             self._reopen_at.popleft()
-            if len(self._connections) < self._size:
-                self._connect()
+        self._open_more()

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from darktime.blast.arrivals import constant
 from darktime.blast.health import HEALTHY
 from darktime.blast.offer import Offering
-from darktime.blast.requests import Fixed, RequestPool, get
+from darktime.blast.requests import RequestPool
 from darktime.blast.result import Probe, judge
 from darktime.blast.search import Search
 from darktime.blast.settings import PUBLISHERS, max_rate
+from darktime.blast.sources import Fixed, get
 from darktime.blast.streams import Publisher, Streams
 from darktime.blast.tally import Tally
 from darktime.errors import UsageError
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from darktime.blast.cohort import Cohort
     from darktime.blast.offered import Offered
     from darktime.blast.probe import Endpoint
-    from darktime.blast.requests import Source
     from darktime.blast.settings import Address, BlastSettings
+    from darktime.blast.sources import Source
     from darktime.blast.tally import Listener
 
 START_HTTP_PER_S = 500.0

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 # Refusals by this machine, not by the instance.
 OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM})
 _STARTED = frozenset({0, errno.EINPROGRESS})
+# Python names it from 3.12 on. The port is drawn when the connection is made, so that it must differ only from those to
+# the same destination.
+_IP_BIND_ADDRESS_NO_PORT = 24
 _REASONS = {
     errno.ECONNREFUSED: "connect_refused",
     errno.ETIMEDOUT: "connect_timeout",
@@ -19,6 +22,11 @@ _REASONS = {
     errno.EPIPE: "reset",
     errno.EHOSTUNREACH: "unreachable",
     errno.ENETUNREACH: "unreachable",
+    errno.EMFILE: "ours_open_files",
+    errno.ENFILE: "ours_open_files",
+    errno.EADDRNOTAVAIL: "ours_ports",
+    errno.ENOBUFS: "ours_memory",
+    errno.ENOMEM: "ours_memory",
 }
 
 
@@ -27,11 +35,24 @@ def reason_of(number: int | None) -> str:
     return _REASONS.get(number or 0, "socket_error")
 
 
-def connect(address: Address) -> _socket.socket:
-    """A socket whose connection is under way: writable once it stands. Raises OSError when it was refused at once."""
+def connect(address: Address, source_ip: str | None = None, *, receive_buffer: int | None = None) -> _socket.socket:
+    """A socket whose connection is under way: writable once it stands. Raises OSError when it was refused at once.
+
+    ``source_ip``: the address of this machine that it comes from. ``receive_buffer``: bytes; a small one makes a slow
+    reader's window small.
+    """
     raw = _socket.socket(address.family, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
-    raw.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-    number = raw.connect_ex((address.ip, address.port))
+    try:
+        raw.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        if receive_buffer is not None:
+            raw.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, receive_buffer)
+        if source_ip is not None:
+            raw.setsockopt(_socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            raw.bind((source_ip, 0))
+        number = raw.connect_ex((address.ip, address.port))
+    except OSError:
+        raw.close()
+        raise
     if number not in _STARTED:
         raw.close()
         raise OSError(number, errno.errorcode.get(number, "connect"))
@@ -41,3 +62,18 @@ def connect(address: Address) -> _socket.socket:
 def pending_error(raw: _socket.socket) -> int:
     """The errno that a connection attempt ended with; 0 when it stands."""
     return raw.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+
+
+def sources_for(address: Address, sockets: int, first: int = 0) -> tuple[str, ...]:
+    """Addresses of this machine for so many sockets to one destination (28,232 ports each); () leaves it to the kernel.
+
+    Only loopback has addresses to spare, 127.0.0.0/8; ``first`` lets every worker use its own.
+    """
+    if not address.loopback or address.family != _socket.AF_INET or sockets <= PORTS_AN_ADDRESS:
+        return ()
+    wanted = -(-sockets // PORTS_AN_ADDRESS)
+    return tuple(f"127.0.{(first + at) // 250 + 1}.{(first + at) % 250 + 1}" for at in range(wanted))
+
+
+# Of the usual 28,232 ephemeral ports some are in use or still closing.
+PORTS_AN_ADDRESS = 20_000

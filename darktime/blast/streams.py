@@ -20,7 +20,7 @@ from darktime.wire.stream import StreamReader
 if TYPE_CHECKING:
     import _socket
 
-    from darktime.blast.cohort import Cohort
+    from darktime.blast.cohort import Batch, Cohort
     from darktime.blast.settings import Address
 
 CHANNEL_PREFIX = "blast."
@@ -37,6 +37,7 @@ class Publisher:
 
     def __init__(self, address: Address, channels: int, run: str) -> None:
         self.published = [0] * channels  # the last number of each channel
+        self.fixed: bytes | None = None  # every one is different
         self.settled = [0] * channels  # up to this number the account is closed
         self.refused: list[set[int]] = [set() for _ in range(channels)]  # numbers the instance did not take, since then
         self._run = run
@@ -99,6 +100,7 @@ class Streams:
         channels = len(publisher.published)
         self._subscribers = [_Subscriber(number % channels) for number in range(count)]
         self._connecting = 0
+        self._by_fd: dict[int, _Subscriber] = {}
         # The payload as it was published, wherever in its line: engines may wrap or prefix it.
         self._marker = re.compile(rb'"blast":"%s","at":(\d{16}),"n":(\d{10})\}' % run.encode("ascii"))
         cohort.chores.append(self._chores)
@@ -164,7 +166,15 @@ class Streams:
         subscriber.tail = b""
         subscriber.state = _CONNECTING
         self._connecting += 1
-        self._cohort.register(subscriber.fd, OUT, lambda mask: self._ready(subscriber, mask))
+        self._by_fd[subscriber.fd] = subscriber
+        self._cohort.register(subscriber.fd, OUT, self)
+
+    def ready(self, batch: Batch) -> None:
+        """Read what has arrived."""
+        for fd, mask in batch:
+            subscriber = self._by_fd.get(fd)
+            if subscriber is not None:
+                self._ready(subscriber, mask)
 
     def _ready(self, subscriber: _Subscriber, mask: int) -> None:  # noqa: ARG002 - errors show when it is read
         raw = subscriber.raw
@@ -250,5 +260,6 @@ class Streams:
         subscriber.state = _CLOSED
         if subscriber.raw is not None:
             self._cohort.unregister(subscriber.fd)
+            self._by_fd.pop(subscriber.fd, None)
             subscriber.raw.close()
             subscriber.raw = None

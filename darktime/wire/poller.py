@@ -1,7 +1,8 @@
 """Waits on many sockets with one epoll; inside gevent the hub waits on the epoll's own descriptor.
 
-A nested epoll costs one switch a batch, not one a socket. A poller belongs to one greenlet (or thread) and one
-process: make it after a fork, never before.
+A nested epoll costs one switch a batch, not one a socket. Short waits end by a timer in the same epoll, which is
+precise to some 50 µs, where the timeouts of epoll and of event loops are whole milliseconds. A poller belongs to one
+greenlet (or thread) and one process: make it after a fork, never before.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import select
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
+
+from darktime.wire.timer import Timer
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,6 +38,9 @@ class Poller:
             cooperative = monkey is not None and monkey.is_anything_patched()
         self.cooperative = cooperative
         self._epoll = _original_epoll()
+        self._timer = Timer()
+        self._timer_set = False
+        self._epoll.register(self._timer.fd, IN)
         self._watcher: Any = None
         self._yielded = time.monotonic()
 
@@ -55,16 +61,17 @@ class Poller:
 
         Lets other greenlets run every 20 ms even when never idle.
         """
-        if not self.cooperative:
-            ready: list[tuple[int, int]] = self._epoll.poll(max(timeout_s, 0.0), BATCH)
-            return ready
         ready = self._ready()
-        if ready:
-            if time.monotonic() - self._yielded > YIELD_EVERY_S:
-                self._let_others_run()
-            return ready
-        self._wait_in_hub(timeout_s)
-        return self._ready()
+        if not ready and timeout_s > 0:
+            self._timer.set(timeout_s)
+            self._timer_set = True
+            if not self.cooperative:
+                return self._without_timer(self._epoll.poll(-1, BATCH))
+            self._wait_in_hub()
+            return self._ready()
+        if self.cooperative and (not ready or time.monotonic() - self._yielded > YIELD_EVERY_S):
+            self._let_others_run()
+        return ready
 
     def close(self) -> None:
         """Give the descriptor back. Watched sockets stay open: they are the caller's."""
@@ -72,6 +79,7 @@ class Poller:
             self._watcher.close()
             self._watcher = None
         self._epoll.close()
+        self._timer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +91,14 @@ class Poller:
 
     def _ready(self) -> list[tuple[int, int]]:
         ready: list[tuple[int, int]] = self._epoll.poll(0, BATCH)
+        return self._without_timer(ready) if self._timer_set else ready
+
+    def _without_timer(self, ready: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        expired = (self._timer.fd, IN)
+        if expired in ready:
+            ready.remove(expired)
+            self._timer.seen()
+            self._timer_set = False
         return ready
 
     def _let_others_run(self) -> None:
@@ -91,17 +107,13 @@ class Poller:
         gevent.sleep(0)
         self._yielded = time.monotonic()
 
-    def _wait_in_hub(self, timeout_s: float) -> None:
-        if timeout_s <= 0:
-            self._let_others_run()
-            return
+    def _wait_in_hub(self) -> None:
         import gevent  # noqa: PLC0415
 
         hub = gevent.get_hub()
         if self._watcher is None:
             self._watcher = hub.loop.io(self._epoll.fileno(), 1)
-        with gevent.Timeout(timeout_s, False):
-            hub.wait(self._watcher)
+        hub.wait(self._watcher)
         self._yielded = time.monotonic()
 
 
