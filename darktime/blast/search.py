@@ -1,30 +1,94 @@
-"""Finds the rate where an instance stops to hold: doubling, then bisection in log space, over outcomes. Pure."""
+"""Finds the rate where an instance stops to hold: doubling, bisection in log space, confirmation. Outcomes in. Pure."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+
+from darktime.blast.interval import Interval
+from darktime.blast.votes import CLEAR_SHARE, Votes
 
 PRECISION = 1.1  # the interval is narrow enough when its ends are within 10 %
+FINE_PRECISION = 1.03  # ... where there is time
+DOUBLE, BISECT, CONFIRM = "double", "bisect", "confirm"
+# One hold of three may fail: a machine's hiccup.
+CONFIRM_PASSES = 2
+# A lower end that is not confirmed moves down by the interval's width; after so many times it is no end, it is noise.
+MAX_LOWERED = 5
+# Rates whose outcomes differ from try to try: near the limit they do, and one or two hiccups happen. More of them, and
+# further apart than this factor, and what was found is chance.
+NOISY_RATES = 3
+NOISY_SPREAD = 1.25
+_ROUNDING = 1 + 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One rate to offer, for how long, and why: ``stage`` is "double", "bisect" or "confirm"."""
+
+    rate_per_s: float
+    stage: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durations:
+    """Seconds of one try by its stage. A try is longer where ``least_requests`` take longer, up to ``longest_s``."""
+
+    double_s: float = 0.75  # on the way up a try only brackets
+    bisect_s: float = 1.5
+    confirm_s: float = 5.0
+    least_requests: int = 0
+    longest_s: float = 10.0
+
+    def of(self, stage: str, rate_per_s: float) -> float:
+        """How long to offer a rate."""
+        span = {DOUBLE: self.double_s, BISECT: self.bisect_s, CONFIRM: self.confirm_s}[stage]
+        return max(span, min(self.least_requests / rate_per_s, self.longest_s))
 
 
 class Search:
-    """Ask ``next_rate``, try it, ``record`` how it went; until ``next_rate`` is None.
+    """Ask ``next``, try it, ``record`` how it went; until ``next`` is None.
 
-    A rate has failed when it failed twice in a row: one hiccup of the machine is no limit. ``highest_pass_per_s`` and
-    ``lowest_fail_per_s`` are the interval so far; a pass above an earlier failure moves the failure away (noise, seen
-    as such).
+    ``highest_pass_per_s`` and ``lowest_fail_per_s`` are the interval so far. A rate has failed when two of three tries
+    failed, or at once when the instance answered far less than it was offered. An undecided try is repeated, longer.
+    A rate where the generator was the limit closes the interval from above like a failure, because the instance may
+    still fail below it; if it does not, ``verdict`` is "generator".
     """
 
     def __init__(
-        self, *, start_per_s: float, max_per_s: float, min_per_s: float = 1.0, precision: float = PRECISION
+        self,
+        *,
+        start_per_s: float,
+        max_per_s: float,
+        min_per_s: float = 1.0,
+        precision: float = PRECISION,
+        confirm: bool = False,
+        durations: Durations | None = None,
     ) -> None:
         self.max_per_s = max_per_s
         self.min_per_s = min(min_per_s, max_per_s)
         self.precision = precision
-        self.highest_pass_per_s: float | None = None
         self.lowest_fail_per_s: float | None = None
-        self._rate = min(start_per_s, max_per_s)
-        self._failed_once = False
+        self.limited_by = ""  # whose the lowest failure is
+        self.confirmed = False
+        self.budget_spent = False
+        self.noise = ""
+        self._start = max(min(start_per_s, max_per_s), self.min_per_s)
+        self._confirm = confirm
+        self._durations = durations or Durations()
+        self._passes: set[float] = set()
+        self._shaky: set[float] = set()
+        self._aim: float | None = None  # where the limit is likely to be
+        self._candidate: float | None = None  # lowered, and not yet held
+        self._lowered = 0
+        self._stage = DOUBLE
+        self._votes: Votes | None = None  # of the rate that is being tried, while it is not settled
+
+    @property
+    def highest_pass_per_s(self) -> float | None:
+        """The highest rate that was held."""
+        return max(self._passes, default=None)
 
     @property
     def bracketed(self) -> bool:
@@ -34,34 +98,163 @@ class Search:
     @property
     def held_maximum(self) -> bool:
         """The highest rate that may be tried was held."""
-        return self.highest_pass_per_s is not None and self.highest_pass_per_s >= self.max_per_s
+        return (self.highest_pass_per_s or 0.0) >= self.max_per_s
+
+    @property
+    def reversals(self) -> int:
+        """At how many rates a try contradicted another: of the same rate, or a pass above a failure."""
+        return len(self._shaky)
+
+    @property
+    def verdict(self) -> str:
+        """How it stands.
+
+        "searching", "found", "maximum" (held), "nothing" (not even the lowest rate was held), "generator" or "noisy".
+        """
+        if self.noise:
+            return "noisy"
+        if self._attempt() is not None:
+            return "searching"
+        if self.limited_by == "generator":
+            return "generator"
+        if self.highest_pass_per_s is None:
+            return "nothing"
+        return "maximum" if self.held_maximum else "found"
+
+    @property
+    def interval(self) -> Interval:
+        """What is known by now."""
+        return Interval(
+            highest_pass_per_s=self.highest_pass_per_s,
+            lowest_fail_per_s=self.lowest_fail_per_s,
+            maximum_per_s=self.max_per_s,
+            budget_spent=self.budget_spent,
+            searched=True,
+            limited_by=self.limited_by,
+            noise=self.noise,
+            confirmed=self.confirmed,
+        )
+
+    def next(self, remaining_s: float = math.inf) -> Try | None:
+        """The next try, the same until it is recorded; None at the end, or if it would take more than is left."""
+        attempt = self._attempt()
+        self.budget_spent = attempt is not None and attempt.duration_s > remaining_s
+        return None if self.budget_spent else attempt
 
     def next_rate(self) -> float | None:
-        """The rate to try next, or None when the interval is narrow enough or an end of the range is reached."""
-        if self._failed_once:
-            return self._rate
-        passed, failed = self.highest_pass_per_s, self.lowest_fail_per_s
-        if passed is None and failed is None:
-            return self._rate
-        if failed is None:
-            assert passed is not None
-            return None if passed >= self.max_per_s else min(passed * 2, self.max_per_s)
-        if passed is None:
-            return None if failed <= self.min_per_s else max(failed / 2, self.min_per_s)
-        return None if failed / passed <= self.precision else math.sqrt(passed * failed)
+        """The rate of the next try."""
+        attempt = self.next()
+        return None if attempt is None else attempt.rate_per_s
 
-    def record(self, rate_per_s: float, *, passed: bool) -> None:
-        """Take the outcome of a try at ``rate_per_s``."""
-        if passed:
-            self._failed_once = False
-            self.highest_pass_per_s = max(rate_per_s, self.highest_pass_per_s or 0.0)
-            if self.lowest_fail_per_s is not None and self.lowest_fail_per_s <= rate_per_s:
-                self.lowest_fail_per_s = None
-        elif not self._failed_once:
-            self._failed_once = True
-            self._rate = rate_per_s
+    def record(
+        self,
+        rate_per_s: float,
+        outcome: str = "",
+        *,
+        passed: bool | None = None,
+        answered_per_s: float | None = None,
+    ) -> None:
+        """Take the outcome of a try: "pass", "fail", "undecided" or "generator" (or just ``passed``).
+
+        ``answered_per_s`` (well answered) of a failure tells where the limit may be. Raises ValueError for another
+        outcome.
+        """
+        outcome = outcome or ("pass" if passed else "fail")
+        attempt = self._attempt()
+        if self._votes is None or self._votes.rate_per_s != rate_per_s:
+            on_plan = attempt is not None and attempt.rate_per_s == rate_per_s
+            self._stage = attempt.stage if attempt is not None and on_plan else BISECT
+            self._votes = Votes(rate_per_s, passes_to_hold=CONFIRM_PASSES if self._stage == CONFIRM else 1)
+        votes = self._votes
+        votes.add(outcome, answered_per_s=answered_per_s)
+        if votes.mixed:
+            self._note_shaky(rate_per_s)
+        settled = votes.settled
+        if settled is None:
+            return
+        self._votes = None
+        if settled == "pass":
+            self._passed(rate_per_s)
         else:
-            self._failed_once = False
-            self.lowest_fail_per_s = min(rate_per_s, self.lowest_fail_per_s or math.inf)
-            if self.highest_pass_per_s is not None and self.highest_pass_per_s >= rate_per_s:
-                self.highest_pass_per_s = None
+            self._failed(rate_per_s, settled, votes.answered_per_s)
+
+    def _attempt(self) -> Try | None:
+        if self.noise:
+            return None
+        if self._votes is not None:
+            rate, stage, longer = self._votes.rate_per_s, self._stage, self._votes.longer
+        else:
+            found = self._choose()
+            if found is None:
+                return None
+            (rate, stage), longer = found, 1.0
+        return Try(rate_per_s=rate, stage=stage, duration_s=self._durations.of(stage, rate) * longer)
+
+    def _choose(self) -> tuple[float, str] | None:
+        passed, failed = self.highest_pass_per_s, self.lowest_fail_per_s
+        if self._candidate is not None:
+            return self._candidate, CONFIRM
+        if failed is None:
+            if passed is None:
+                return self._start, DOUBLE
+            if passed < self.max_per_s:
+                return min(passed * 2, self.max_per_s), DOUBLE
+            return self._confirmation(passed)
+        if passed is None:
+            if failed <= self.min_per_s:
+                return None
+            low = max(failed / 2, self.min_per_s)
+            return (self._aim if self._aim and self.min_per_s <= self._aim < failed else low), DOUBLE
+        if failed / passed <= self.precision * _ROUNDING:
+            return self._confirmation(passed)
+        # Never so near to an end that the try would narrow nothing.
+        margin = min(math.sqrt(self.precision), (failed / passed) ** 0.25)
+        if self._aim is not None and passed * margin < self._aim < failed / margin:
+            return self._aim, BISECT
+        return math.sqrt(passed * failed), BISECT
+
+    def _confirmation(self, rate_per_s: float) -> tuple[float, str] | None:
+        return (rate_per_s, CONFIRM) if self._confirm and not self.confirmed else None
+
+    def _passed(self, rate_per_s: float) -> None:
+        failed = self.lowest_fail_per_s
+        if failed is not None and failed <= rate_per_s:  # noise, seen as such: the failure gives way
+            self._note_shaky(failed)
+            self.lowest_fail_per_s, self.limited_by = None, ""
+        self._passes.add(rate_per_s)
+        if self._stage == CONFIRM:
+            self.confirmed, self._candidate = True, None
+        # Where the limit was expected it is likely to be just above.
+        aimed, self._aim = self._aim == rate_per_s, None
+        if aimed:
+            self._aim = rate_per_s * self.precision / _ROUNDING
+
+    def _failed(self, rate_per_s: float, settled: str, answered_per_s: float | None) -> None:
+        was_aimed, self._aim = self._aim == rate_per_s, None
+        held = self.highest_pass_per_s
+        if held is not None and held >= rate_per_s:
+            if self._stage != CONFIRM:
+                self._note_shaky(held)
+            self._passes = {one for one in self._passes if one < rate_per_s}
+        if self.lowest_fail_per_s is None or rate_per_s <= self.lowest_fail_per_s:
+            self.lowest_fail_per_s = rate_per_s
+            self.limited_by = {"fail": "instance"}.get(settled, settled)
+        if self._stage == CONFIRM:
+            self._lower(rate_per_s)
+        elif answered_per_s is not None and answered_per_s < rate_per_s * CLEAR_SHARE and not was_aimed:
+            self._aim = answered_per_s
+
+    def _lower(self, rate_per_s: float) -> None:
+        self._candidate = None
+        self._lowered += 1
+        if self._lowered > MAX_LOWERED:
+            self.noise = f"{self._lowered} rates in a row passed and then failed when they were held again"
+        elif rate_per_s > self.min_per_s:
+            lower = max(rate_per_s / self.precision, self.min_per_s)
+            self._candidate = max(lower, self.highest_pass_per_s or 0.0)
+
+    def _note_shaky(self, rate_per_s: float) -> None:
+        self._shaky.add(rate_per_s)
+        low, high = min(self._shaky), max(self._shaky)
+        if len(self._shaky) >= NOISY_RATES and high / low > NOISY_SPREAD:
+            self.noise = f"{len(self._shaky)} rates from {low:,.0f} to {high:,.0f}/s both passed and failed"
