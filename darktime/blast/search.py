@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from darktime.blast.interval import Interval
-from darktime.blast.votes import CLEAR_SHARE, Votes
+from darktime.blast.tries import BISECT, CONFIRM, DOUBLE, Durations, Try
+from darktime.blast.votes import CLEAR_SHARE, FAILURES, Votes
+
+__all__ = ["Durations", "Search", "Try"]
 
 PRECISION = 1.1  # the interval is narrow enough when its ends are within 10 %
 FINE_PRECISION = 1.03  # ... where there is time
-DOUBLE, BISECT, CONFIRM = "double", "bisect", "confirm"
 # One hold of three may fail: a machine's hiccup.
 CONFIRM_PASSES = 2
 # A lower end that is not confirmed moves down by the interval's width; after so many times it is no end, it is noise.
@@ -18,33 +19,10 @@ MAX_LOWERED = 5
 # Rates whose outcomes differ from try to try: near the limit they do, and one or two hiccups happen. More of them, and
 # further apart than this factor, and what was found is chance.
 NOISY_RATES = 3
-NOISY_SPREAD = 1.25
+NOISY_SPREAD = 1.1
+# So far outside the interval no outcome is open any more: what passes above, or fails below, shows noise.
+OUTSIDE = 1.25
 _ROUNDING = 1 + 1e-9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Try:
-    """One rate to offer, for how long, and why: ``stage`` is "double", "bisect" or "confirm"."""
-
-    rate_per_s: float
-    stage: str
-    duration_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Durations:
-    """Seconds of one try by its stage. A try is longer where ``least_requests`` take longer, up to ``longest_s``."""
-
-    double_s: float = 0.75  # on the way up a try only brackets
-    bisect_s: float = 1.5
-    confirm_s: float = 5.0
-    least_requests: int = 0
-    longest_s: float = 10.0
-
-    def of(self, stage: str, rate_per_s: float) -> float:
-        """How long to offer a rate."""
-        span = {DOUBLE: self.double_s, BISECT: self.bisect_s, CONFIRM: self.confirm_s}[stage]
-        return max(span, min(self.least_requests / rate_per_s, self.longest_s))
 
 
 class Search:
@@ -69,15 +47,16 @@ class Search:
         self.max_per_s = max_per_s
         self.min_per_s = min(min_per_s, max_per_s)
         self.precision = precision
-        self.lowest_fail_per_s: float | None = None
-        self.limited_by = ""  # whose the lowest failure is
-        self.confirmed = False
         self.budget_spent = False
         self.noise = ""
         self._start = max(min(start_per_s, max_per_s), self.min_per_s)
         self._confirm = confirm
         self._durations = durations or Durations()
         self._passes: set[float] = set()
+        self._failures: dict[float, str] = {}  # rate -> by whom it is limited
+        self._held: float | None = None  # the pass that was held again
+        self._failure_held: float | None = None  # the failure that failed again
+        self._checked: set[float] = set()
         self._shaky: set[float] = set()
         self._aim: float | None = None  # where the limit is likely to be
         self._candidate: float | None = None  # lowered, and not yet held
@@ -89,6 +68,22 @@ class Search:
     def highest_pass_per_s(self) -> float | None:
         """The highest rate that was held."""
         return max(self._passes, default=None)
+
+    @property
+    def lowest_fail_per_s(self) -> float | None:
+        """The lowest rate that was not held."""
+        return min(self._failures, default=None)
+
+    @property
+    def limited_by(self) -> str:
+        """Whose the lowest failure is: "instance", "generator" or "undecided"; "" without one."""
+        lowest = self.lowest_fail_per_s
+        return "" if lowest is None else self._failures[lowest]
+
+    @property
+    def confirmed(self) -> bool:
+        """The lower end was held again, longer."""
+        return self._held is not None and self._held == self.highest_pass_per_s
 
     @property
     def bracketed(self) -> bool:
@@ -164,7 +159,13 @@ class Search:
         if self._votes is None or self._votes.rate_per_s != rate_per_s:
             on_plan = attempt is not None and attempt.rate_per_s == rate_per_s
             self._stage = attempt.stage if attempt is not None and on_plan else BISECT
-            self._votes = Votes(rate_per_s, passes_to_hold=CONFIRM_PASSES if self._stage == CONFIRM else 1)
+            lowest = self.lowest_fail_per_s
+            again = self._stage == CONFIRM or (lowest is not None and rate_per_s >= lowest)
+            self._votes = Votes(
+                rate_per_s,
+                passes_to_hold=CONFIRM_PASSES if again else 1,
+                failures_to_fail=1 if rate_per_s == lowest else FAILURES,
+            )
         votes = self._votes
         votes.add(outcome, answered_per_s=answered_per_s)
         if votes.mixed:
@@ -173,6 +174,7 @@ class Search:
         if settled is None:
             return
         self._votes = None
+        self._checked.add(rate_per_s)
         if settled == "pass":
             self._passed(rate_per_s)
         else:
@@ -214,16 +216,33 @@ class Search:
         return math.sqrt(passed * failed), BISECT
 
     def _confirmation(self, rate_per_s: float) -> tuple[float, str] | None:
-        return (rate_per_s, CONFIRM) if self._confirm and not self.confirmed else None
+        """Hold both ends again, then look well outside: below the interval all must pass, above it nothing."""
+        if not self._confirm:
+            return None
+        if not self.confirmed:
+            return rate_per_s, CONFIRM
+        failed = self.lowest_fail_per_s
+        if failed is None:
+            return None
+        if failed != self._failure_held:
+            return failed, CONFIRM
+        outside = (rate_per_s / OUTSIDE, failed * OUTSIDE)
+        return next(
+            (
+                (rate, BISECT)
+                for rate in outside
+                if self.min_per_s <= rate <= self.max_per_s and rate not in self._checked
+            ),
+            None,
+        )
 
     def _passed(self, rate_per_s: float) -> None:
-        failed = self.lowest_fail_per_s
-        if failed is not None and failed <= rate_per_s:  # noise, seen as such: the failure gives way
+        for failed in [one for one in self._failures if one <= rate_per_s]:  # noise, seen as such: it gives way
             self._note_shaky(failed)
-            self.lowest_fail_per_s, self.limited_by = None, ""
+            del self._failures[failed]
         self._passes.add(rate_per_s)
         if self._stage == CONFIRM:
-            self.confirmed, self._candidate = True, None
+            self._held, self._candidate = rate_per_s, None
         # Where the limit was expected it is likely to be just above.
         aimed, self._aim = self._aim == rate_per_s, None
         if aimed:
@@ -233,12 +252,12 @@ class Search:
         was_aimed, self._aim = self._aim == rate_per_s, None
         held = self.highest_pass_per_s
         if held is not None and held >= rate_per_s:
-            if self._stage != CONFIRM:
-                self._note_shaky(held)
+            self._note_shaky(held)
             self._passes = {one for one in self._passes if one < rate_per_s}
-        if self.lowest_fail_per_s is None or rate_per_s <= self.lowest_fail_per_s:
-            self.lowest_fail_per_s = rate_per_s
-            self.limited_by = {"fail": "instance"}.get(settled, settled)
+        if rate_per_s in self._failures and self._stage == CONFIRM:
+            self._failure_held = rate_per_s
+            return
+        self._failures.setdefault(rate_per_s, {"fail": "instance"}.get(settled, settled))
         if self._stage == CONFIRM:
             self._lower(rate_per_s)
         elif answered_per_s is not None and answered_per_s < rate_per_s * CLEAR_SHARE and not was_aimed:

@@ -15,10 +15,11 @@ MAX_LONGER = 2
 
 @dataclass(slots=True)
 class Votes:
-    """``passes_to_hold``: 1 where a pass is enough, 2 where it must be repeated."""
+    """``passes_to_hold``: 1 where a pass is enough, 2 where it must be repeated; ``failures_to_fail`` likewise."""
 
     rate_per_s: float
     passes_to_hold: int = 1
+    failures_to_fail: int = FAILURES
     outcomes: list[str] = field(default_factory=list)
     answered_per_s: float | None = None  # of the last failure
 
@@ -48,7 +49,7 @@ class Votes:
         # After a failure a pass is worth one of three tries, like everything else.
         if passes >= (FAILURES if failures + bound else self.passes_to_hold):
             return "pass"
-        if failures + bound >= FAILURES or self._clear:
+        if failures + bound >= self.failures_to_fail or self._clear:
             return "fail" if failures else "generator"
         return "undecided" if undecided > MAX_LONGER else None
 
