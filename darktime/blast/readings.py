@@ -28,6 +28,7 @@ class Reading:
     unit: str
     ok: bool | None
     why: str = ""
+    sure: bool = True  # False: it lies within the limit, and too few were measured to be certain of it
 
 
 def read_all(offered: Offered, slo: Slo, *, strict: bool = False) -> tuple[Reading, ...]:
@@ -62,16 +63,15 @@ def _read(threshold: Threshold, offered: Offered, *, strict: bool) -> Reading:
         seen = times.percentile_ms(percentile) if times is not None else None
         within = seen is not None and round(seen * 1000) <= threshold.highest_us
         figure = f"{str(threshold).split(' ', 1)[0]} {_figure(seen)} ms"
-    ok = below(hits, count, threshold.allowed_share)
-    if ok is None and within and not strict:
-        ok = True
+    decided = below(hits, count, threshold.allowed_share)
+    ok = True if decided is None and within and not strict else decided
     if not count:
         why = f"nothing was measured for {threshold}"
     elif ok is False:
         why = figure
     else:
         why = "" if ok else f"{figure}: {_missing(hits, count, threshold)}"
-    return Reading(text=str(threshold), seen=seen, unit=threshold.unit, ok=ok, why=why)
+    return Reading(text=str(threshold), seen=seen, unit=threshold.unit, ok=ok, why=why, sure=decided is not None)
 
 
 def _missing(hits: int, count: int, threshold: Threshold) -> str:

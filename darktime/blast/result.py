@@ -110,7 +110,15 @@ def judge(offered: Offered, slo: Slo, *, strict: bool = False, histogram: bool =
     error = little_error(offered)
     outcome, why = _outcome(offered, readings, answered, error)
     refused = _refused(offered, readings)
-    bound = verdict(health, slo_ms=slo.limit_ms, good_ms=slo.good_ms, passed=outcome != FAIL, refused=refused)
+    slow = latency.count_above(round(slo.good_ms * 1000)) / latency.count if latency.count else 1.0
+    bound = verdict(
+        health,
+        slo_ms=slo.limit_ms,
+        good_ms=slo.good_ms,
+        slow_share=slow,
+        passed=outcome != FAIL,
+        refused=refused,
+    )
     if deliveries is not None and deliveries.differed:
         bound = f"generator-bound: its two readers differ on {deliveries.differed} of {deliveries.checked} events"
     if bound != HEALTHY:

@@ -56,6 +56,7 @@ class Search:
         self._failures: dict[float, str] = {}  # rate -> by whom it is limited
         self._held: float | None = None  # the pass that was held again
         self._failure_held: float | None = None  # the failure that failed again
+        self._open: float | None = None  # the pass of which a longer try could not say whether it holds
         self._checked: set[float] = set()
         self._shaky: set[float] = set()
         self._aim: float | None = None  # where the limit is likely to be
@@ -177,6 +178,8 @@ class Search:
         self._checked.add(rate_per_s)
         if settled == "pass":
             self._passed(rate_per_s)
+        elif settled == "undecided" and rate_per_s == self.highest_pass_per_s:
+            self._open = rate_per_s  # it was held once, and stays unconfirmed
         else:
             self._failed(rate_per_s, settled, votes.answered_per_s)
 
@@ -217,7 +220,7 @@ class Search:
 
     def _confirmation(self, rate_per_s: float) -> tuple[float, str] | None:
         """Hold both ends again, then look well outside: below the interval all must pass, above it nothing."""
-        if not self._confirm:
+        if not self._confirm or self._open == rate_per_s:
             return None
         if not self.confirmed:
             return rate_per_s, CONFIRM

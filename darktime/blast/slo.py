@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from darktime.blast.wilson import least_count
 from darktime.errors import UsageError
 
 DEFAULT = "p99<200ms,errors<0.1%"
@@ -104,6 +105,11 @@ class Slo:
     def of(self, metric: str) -> Threshold | None:
         """The first threshold on ``metric``."""
         return next((one for one in self.thresholds if one.metric == metric), None)
+
+    @property
+    def requests_needed(self) -> int:
+        """With fewer, all of them good, not every threshold can be decided: what a strict judgement needs."""
+        return max((least_count(one.allowed_share) for one in self.thresholds if one.allowed_share), default=1)
 
     @property
     def _latencies(self) -> list[Threshold]:

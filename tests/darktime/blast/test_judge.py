@@ -28,6 +28,8 @@ def test_a_rate_that_was_held_passes_with_every_threshold_shown():
         ("errors < 0.1 %", True, "%"),
     ]
     assert probe.goodput_per_s == probe.achieved_per_s == 1000
+    assert all(one.sure for one in probe.thresholds)
+    assert not judged((5, 100)).thresholds[0].sure, "within the limit, of too few"
 
 
 def test_two_of_a_hundred_too_slow_are_a_missed_p99_and_named():
@@ -132,6 +134,7 @@ WAITED = {"achieved_share": 0.9, "waited": True}
         ({"loop_lag_max_ms": 300.0}, {}, "generator", "stood still"),
         ({"cpu_share": 0.7, "backlog_share": 0.5}, {}, "generator", "reads"),
         ({"cpu_share": 0.3, "backlog_share": 0.5}, {}, "fail", "p99"),
+        ({"cpu_share": 0.7, "canary_p99_ms": 4.0, "canary_requests": 15}, {}, "generator", "canary"),
         ({"errors_of_ours": 3}, {}, "generator", "refused 3 sockets"),
         ({"achieved_share": 0.98}, {}, "generator", "98.0%"),
         (WAITED, {}, "fail", "p99"),
@@ -144,6 +147,13 @@ def test_whose_fault_a_failure_is_follows_from_the_signs(signs, given, outcome, 
     assert probe.outcome == outcome
     assert named in probe.why
     assert (probe.health == HEALTHY) is (outcome == "fail")
+
+
+def test_a_canary_of_few_requests_says_nothing_about_rare_slow_ones():
+    few_slow = ((5, 9_800), (300, 200))
+    signs = {"cpu_share": 0.7, "canary_p99_ms": 5.0}
+    assert judged(*few_slow, health=health(**signs, canary_requests=15)).outcome == "fail"
+    assert judged(*few_slow, health=health(**signs, canary_requests=300)).outcome == "generator"
 
 
 @pytest.mark.parametrize("signs", [{"cpu_share": 1.0}, {"loop_lag_max_ms": 500.0}, {"send_lag_p99_ms": 60.0}])

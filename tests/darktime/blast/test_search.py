@@ -154,6 +154,13 @@ def test_an_undecided_try_is_repeated_longer_and_not_for_ever():
     assert search.highest_pass_per_s <= 140 < search.lowest_fail_per_s
 
 
+def test_a_pass_that_a_longer_try_cannot_decide_stays_and_is_not_called_confirmed():
+    search = Search(start_per_s=100, max_per_s=10_000, confirm=True)
+    run(search, lambda attempt: "undecided" if attempt.stage == CONFIRM else limited(500)(attempt))
+    assert search.highest_pass_per_s <= 500 < search.lowest_fail_per_s
+    assert (search.confirmed, search.verdict) == (False, "found")
+
+
 def test_where_the_generator_is_the_limit_a_lower_failure_of_the_instance_is_still_found():
     def outcome(attempt):
         if attempt.rate_per_s > 1200:

@@ -42,6 +42,7 @@ def test_several_limits_hold_at_once_in_the_units_they_were_named_in():
         "p50 <= 0.8 ms, p99 < 1500 ms, max < 3000 ms, first_event_p99 < 500 ms, lost = 0, dup < 0.5 %, errors < 1 %"
     )
     assert slo.limit_ms == 0.8
+    assert (slo.requests_needed, Slo().requests_needed) == (600, 3000)
     assert slo.good_ms == 3000
     assert [str(one) for one in slo.only_for_streams] == ["first_event_p99 < 500 ms", "lost = 0", "dup < 0.5 %"]
 
