@@ -66,7 +66,9 @@ def conclude(
     if _generator_bound(probes, interval):
         return _no_capacity(probes, interval, unit)
     if interval.noise:
-        sentence = f"Inconclusive: {interval.noise}. Something else uses this machine or the instance: try it alone."
+        sentence = (
+            f"Inconclusive: {interval.noise}. Try when nothing else uses this machine or the instance, or longer."
+        )
         return _conclusion(_NOTHING, UNKNOWN, sentence, unsure)
     failed = _failed_probe(probes, lowest)
     if highest is None:

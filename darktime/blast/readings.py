@@ -28,6 +28,7 @@ class Reading:
     unit: str
     ok: bool | None
     why: str = ""
+    more: int | None = 0  # requests (deliveries) more that would decide it, as it stands; None: none would
     sure: bool = True  # False: it lies within the limit, and too few were measured to be certain of it
 
 
@@ -65,17 +66,19 @@ def _read(threshold: Threshold, offered: Offered, *, strict: bool) -> Reading:
         figure = f"{str(threshold).split(' ', 1)[0]} {_figure(seen)} ms"
     decided = below(hits, count, threshold.allowed_share)
     ok = True if decided is None and within and not strict else decided
+    more = still_needed(hits, count, threshold.allowed_share) if ok is None else 0
     if not count:
         why = f"nothing was measured for {threshold}"
     elif ok is False:
         why = figure
     else:
-        why = "" if ok else f"{figure}: {_missing(hits, count, threshold)}"
-    return Reading(text=str(threshold), seen=seen, unit=threshold.unit, ok=ok, why=why, sure=decided is not None)
+        why = "" if ok else f"{figure}: {_missing(count, more, threshold)}"
+    return Reading(
+        text=str(threshold), seen=seen, unit=threshold.unit, ok=ok, why=why, more=more, sure=decided is not None
+    )
 
 
-def _missing(hits: int, count: int, threshold: Threshold) -> str:
-    more = still_needed(hits, count, threshold.allowed_share)
+def _missing(count: int, more: int | None, threshold: Threshold) -> str:
     if more is None:
         return f"it lies on the limit of {threshold}"
     return f"{count:,} do not decide {threshold}, about {more:,} more would"

@@ -57,6 +57,7 @@ class Probe:
     goodput_per_s: float = 0.0
     p999_ms: float | None = None
     clear: bool = False
+    more_s: float | None = 0.0  # undecided: how much longer at this rate would decide it; None: no time would
     little_error: float | None = None
     stationary: bool | None = None
     in_flight_mean: float | None = None
@@ -148,6 +149,7 @@ def judge(offered: Offered, slo: Slo, *, strict: bool = False, histogram: bool =
         thresholds=readings,
         goodput_per_s=round(_good(offered, slo, answered) / offered.duration_s, 3),
         clear=outcome == FAIL and is_clear(health, good_ms=slo.good_ms, refused=refused),
+        more_s=_more_s(offered, readings),
         little_error=None if error is None else round(error, 4),
         stationary=stationary(error),
         in_flight_mean=offered.in_flight_mean,
@@ -178,6 +180,15 @@ def _outcome(offered: Offered, readings: tuple[Reading, ...], answered: int, err
     if offered.stage == CONFIRM and stationary(error) is False:
         return UNDECIDED, f"not stationary: rate x time is {error:.0%} from what was under way"
     return PASS, ""
+
+
+def _more_s(offered: Offered, readings: tuple[Reading, ...]) -> float | None:
+    """By how much to extend it until the last undecided threshold is decided, if all goes on as it went."""
+    more = [one.more for one in readings]
+    counted = max(offered.latency().count, 1)
+    if None in more:
+        return None
+    return round(offered.duration_s * max((one or 0 for one in more), default=0) / counted, 3)
 
 
 def _refused(offered: Offered, readings: tuple[Reading, ...]) -> bool:

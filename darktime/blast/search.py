@@ -6,7 +6,7 @@ import math
 
 from darktime.blast.interval import Interval
 from darktime.blast.tries import BISECT, CONFIRM, DOUBLE, Durations, Try
-from darktime.blast.votes import CLEAR_SHARE, FAILURES, Votes
+from darktime.blast.votes import CLEAR_SHARE, FAILURES, LONGEST, Votes
 
 __all__ = ["Durations", "Search", "Try"]
 
@@ -56,7 +56,6 @@ class Search:
         self._failures: dict[float, str] = {}  # rate -> by whom it is limited
         self._held: float | None = None  # the pass that was held again
         self._failure_held: float | None = None  # the failure that failed again
-        self._open: float | None = None  # the pass of which a longer try could not say whether it holds
         self._checked: set[float] = set()
         self._shaky: set[float] = set()
         self._aim: float | None = None  # where the limit is likely to be
@@ -149,11 +148,13 @@ class Search:
         *,
         passed: bool | None = None,
         answered_per_s: float | None = None,
+        more_s: float | None = 0.0,
     ) -> None:
         """Take the outcome of a try: "pass", "fail", "undecided" or "generator" (or just ``passed``).
 
-        ``answered_per_s`` (well answered) of a failure tells where the limit may be. Raises ValueError for another
-        outcome.
+        ``answered_per_s`` (well answered) of a failure tells where the limit may be. ``more_s``: how much longer an
+        undecided try would have to be (None: no time would do); one that never will be long enough is not repeated.
+        Raises ValueError for another outcome.
         """
         outcome = outcome or ("pass" if passed else "fail")
         attempt = self._attempt()
@@ -168,7 +169,12 @@ class Search:
                 failures_to_fail=1 if rate_per_s == lowest else FAILURES,
             )
         votes = self._votes
-        votes.add(outcome, answered_per_s=answered_per_s)
+        span = self._durations.of(self._stage, rate_per_s)
+        votes.add(
+            outcome,
+            answered_per_s=answered_per_s,
+            hopeless=more_s is None or span * votes.longer + more_s > span * LONGEST,
+        )
         if votes.mixed:
             self._note_shaky(rate_per_s)
         settled = votes.settled
@@ -178,8 +184,6 @@ class Search:
         self._checked.add(rate_per_s)
         if settled == "pass":
             self._passed(rate_per_s)
-        elif settled == "undecided" and rate_per_s == self.highest_pass_per_s:
-            self._open = rate_per_s  # it was held once, and stays unconfirmed
         else:
             self._failed(rate_per_s, settled, votes.answered_per_s)
 
@@ -220,7 +224,7 @@ class Search:
 
     def _confirmation(self, rate_per_s: float) -> tuple[float, str] | None:
         """Hold both ends again, then look well outside: below the interval all must pass, above it nothing."""
-        if not self._confirm or self._open == rate_per_s:
+        if not self._confirm:
             return None
         if not self.confirmed:
             return rate_per_s, CONFIRM
@@ -270,7 +274,7 @@ class Search:
         self._candidate = None
         self._lowered += 1
         if self._lowered > MAX_LOWERED:
-            self.noise = f"{self._lowered} rates in a row passed and then failed when they were held again"
+            self.noise = f"{self._lowered} rates in a row did not hold when they were held again"
         elif rate_per_s > self.min_per_s:
             lower = max(rate_per_s / self.precision, self.min_per_s)
             self._candidate = max(lower, self.highest_pass_per_s or 0.0)

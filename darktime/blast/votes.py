@@ -11,6 +11,7 @@ FAILURES = 2
 CLEAR_SHARE = 0.8
 # An undecided try is repeated, each time twice as long; after so many the rate is not shown to hold.
 MAX_LONGER = 2
+LONGEST = 2.0**MAX_LONGER
 
 
 @dataclass(slots=True)
@@ -22,12 +23,17 @@ class Votes:
     failures_to_fail: int = FAILURES
     outcomes: list[str] = field(default_factory=list)
     answered_per_s: float | None = None  # of the last failure
+    hopeless: bool = False
 
-    def add(self, outcome: str, *, answered_per_s: float | None = None) -> None:
-        """One more try. Raises ValueError for an outcome there is not."""
+    def add(self, outcome: str, *, answered_per_s: float | None = None, hopeless: bool = False) -> None:
+        """One more try; ``hopeless``: undecided, and no try as long as may be would decide it.
+
+        Raises ValueError for an outcome there is not.
+        """
         if outcome not in OUTCOMES:
             raise ValueError(f"outcome {outcome!r}: one of {', '.join(OUTCOMES)}")
         self.outcomes.append(outcome)
+        self.hopeless = outcome == "undecided" and hopeless
         if outcome == "fail":
             self.answered_per_s = answered_per_s
 
@@ -51,7 +57,7 @@ class Votes:
             return "pass"
         if failures + bound >= self.failures_to_fail or self._clear:
             return "fail" if failures else "generator"
-        return "undecided" if undecided > MAX_LONGER else None
+        return "undecided" if undecided > MAX_LONGER or self.hopeless else None
 
     @property
     def _clear(self) -> bool:

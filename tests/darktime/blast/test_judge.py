@@ -53,7 +53,9 @@ def test_no_error_in_too_few_requests_is_said_to_need_so_many_more():
     probe = judged((5, 2_000), strict=True)
     assert probe.outcome == "undecided"
     assert "2,000 do not decide errors < 0.1 %, about 1,000 more would" in probe.why
+    assert probe.more_s == pytest.approx(0.5)
     assert judged((5, 3_000), strict=True).outcome == "pass"
+    assert judged((5, 990), (300, 10), strict=True).more_s is None, "on the limit no time decides it"
 
 
 @pytest.mark.parametrize("reason", ["status_4xx", "status_5xx", "reset", "timeout"])

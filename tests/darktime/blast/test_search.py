@@ -154,11 +154,36 @@ def test_an_undecided_try_is_repeated_longer_and_not_for_ever():
     assert search.highest_pass_per_s <= 140 < search.lowest_fail_per_s
 
 
-def test_a_pass_that_a_longer_try_cannot_decide_stays_and_is_not_called_confirmed():
+def test_an_undecided_try_that_no_longer_one_would_decide_is_not_repeated():
+    for more_s, tries in ((0.5, 3), (2.9, 3), (3.1, 1), (None, 1)):
+        search = Search(start_per_s=100, max_per_s=100, min_per_s=100, durations=Durations(double_s=1.0))
+        count = 0
+        while (attempt := search.next()) is not None:
+            count += 1
+            search.record(
+                attempt.rate_per_s, "undecided", more_s=max(more_s - attempt.duration_s + 1, 0) if more_s else None
+            )
+        assert count == tries, more_s
+
+
+def test_a_pass_on_the_very_limit_that_cannot_be_confirmed_gives_way_to_one_that_can():
+    search = Search(start_per_s=100, max_per_s=10_000, precision=1.03, confirm=True)
+
+    def outcome(attempt):
+        if attempt.stage == CONFIRM and 490 < attempt.rate_per_s <= 500:
+            return "undecided"
+        return limited(500)(attempt)
+
+    run(search, outcome)
+    assert search.confirmed
+    assert 460 < search.highest_pass_per_s <= 490
+
+
+def test_what_never_can_be_confirmed_is_no_capacity():
     search = Search(start_per_s=100, max_per_s=10_000, confirm=True)
     run(search, lambda attempt: "undecided" if attempt.stage == CONFIRM else limited(500)(attempt))
-    assert search.highest_pass_per_s <= 500 < search.lowest_fail_per_s
-    assert (search.confirmed, search.verdict) == (False, "found")
+    assert search.verdict == "noisy"
+    assert "did not hold when they were held again" in search.noise
 
 
 def test_where_the_generator_is_the_limit_a_lower_failure_of_the_instance_is_still_found():
