@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from darktime.blast.health import HEALTHY
+from darktime.blast.interval import Interval
+from darktime.blast.result import FAIL, GENERATOR, UNDECIDED
 from darktime.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -14,10 +16,21 @@ if TYPE_CHECKING:
     from darktime.blast.result import Probe
     from darktime.blast.slo import Slo
 
+__all__ = ["Conclusion", "Interval", "conclude"]
+
+# Beyond this share of what the generator reaches against a server that does nothing, its own limit is too near for a
+# failure to be the instance's without further evidence.
+CEILING_SHARE = 0.7
+INSTANCE, NOT_REACHED, UNKNOWN = "instance", "not reached", "unknown"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """``limit``: "instance", "generator" or "not reached"; no capacity is given where the generator was the limit."""
+    """The answer. No capacity is given where the generator was the limit.
+
+    ``limit``: "instance", "generator", "not reached", or "unknown" where the data contradicts itself or does not
+    suffice.
+    """
 
     highest_pass_per_s: float | None
     lowest_fail_per_s: float | None
@@ -26,48 +39,47 @@ class Conclusion:
     exit_code: ExitCode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """What a search, or the one rate that was asked for, has shown. ``maximum_per_s``.
-
-    The highest that could be tried.
-    """
-
-    highest_pass_per_s: float | None
-    lowest_fail_per_s: float | None
-    maximum_per_s: float | None = None
-    budget_spent: bool = False
-    searched: bool = False
-
-
 def conclude(
-    probes: Sequence[Probe], interval: Interval, slo: Slo, *, unit: str, interrupted: bool = False
+    probes: Sequence[Probe],
+    interval: Interval,
+    slo: Slo,
+    *,
+    unit: str,
+    interrupted: bool = False,
+    ceiling_per_s: float | None = None,
+    inconclusive: str | None = None,
 ) -> Conclusion:
-    """The answer of a run; ``unit`` is what its rates count ("requests", "publishes")."""
-    if interrupted:
-        found = (
-            _passed(interval.highest_pass_per_s, unit, slo) if interval.highest_pass_per_s else "Nothing is concluded"
-        )
-        return _conclusion(interval, "not reached", f"Interrupted. {found}.", ExitCode.INTERRUPTED)
-    last = probes[-1]
-    if last.health != HEALTHY:
-        held = interval.highest_pass_per_s
-        beyond = f" The instance held {held:,.0f} {unit}/s; its limit lies beyond." if held else ""
-        sentence = f"No capacity is given: at {last.rate_per_s:,.0f} {unit}/s this run was {last.health}.{beyond}"
-        nothing = Interval(highest_pass_per_s=None, lowest_fail_per_s=None)
-        return _conclusion(nothing, "generator", sentence, ExitCode.INVALID)
+    """The answer of a run; ``unit`` is what its rates count ("requests", "publishes").
+
+    ``ceiling_per_s``: what this generator reached against a server that does nothing. ``inconclusive``: "pass" or
+    "fail" make exit code 5 a 0 or a 3. Raises ValueError for another word there.
+    """
+    if inconclusive not in {None, "pass", "fail"}:
+        raise ValueError(f"inconclusive {inconclusive!r}: pass or fail")
+    unsure = {None: ExitCode.WAIT, "pass": ExitCode.OK, "fail": ExitCode.FAILED}[inconclusive]
     highest, lowest = interval.highest_pass_per_s, interval.lowest_fail_per_s
+    if interrupted:
+        found = _passed(highest, unit, slo) if highest else "Nothing is concluded"
+        return _conclusion(interval, NOT_REACHED, f"Interrupted. {found}.", ExitCode.INTERRUPTED)
+    if not probes:
+        return _conclusion(interval, UNKNOWN, "Inconclusive: no rate was tried to its end.", unsure)
+    if _generator_bound(probes, interval):
+        return _no_capacity(probes, interval, unit)
+    if interval.noise:
+        sentence = (
+            f"Inconclusive: {interval.noise}. Try when nothing else uses this machine or the instance, or longer."
+        )
+        return _conclusion(_NOTHING, UNKNOWN, sentence, unsure)
+    failed = _failed_probe(probes, lowest)
     if highest is None:
-        tried = lowest if lowest is not None else last.rate_per_s
-        failed = next((probe for probe in reversed(probes) if not probe.passed), last)
-        sentence = f"The instance did not hold {tried:,.0f} {unit}/s ({slo}): {failed.why}."
-        return _conclusion(interval, "instance", sentence, ExitCode.FAILED)
+        return _not_held(failed, interval, slo, unit, unsure)
     if lowest is not None:
-        why = next((probe.why for probe in reversed(probes) if not probe.passed and probe.rate_per_s >= lowest - 1), "")
-        sentence = f"{_passed(highest, unit, slo)} and failed at {lowest:,.0f}: {why}. The instance is the limit."
-        if interval.budget_spent:
-            sentence += " The time was spent before the interval was narrower: a longer --duration helps."
-        return _conclusion(interval, "instance", sentence, ExitCode.OK)
+        return _between(failed, interval, slo, unit, ceiling_per_s=ceiling_per_s)
+    return _held(highest, interval, slo, unit)
+
+
+def _held(highest: float, interval: Interval, slo: Slo, unit: str) -> Conclusion:
+    """Nothing failed."""
     if interval.maximum_per_s is not None and highest >= interval.maximum_per_s:
         sentence = f"{_passed(highest, unit, slo)}: held at the highest rate tried. Its limit was not reached."
     elif interval.searched:
@@ -76,11 +88,88 @@ def conclude(
         )
     else:
         sentence = f"{_passed(highest, unit, slo)}."
-    return _conclusion(interval, "not reached", sentence, ExitCode.OK)
+    return _conclusion(interval, NOT_REACHED, sentence, ExitCode.OK)
+
+
+def _not_held(failed: Probe, interval: Interval, slo: Slo, unit: str, unsure: ExitCode) -> Conclusion:
+    """Nothing passed."""
+    lowest = interval.lowest_fail_per_s
+    if failed.outcome == UNDECIDED:
+        sentence = f"Inconclusive at {failed.rate_per_s:,.0f} {unit}/s ({slo}): {failed.why}. Measure longer."
+        return _conclusion(_NOTHING, UNKNOWN, sentence, unsure)
+    tried = lowest if lowest is not None else failed.rate_per_s
+    sentence = f"The instance did not hold {tried:,.0f} {unit}/s ({slo}): {failed.why}."
+    return _conclusion(interval, INSTANCE, sentence, ExitCode.FAILED)
+
+
+def _between(failed: Probe, interval: Interval, slo: Slo, unit: str, *, ceiling_per_s: float | None) -> Conclusion:
+    """A pass and a failure are known: the capacity, unless the generator's own ceiling is too near to tell."""
+    highest, lowest = interval.highest_pass_per_s, interval.lowest_fail_per_s
+    assert highest is not None
+    assert lowest is not None
+    held = f"The instance held {highest:,.0f} {unit}/s"
+    near = ceiling_per_s is not None and highest > CEILING_SHARE * ceiling_per_s
+    if near and not failed.clear:
+        sentence = (
+            f"No capacity is given: {held[0].lower()}{held[1:]}, more than {CEILING_SHARE:.0%} of the "
+            f"{ceiling_per_s:,.0f}/s that this generator reaches against a server that does nothing, and at "
+            f"{lowest:,.0f}/s it was {failed.cpu_share:.0%} busy: the instance may hold more than it can show. "
+            f"Use more processes or another machine."
+        )
+        return _conclusion(_NOTHING, GENERATOR, sentence, ExitCode.INVALID)
+    ends = f"{held} ({slo}{', confirmed' if interval.confirmed else ''}) and"
+    if failed.outcome == UNDECIDED:
+        sentence = f"{ends} was not shown to hold {lowest:,.0f}: {failed.why}."
+        limit = UNKNOWN
+    else:
+        limit = INSTANCE
+        sentence = f"{ends} failed at {lowest:,.0f}: {failed.why}; {_evidence(failed, slo)}: the limit is the instance."
+    if interval.budget_spent:
+        sentence += " The time was spent before the interval was narrower: a longer --duration helps."
+    return _conclusion(interval, limit, sentence, ExitCode.OK)
+
+
+def _generator_bound(probes: Sequence[Probe], interval: Interval) -> bool:
+    """Whether the upper end is the generator's; without it known, whether the last probe was."""
+    if interval.limited_by:
+        return interval.limited_by == GENERATOR
+    return probes[-1].health != HEALTHY
+
+
+def _no_capacity(probes: Sequence[Probe], interval: Interval, unit: str) -> Conclusion:
+    bound = next((probe for probe in reversed(probes) if probe.health != HEALTHY), probes[-1])
+    held = interval.highest_pass_per_s
+    beyond = f" The instance held {held:,.0f} {unit}/s; its limit lies beyond." if held else ""
+    sentence = f"No capacity is given: at {bound.rate_per_s:,.0f} {unit}/s this run was {bound.health}.{beyond}"
+    return _conclusion(_NOTHING, GENERATOR, sentence, ExitCode.INVALID)
+
+
+def _failed_probe(probes: Sequence[Probe], lowest: float | None) -> Probe:
+    """The probe that speaks for the upper end: the last failure there, else what comes nearest to one."""
+    missed = [probe for probe in reversed(probes) if not probe.passed and probe.outcome != GENERATOR]
+    there = [probe for probe in missed if lowest is not None and abs(probe.rate_per_s - lowest) <= 1]
+    for some in (there, missed):
+        failures = [probe for probe in some if probe.outcome in {FAIL, ""}]
+        if failures or some:
+            return (failures or some)[0]
+    return probes[-1]
+
+
+def _evidence(failed: Probe, slo: Slo) -> str:
+    words = [f"generator {failed.cpu_share:.0%} busy"]
+    if failed.send_lag_p99_ms >= 1:
+        words.append(f"sends {failed.send_lag_p99_ms:.0f} ms late (p99)")
+    if failed.canary_p99_ms is not None:
+        fine = failed.canary_p99_ms < slo.good_ms
+        words.append("canary fine" if fine else f"canary slow too ({failed.canary_p99_ms:,.0f} ms)")
+    return ", ".join(words)
 
 
 def _passed(rate_per_s: float, unit: str, slo: Slo) -> str:
     return f"The instance held {rate_per_s:,.0f} {unit}/s ({slo})"
+
+
+_NOTHING = Interval(highest_pass_per_s=None, lowest_fail_per_s=None)
 
 
 def _conclusion(interval: Interval, limit: str, sentence: str, code: ExitCode) -> Conclusion:

@@ -130,6 +130,21 @@ class Histogram:
                 return min(highest_of(bucket), self.max_us)
         return self.max_us  # among the overflow
 
+    def count_above(self, value_us: int) -> int:
+        """How many took longer than ``value_us``, each taken as its bucket's upper end, as ``percentile`` shows it.
+
+        So a percentile lies above a value exactly when too many times do.
+        """
+        if self.max_us <= value_us:
+            return 0
+        if value_us < 0:
+            return self.count
+        if value_us >> _TOP_BITS:
+            return self.overflow
+        at = bucket_of(value_us)
+        first = at if min(highest_of(at), self.max_us) > value_us else at + 1
+        return self.overflow + sum(times for bucket, times in self.buckets() if bucket >= first)
+
     def percentile_ms(self, percent: float) -> float | None:
         """As ``percentile``, in milliseconds."""
         value_us = self.percentile(percent)

@@ -5,22 +5,33 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from darktime.blast.health import HEALTHY, verdict
+from darktime.blast.health import HEALTHY, is_clear, verdict
+from darktime.blast.little import little_error, stationary
+from darktime.blast.readings import read_all
 
 if TYPE_CHECKING:
-    from darktime.blast.histogram import Histogram
     from darktime.blast.offered import Offered
+    from darktime.blast.readings import Reading
     from darktime.blast.slo import Slo
 
+PASS, FAIL, UNDECIDED, GENERATOR = "pass", "fail", "undecided", "generator"
 # Of the planned requests, so many must have been answered within the probe: else a queue is growing somewhere.
 GOODPUT_LIMIT = 0.97
+CONFIRM = "confirm"
+# What a reply that came says (its status) against what we found out by waiting. Of a failure, so many decide whose it is.
+STATUS_REASON = "status_"
+REFUSED_SHARE = 0.5
+# Failures that took as long as anything may: no reply in time, whatever the limit.
+SLOW_REASONS = ("timeout", "unfinished")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """One rate, offered for a while. Latency is the reply's, at a push endpoint the delivery's.
+    """One rate, offered for a while, and judged. Latency is the reply's, at a push endpoint the delivery's.
 
-    Both from the planned time.
+    Both from the planned time. ``outcome``: "pass", "fail", "undecided" (more data would tell) or "generator" (it says
+    nothing about the instance). ``goodput_per_s``: answered well and within the limit on latency. ``clear``: a failure
+    that is the instance's beyond doubt. ``little_error``: see ``little``; ``stationary`` is None where not judgeable.
     """
 
     rate_per_s: float
@@ -38,11 +49,31 @@ class Probe:
     health: str
     unsent: int  # planned, and never sent because every connection was busy to the end
     reasons: dict[str, int]
+    outcome: str = ""
+    stage: str = "hold"
+    began_s: float = 0.0
+    duration_s: float = 0.0
+    thresholds: tuple[Reading, ...] = ()
+    goodput_per_s: float = 0.0
+    p999_ms: float | None = None
+    clear: bool = False
+    more_s: float | None = 0.0  # undecided: how much longer at this rate would decide it; None: no time would
+    little_error: float | None = None
+    stationary: bool | None = None
+    in_flight_mean: float | None = None
+    streams_open: int = 0
+    workers: int = 1
+    cpu_share: float = 0.0
+    send_lag_p99_ms: float = 0.0
+    loop_lag_max_ms: float = 0.0
+    canary_p99_ms: float | None = None
+    statuses: dict[str, int] | None = None
+    latency_histogram: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlastResult:
-    """The whole run. ``exit_code``: 0, 3 (a threshold failed), 4 (generator-bound), 130 (interrupted)."""
+    """The whole run. ``exit_code``: 0, 3 (a threshold failed), 4 (generator-bound), 5 (inconclusive), 130."""
 
     schema_version: int = 1
     kind: str = "blast"
@@ -67,16 +98,32 @@ class BlastResult:
         return asdict(self)
 
 
-def judge(offered: Offered, slo: Slo) -> Probe:
-    """Whether the objective was met, and why not. A generator that was late is never a pass."""
-    counts, deliveries = offered.counts, offered.deliveries
+def judge(offered: Offered, slo: Slo, *, strict: bool = False, histogram: bool = False) -> Probe:
+    """Whether the objective was met, and why not.
+
+    ``strict``: a figure that lies within its limit but rests on too few requests is undecided, not passed.
+    ``histogram``: keep the latency's whole histogram with the probe, for a later comparison.
+    """
+    counts, deliveries, health = offered.counts, offered.deliveries, offered.health
     latency = offered.latency()
     answered = counts.requests - counts.failures
-    lost = deliveries.lost if deliveries else 0
-    why = _miss(offered, slo, latency, answered, lost)
-    health = verdict(offered.health, slo_ms=slo.limit_ms, passed=not why)
-    if health != HEALTHY:
-        why = health
+    readings = read_all(offered, slo, strict=strict)
+    error = little_error(offered)
+    outcome, why = _outcome(offered, readings, answered, error)
+    refused = _refused(offered, readings)
+    slow = latency.count_above(round(slo.good_ms * 1000)) / latency.count if latency.count else 1.0
+    bound = verdict(
+        health,
+        slo_ms=slo.limit_ms,
+        good_ms=slo.good_ms,
+        slow_share=slow,
+        passed=outcome != FAIL,
+        refused=refused,
+    )
+    if deliveries is not None and deliveries.differed:
+        bound = f"generator-bound: its two readers differ on {deliveries.differed} of {deliveries.checked} events"
+    if bound != HEALTHY:
+        outcome, why = GENERATOR, bound
     achieved_per_s = answered / offered.duration_s
     return Probe(
         rate_per_s=round(achieved_per_s if offered.rate_per_s is None else offered.rate_per_s, 3),
@@ -84,33 +131,82 @@ def judge(offered: Offered, slo: Slo) -> Probe:
         p50_ms=latency.percentile_ms(50),
         p90_ms=latency.percentile_ms(90),
         p99_ms=latency.percentile_ms(99),
+        p999_ms=latency.percentile_ms(99.9),
         max_ms=latency.percentile_ms(100),
         errors=counts.failures,
         requests=counts.requests,
         deliveries_per_s=round(deliveries.delivered / offered.duration_s, 3) if deliveries else None,
-        lost=lost,
-        passed=not why,
+        lost=deliveries.lost if deliveries else 0,
+        passed=outcome == PASS,
         why=why or "held",
-        health=health,
+        health=bound,
         unsent=offered.unsent,
         reasons=dict(counts.reasons),
+        outcome=outcome,
+        stage=offered.stage,
+        began_s=round(offered.began_s, 3),
+        duration_s=round(offered.duration_s, 3),
+        thresholds=readings,
+        goodput_per_s=round(_good(offered, slo, answered) / offered.duration_s, 3),
+        clear=outcome == FAIL and is_clear(health, good_ms=slo.good_ms, refused=refused),
+        more_s=_more_s(offered, readings),
+        little_error=None if error is None else round(error, 4),
+        stationary=stationary(error),
+        in_flight_mean=offered.in_flight_mean,
+        streams_open=offered.streams_open,
+        workers=offered.workers,
+        cpu_share=round(health.cpu_share, 3),
+        send_lag_p99_ms=round(health.send_lag_p99_ms, 3),
+        loop_lag_max_ms=round(health.loop_lag_max_ms, 3),
+        canary_p99_ms=health.canary_p99_ms,
+        statuses=dict(counts.statuses),
+        latency_histogram=latency.to_dict() if histogram else None,
     )
 
 
-def _miss(offered: Offered, slo: Slo, latency: Histogram, answered: int, lost: int) -> str:
-    counts, deliveries = offered.counts, offered.deliveries
-    if not latency.count:
-        return "nothing was answered"
-    share = 100 * counts.failures / max(counts.requests, 1)
-    if counts.failures and share >= slo.errors_percent:
-        most = max(counts.reasons, key=lambda reason: counts.reasons[reason])
-        return f"{share:.2g} % errors, most of them {most}"
-    if deliveries is not None and lost and 100 * lost / (deliveries.delivered + lost) >= slo.errors_percent:
-        return f"{lost} deliveries lost"
-    measured_ms = latency.percentile_ms(slo.percent)
-    assert measured_ms is not None
-    if measured_ms >= slo.limit_ms:
-        return f"p{slo.percent:g} {measured_ms:.0f} ms"
+def _outcome(offered: Offered, readings: tuple[Reading, ...], answered: int, error: float | None) -> tuple[str, str]:
+    """The instance's own outcome, before the generator's health is looked at."""
+    if not offered.latency().count:
+        return FAIL, "nothing was answered"
+    # Errors first: where there are any, the times are those of errors.
+    missed = sorted((one for one in readings if one.ok is False), key=lambda one: one.unit == "ms")
+    if missed:
+        return FAIL, missed[0].why
     if offered.rate_per_s is not None and answered < GOODPUT_LIMIT * offered.planned:
-        return f"{answered / max(offered.planned, 1):.0%} of the plan answered: a queue grows"
-    return ""
+        return FAIL, f"{answered / max(offered.planned, 1):.0%} of the plan answered: a queue grows"
+    undecided = next((one for one in readings if one.ok is None), None)
+    if undecided is not None:
+        return UNDECIDED, undecided.why
+    if offered.stage == CONFIRM and stationary(error) is False:
+        return UNDECIDED, f"not stationary: rate x time is {error:.0%} from what was under way"
+    return PASS, ""
+
+
+def _more_s(offered: Offered, readings: tuple[Reading, ...]) -> float | None:
+    """By how much to extend it until the last undecided threshold is decided, if all goes on as it went."""
+    more = [one.more for one in readings]
+    counted = max(offered.latency().count, 1)
+    if None in more:
+        return None
+    return round(offered.duration_s * max((one or 0 for one in more), default=0) / counted, 3)
+
+
+def _refused(offered: Offered, readings: tuple[Reading, ...]) -> bool:
+    """Whether it failed by errors, most of them replies: the instance's own word, however busy who asked was."""
+    if all(one.ok is not False for one in readings if one.text.startswith("errors ")):
+        return False
+    counts = offered.counts
+    spoken = sum(times for reason, times in counts.reasons.items() if reason.startswith(STATUS_REASON))
+    return spoken > REFUSED_SHARE * counts.failures if counts.failures else False
+
+
+def _good(offered: Offered, slo: Slo, answered: int) -> float:
+    """How many requests (publishes) were answered well and in time; of streams, by their share of timely events."""
+    counts, deliveries, limit_us = offered.counts, offered.deliveries, round(slo.good_ms * 1000)
+    if deliveries is not None:
+        owed = deliveries.delivered + deliveries.lost
+        timely = max(deliveries.delivered - deliveries.latency.count_above(limit_us), 0)
+        return answered * timely / owed if owed else 0.0
+    slow = counts.latency.count_above(limit_us)
+    slow -= min(sum(counts.reasons.get(reason, 0) for reason in SLOW_REASONS), slow)
+    return max(answered - slow, 0)

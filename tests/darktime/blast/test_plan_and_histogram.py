@@ -1,4 +1,4 @@
-"""The parts of a blast that compute: arrivals, histogram, objective, search."""
+"""The parts of a blast that compute: arrivals, histogram."""
 
 import itertools
 import math
@@ -9,9 +9,6 @@ from hypothesis import strategies as st
 
 from darktime.blast.arrivals import constant, poisson
 from darktime.blast.histogram import Histogram, bucket_of, highest_of
-from darktime.blast.search import Search
-from darktime.blast.slo import parse_slo
-from darktime.errors import UsageError
 
 
 @given(st.floats(0.5, 5000), st.floats(0.05, 3), st.lists(st.floats(0, 4), min_size=1, max_size=20))
@@ -73,42 +70,3 @@ def test_a_value_lies_in_its_bucket_and_above_the_one_below(value):
     bucket = bucket_of(value)
     assert value <= highest_of(bucket)
     assert bucket == 0 or highest_of(bucket - 1) < value
-
-
-@settings(deadline=None)
-@given(st.floats(2, 150_000), st.floats(1, 1000))
-def test_a_search_brackets_the_true_limit_within_a_tenth_in_few_tries(limit, start):
-    search, tries = Search(start_per_s=start, max_per_s=200_000), 0
-    while (rate := search.next_rate()) is not None:
-        search.record(rate, passed=rate <= limit)
-        tries += 1
-        assert tries < 60
-    assert search.highest_pass_per_s <= limit < search.lowest_fail_per_s <= search.highest_pass_per_s * 1.1 * 1.001
-
-
-def test_one_hiccup_is_no_limit_and_a_maximum_that_holds_is_said_to_hold():
-    search = Search(start_per_s=100, max_per_s=1600)
-    hiccups = iter([True, False, True, True, True, True, True])
-    while (rate := search.next_rate()) is not None:
-        search.record(rate, passed=next(hiccups))
-    assert search.held_maximum
-    assert search.lowest_fail_per_s is None
-
-
-def test_an_instance_that_holds_nothing_ends_the_search_at_its_lower_end():
-    search = Search(start_per_s=8, max_per_s=100)
-    while (rate := search.next_rate()) is not None:
-        search.record(rate, passed=False)
-    assert search.highest_pass_per_s is None
-    assert search.lowest_fail_per_s == 1
-
-
-def test_an_objective_is_read_and_shown():
-    assert str(parse_slo("p95<50ms, errors<1%")) == "p95 < 50 ms, errors < 1 %"
-    assert parse_slo("errors<0.5%").limit_ms == 200
-
-
-@pytest.mark.parametrize("text", ["", "p99<200", "p101<2ms", "fast", "p99<200ms;errors<1%"])
-def test_an_objective_that_cannot_be_read_is_refused_with_an_example(text):
-    with pytest.raises(UsageError, match="p99<200ms"):
-        parse_slo(text)

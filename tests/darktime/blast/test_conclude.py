@@ -1,0 +1,178 @@
+"""The answer of a run: interval, limit, sentence, exit code; and the ceilings of connections."""
+
+import pytest
+
+from darktime.blast.conclude import Interval, conclude
+from darktime.blast.connections import connection_ceiling
+from darktime.blast.result import judge
+from darktime.blast.slo import Slo
+from darktime.errors import ExitCode
+from tests.darktime.blast.simulated import health, heard, offered, times
+
+
+def held(rate, **signs):
+    return judge(offered((5, 4000), rate=rate, health=health(**signs)), Slo())
+
+
+def failed(rate, **signs):
+    return judge(offered((812, 4000), rate=rate, health=health(**signs)), Slo())
+
+
+def refusing(rate, **signs):
+    return judge(offered((5, 4000), failures=100, reason="status_4xx", rate=rate, health=health(**signs)), Slo())
+
+
+def undecided(rate):
+    return judge(offered((5, 98), (300, 2), rate=rate), Slo())
+
+
+def found(low, high, **given):
+    given.setdefault("limited_by", "instance" if high else "")
+    return Interval(highest_pass_per_s=low, lowest_fail_per_s=high, maximum_per_s=200_000, searched=True, **given)
+
+
+def answer(probes, interval, **given):
+    return conclude(probes, interval, Slo(), unit="requests", **given)
+
+
+def test_the_sentence_names_the_interval_the_failure_the_evidence_and_the_limit():
+    probes = [held(1940), failed(1990, cpu_share=0.41, canary_p99_ms=3.0)]
+    concluded = answer(probes, found(1940, 1990, confirmed=True))
+    assert concluded.sentence == (
+        "The instance held 1,940 requests/s (p99 < 200 ms, errors < 0.1 %, confirmed) and failed at 1,990: "
+        "p99 812 ms; generator 41% busy, canary fine: the limit is the instance."
+    )
+    assert (concluded.highest_pass_per_s, concluded.lowest_fail_per_s, concluded.limit) == (1940, 1990, "instance")
+    assert concluded.exit_code == ExitCode.OK
+
+
+def test_a_canary_that_is_slow_too_and_late_sends_are_in_the_evidence():
+    probes = [held(100), failed(110, canary_p99_ms=700.0, send_lag_p99_ms=7.0)]
+    assert "sends 7 ms late (p99), canary slow too (700 ms)" in answer(probes, found(100, 110)).sentence
+
+
+def test_generator_bound_gives_no_capacity_and_exit_4():
+    bound = failed(4000, cpu_share=0.97)
+    concluded = answer([held(2000), bound], found(2000, 4000, limited_by="generator"))
+    assert (concluded.highest_pass_per_s, concluded.lowest_fail_per_s) == (None, None)
+    assert (concluded.limit, concluded.exit_code) == ("generator", ExitCode.INVALID)
+    assert "97% of its core" in concluded.sentence
+    assert "its limit lies beyond" in concluded.sentence
+
+
+def test_a_search_that_met_the_generators_limit_and_then_the_instances_below_it_has_a_capacity():
+    probes = [held(1000), failed(4000, cpu_share=0.97), failed(1100)]
+    assert answer(probes, found(1000, 1100)).limit == "instance"
+
+
+def test_where_nobody_says_whose_the_upper_end_is_the_last_probe_does():
+    concluded = answer([held(2000), failed(4000, cpu_share=0.97)], found(2000, None))
+    assert concluded.exit_code == ExitCode.INVALID
+
+
+@pytest.mark.parametrize(
+    ("probe", "ceiling", "code"),
+    [
+        (failed(1990, cpu_share=0.7), None, ExitCode.OK),
+        (failed(1990, cpu_share=0.7), 4000, ExitCode.OK),
+        (failed(1990, cpu_share=0.7), 2500, ExitCode.INVALID),
+        (failed(1990, cpu_share=0.41), 2500, ExitCode.OK),
+        (failed(1990, cpu_share=0.7, canary_p99_ms=900.0), 2500, ExitCode.OK),
+        (refusing(1990, cpu_share=0.95), 2500, ExitCode.OK),
+    ],
+)
+def test_near_the_generators_own_ceiling_only_clear_evidence_makes_a_capacity(probe, ceiling, code):
+    concluded = answer([held(1940), probe], found(1940, 1990), ceiling_per_s=ceiling)
+    assert concluded.exit_code == code
+    assert (concluded.highest_pass_per_s is None) is (code == ExitCode.INVALID)
+    if code == ExitCode.INVALID:
+        assert "the instance may hold more than it can show" in concluded.sentence
+
+
+def test_a_rate_that_was_asked_for_is_held_or_not_or_nobody_knows():
+    def at(probe):
+        low, high = (500, None) if probe.passed else (None, 500)
+        return answer([probe], Interval(highest_pass_per_s=low, lowest_fail_per_s=high))
+
+    assert (at(held(500)).exit_code, at(held(500)).limit) == (ExitCode.OK, "not reached")
+    assert (at(failed(500)).exit_code, at(failed(500)).limit) == (ExitCode.FAILED, "instance")
+    assert "did not hold 500 requests/s" in at(failed(500)).sentence
+    assert at(failed(500, cpu_share=0.9)).exit_code == ExitCode.INVALID
+    unknown = at(undecided(500))
+    assert (unknown.exit_code, unknown.limit, unknown.lowest_fail_per_s) == (ExitCode.WAIT, "unknown", None)
+    assert "more would" in unknown.sentence
+
+
+@pytest.mark.parametrize(("word", "code"), [(None, 5), ("pass", 0), ("fail", 3)])
+def test_inconclusive_ends_as_ci_wants_it(word, code):
+    noisy = found(100, 110, noise="3 rates from 50 to 400/s both passed and failed")
+    concluded = answer([held(100), failed(110)], noisy, inconclusive=word)
+    assert concluded.exit_code == code
+    assert concluded.highest_pass_per_s is None
+    assert "both passed and failed" in concluded.sentence
+    with pytest.raises(ValueError, match="perhaps"):
+        answer([], noisy, inconclusive="perhaps")
+
+
+def test_a_failed_threshold_stays_failed_however_ci_takes_the_inconclusive():
+    concluded = answer([failed(500)], Interval(highest_pass_per_s=None, lowest_fail_per_s=500), inconclusive="pass")
+    assert concluded.exit_code == ExitCode.FAILED
+
+
+def test_an_upper_end_that_is_only_undecided_is_not_called_a_failure():
+    concluded = answer([held(100), undecided(110)], found(100, 110, limited_by="undecided"))
+    assert "was not shown to hold 110" in concluded.sentence
+    assert concluded.limit == "unknown"
+
+
+def test_a_maximum_that_was_held_a_spent_budget_and_an_interruption_are_said():
+    top = Interval(highest_pass_per_s=1000, lowest_fail_per_s=None, maximum_per_s=1000, searched=True)
+    assert "Its limit was not reached" in answer([held(1000)], top).sentence
+    assert "the time was spent before it failed" in answer([held(100)], found(100, None, budget_spent=True)).sentence
+    spent = answer([held(100), failed(200)], found(100, 200, budget_spent=True))
+    assert "a longer --duration helps" in spent.sentence
+    assert answer([held(100)], found(100, None), interrupted=True).exit_code == ExitCode.INTERRUPTED
+    assert "held 100" in answer([held(100)], found(100, None), interrupted=True).sentence
+    assert answer([], found(None, None)).exit_code == ExitCode.WAIT
+
+
+def connected(connect, *, served=None, **given):
+    probe = offered((5, 1000), streams_open=served or 0, **given)
+    probe.counts.connect = connect
+    return probe
+
+
+ORDINARY = ((1, 2000), (40, 20))
+
+
+def test_an_instance_without_a_ceiling_has_none():
+    assert connection_ceiling(connected(times(*ORDINARY))) is None
+    assert connection_ceiling(offered((5, 1000))) is None
+
+
+def test_a_503_beyond_so_many_connections_is_named_with_their_number():
+    probe = connected(times(*ORDINARY), failures=300)
+    probe.counts.statuses["503"] = 300
+    ceiling = connection_ceiling(probe, open_connections=2000)
+    assert (ceiling.at, ceiling.cause, ceiling.turned_away) == (2000, "503", 300)
+    assert "served 2,000 at once and answered 503 to 300" in ceiling.sentence
+
+
+def test_streams_that_are_refused_count_as_well():
+    deliveries = heard((5, 100), reasons={"status_503": 40}, connect=times(*ORDINARY))
+    ceiling = connection_ceiling(connected(times(), served=2000, deliveries=deliveries))
+    assert (ceiling.at, ceiling.cause) == (2000, "503")
+
+
+def test_resets_are_told_from_503():
+    assert connection_ceiling(connected(times(*ORDINARY), failures=60, reason="reset")).cause == "reset"
+
+
+def test_dropped_syns_show_as_connects_of_one_three_and_seven_seconds():
+    ceiling = connection_ceiling(connected(times(*ORDINARY, (1020, 90), (3060, 30), (7200, 10))))
+    assert (ceiling.cause, ceiling.turned_away) == ("syn_drop", 130)
+
+
+def test_a_slow_network_is_no_dropped_syn():
+    spread = ((ms, 40) for ms in range(300, 4000, 50))
+    assert connection_ceiling(connected(times(*spread))) is None
