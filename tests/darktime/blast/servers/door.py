@@ -28,7 +28,9 @@ class Door:
         room: how many more may be accepted; None: any number.
     """
 
-    def __init__(self, loop: Loop, service: Service, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, loop: Loop, service: Service, host: str, port: int, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.loop = loop
         self.service = service
         self.tls = tls

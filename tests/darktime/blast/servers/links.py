@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.darktime.blast.servers.loop import IN, OUT
 from tests.darktime.blast.servers.replies import BAD_REQUEST
-from tests.darktime.blast.servers.requests import BadRequest, Head, take
+from tests.darktime.blast.servers.requests import Head, RequestError, take
 
 if TYPE_CHECKING:
     from tests.darktime.blast.servers.door import Door
@@ -48,13 +48,13 @@ class Link:
         self.sock = sock
         self.fd = sock.fileno()
         self.number = number
-        self.out = b""  # what the socket did not take yet
+        self.out = bytearray()  # what the socket did not take yet
         self.waiting = False
         self.last = False  # the request asked for the connection to end with it
         self.closing = False  # once all is sent
         self.closed = False
         self.served = 0  # requests given to the service
-        self.streaming = False  # it asks for nothing more
+        self.streaming = False  # an answer has begun and not ended
         self.state: object = None  # the service's own
         self._buffer = b""
         self._advancing = False
@@ -63,7 +63,7 @@ class Link:
     def ready(self, mask: int) -> None:
         """The socket can be read or written."""
         if mask & OUT and self.out:
-            self._flush()
+            self.flush()
         if mask & ~OUT and not self.closed:
             self._read()
 
@@ -82,12 +82,20 @@ class Link:
             self._advance()
 
     def begin(self, status: int, payload: bytes) -> None:
-        """Answer with the beginning of a stream; ``send`` adds to it, ``end`` ends it, the peer asks nothing more."""
+        """Answer with the beginning of a stream; ``send`` adds to it, ``finish`` or ``end`` ends it."""
         self.door.service.counts[f"status_{status}"] += 1
         self.waiting = False
         self.streaming = True
-        self._buffer = b""
         self.send(payload)
+
+    def finish(self, payload: bytes) -> None:
+        """The last bytes of a stream that ends by itself; the peer may ask again unless it said otherwise."""
+        self.streaming = False
+        if self.last:
+            self.closing = True
+        self.send(payload)
+        if self._buffer and not self.closed:
+            self._advance()
 
     def send(self, payload: bytes) -> None:
         """Write bytes; what the socket does not take waits without limit."""
@@ -104,7 +112,7 @@ class Link:
             self.close()
             return
         if sent < len(payload):
-            self.out = payload[sent:]
+            self.out += payload[sent:]
             self._watch(IN | OUT)
         elif self.closing:
             self.close()
@@ -138,10 +146,8 @@ class Link:
         if not data:
             self.close()
             return
-        if self.streaming:
-            return
         self._buffer = self._buffer + data if self._buffer else data
-        if not self.waiting:
+        if not (self.waiting or self.streaming):
             self._advance()
 
     def _received(self) -> bytes | None:
@@ -158,7 +164,7 @@ class Link:
         while self._buffer and not (self.waiting or self.closing or self.closed or self.streaming):
             try:
                 taken = take(self._buffer)
-            except BadRequest:
+            except RequestError:
                 service.counts["malformed"] += 1
                 self._buffer = b""
                 self.closing = True
@@ -183,7 +189,8 @@ class Link:
         service.counts["requests"] += 1
         service.serve(self, head, body)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send of what waits as much as the socket takes."""
         try:
             sent = self.sock.send(self.out)
         except AGAIN:
@@ -191,7 +198,7 @@ class Link:
         except OSError:
             self.close()
             return
-        self.out = self.out[sent:]
+        del self.out[:sent]
         if not self.out:
             self._watch(IN)
             if self.closing:

@@ -9,7 +9,7 @@ MAX_HEAD = 65_536
 MAX_BODY = 16_777_216
 
 
-class BadRequest(Exception):
+class RequestError(Exception):
     """What came is no request that these servers understand."""
 
 
@@ -26,11 +26,11 @@ class Head(NamedTuple):
 
 
 def take(data: bytes) -> tuple[Head, bytes, bytes] | None:
-    """The first request in ``data``, its body and what follows; None until it is whole. Raises BadRequest."""
+    """The first request in ``data``, its body and what follows; None until it is whole. Raises RequestError."""
     end = data.find(b"\r\n\r\n")
     if end < 0:
         if len(data) > MAX_HEAD:
-            raise BadRequest(f"a head of more than {MAX_HEAD} bytes")
+            raise RequestError(f"a head of more than {MAX_HEAD} bytes")
         return None
     head = read_head(data[:end])
     stop = end + 4 + head.length
@@ -41,25 +41,25 @@ def take(data: bytes) -> tuple[Head, bytes, bytes] | None:
 
 @lru_cache(maxsize=4096)
 def read_head(text: bytes) -> Head:
-    """A head without its last empty line. Raises BadRequest."""
+    """A head without its last empty line. Raises RequestError."""
     first, *lines = text.split(b"\r\n")
     words = first.split(b" ")
     if len(words) != 3 or words[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
-        raise BadRequest(f"no request line: {first[:80]!r}")
+        raise RequestError(f"no request line: {first[:80]!r}")
     headers = {}
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon:
-            raise BadRequest(f"no header: {line[:80]!r}")
+            raise RequestError(f"no header: {line[:80]!r}")
         headers[name.strip().lower()] = value.strip()
     if b"transfer-encoding" in headers:
-        raise BadRequest("bodies need Content-Length here")
+        raise RequestError("bodies need Content-Length here")
     try:
         length = int(headers.get(b"content-length", b"0"))
     except ValueError:
         length = -1
     if not 0 <= length <= MAX_BODY:
-        raise BadRequest(f"Content-Length {headers[b'content-length'][:40]!r}")
+        raise RequestError(f"Content-Length {headers[b'content-length'][:40]!r}")
     modern = words[2] == b"HTTP/1.1"
     connection = headers.get(b"connection", b"").lower()
     path, _, query = words[1].partition(b"?")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ssl
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.darktime.blast.servers.links import AGAIN, RECEIVE_BYTES, Link
+from tests.darktime.blast.servers.links import AGAIN, Link
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
 
     from tests.darktime.blast.servers.door import Door
 
