@@ -152,6 +152,8 @@ class Sse(Service):
         if joined is None or joined >= event.number:  # gone meanwhile, or it came after the event was published
             return
         events, dropped, duplicated, swapped = subscriber.disorder.take(event) if fate is None else fate
+        if events and events[-1].number <= joined:  # what was held back is older than this stream
+            events, swapped = events[:-1], 0
         counts = self.counts
         counts["dropped"] += dropped
         counts["duplicated"] += duplicated
