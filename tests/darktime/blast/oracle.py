@@ -90,15 +90,10 @@ def read_streams(address: str, asks: Sequence[Ask], *, events: int | None = None
 
 
 def _pieces(response: http.client.HTTPResponse, arrived: list[float]) -> Iterator[bytes]:
-    """Bytes up to the end of an event each: sseclient-py gives out what a piece completes."""
-    waiting = b""
+    """The body as it arrives; sseclient-py gives out what a piece completes before it asks for the next."""
     while piece := response.read1(READ_BYTES):
         arrived[0] = time.monotonic()
-        *whole, waiting = (waiting + piece).split(b"\n\n")
-        for event in whole:
-            yield event + b"\n\n"
-    if waiting:
-        yield waiting
+        yield piece
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

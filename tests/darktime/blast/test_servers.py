@@ -333,6 +333,12 @@ def test_a_queue_that_slows_the_worker_down_takes_goodput_with_it(instance):
     assert goodput(one, 400, 1.5, connections=600) < 0.5 * 200
 
 
+def test_what_the_noisy_one_holds_depends_on_when_it_is_asked(instance):
+    one = instance("overload", kind="noisy", capacity=200, flip_s=1.2)
+    assert goodput(one, 180, 1) == pytest.approx(180, rel=0.05)
+    assert goodput(one, 180, 1.2) == pytest.approx(100, rel=0.05)
+
+
 def test_the_metastable_one_stays_down_at_half_its_capacity_and_recovers_below_its_retries(instance):
     one = instance("overload", kind="metastable", capacity=200)
     assert goodput(one, 120, 1) == pytest.approx(120, rel=0.05), "healthy, it can"
