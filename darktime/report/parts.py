@@ -145,13 +145,13 @@ def ledger_table(hops: Sequence[Mapping[str, Any]]) -> Markup:
     )
 
 
-def reasons_table(reasons: Mapping[str, int], *, label: str) -> Markup:
+def reasons_table(reasons: Mapping[str, int], *, label: str, name: str = "Reason") -> Markup:
     """Reasons with how often each was given, the most frequent first."""
     rows = [
         (tag("code", reason), fig.count(number))
         for reason, number in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
     ]
-    return table(("Reason", "Times"), rows, label=label)
+    return table((name, "Times"), rows, label=label)
 
 
 def latency_table(latency: Mapping[str, Mapping[str, Any]]) -> Markup:

@@ -109,7 +109,9 @@ def _latency(results: Results) -> list[str]:
 
 def _percentiles(label: str, named: Mapping[str, float | None], since: Sequence[str]) -> str:
     """Percentiles, and since when they run in as many words as fit."""
-    lines = [row(label, "  ".join(f"{name} {fig.ms(value)}" for name, value in named.items()), words) for words in since]
+    lines = [
+        row(label, "  ".join(f"{name} {fig.ms(value)}" for name, value in named.items()), words) for words in since
+    ]
     return next((line for line in lines if len(line) <= MAX_COLUMNS), lines[-1])
 
 

@@ -387,7 +387,13 @@ def scenario() -> Results:
                 "text": "p99 of the fast readers rose by this much while the slow ones were there",
             },
             {"name": "fast p99 alone", "value": 8.2, "unit": "ms", "ok": None, "text": "before the slow readers came"},
-            {"name": "slow readers dropped", "value": 25, "unit": "", "ok": True, "text": "by the instance, all of them"},
+            {
+                "name": "slow readers dropped",
+                "value": 25,
+                "unit": "",
+                "ok": True,
+                "text": "by the instance, all of them",
+            },
         ],
         "workers": [
             {"id": "w1", "state": "ready", "requests": 1_700, "cpu_share": 0.31},
@@ -488,7 +494,9 @@ def brought_along(saved: Results) -> Results:
         | {
             "spectrum": {
                 "latency": spectrum,
-                "service": [[percent, round(value * (0.97 - at * 0.05), 3)] for at, (percent, value) in enumerate(spectrum)],
+                "service": [
+                    [percent, round(value * (0.97 - at * 0.05), 3)] for at, (percent, value) in enumerate(spectrum)
+                ],
             },
             "command": "darkesttime blast --instance 127.0.0.1:9301",
             "totals": made["totals"] | {key: saved["totals"][key] for key in OLD_TOTALS},
