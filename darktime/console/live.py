@@ -30,8 +30,7 @@ class LiveScreen:
         self._console = console or Console(stderr=True, highlight=False)
         self._clock = clock
         self._live: Live | None = None
-        self._drawn: float | None = None
-        self._began = clock()
+        self._due = clock() + (0 if self._console.is_terminal else PLAIN_EVERY_S)
         self._last: Mapping[str, Any] | None = None
 
     def __enter__(self) -> Self:
@@ -54,10 +53,9 @@ class LiveScreen:
         """Draw it, unless the one before is younger than a quarter of a second (off a terminal: ten seconds)."""
         self._last = snapshot
         now = self._clock()
-        since = now - (self._began if self._drawn is None and not self._live else self._drawn or -REDRAW_EVERY_S)
-        if since < (REDRAW_EVERY_S if self._live else PLAIN_EVERY_S):
+        if now < self._due:
             return
-        self._drawn = now
+        self._due = now + (REDRAW_EVERY_S if self._live else PLAIN_EVERY_S)
         if self._live:
             self._draw(self._live, snapshot)
         else:

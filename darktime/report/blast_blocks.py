@@ -24,6 +24,8 @@ _OUTCOMES = {
     "generator": ("generator-bound", "wait"),
 }
 _WRITTEN = {"cpu_share": fig.share}
+_ALL = 100  # percent
+_KILO = 1000
 _CURVE = 2  # points, from which on a line says something
 
 
@@ -94,13 +96,13 @@ def spectrum(results: Results) -> Markup | None:
     percents = sorted({*named["latency"], *named["service"]})
     rows = [
         (
-            f"{percent:g}" if percent < 100 else "max",
+            f"{percent:g}" if percent < _ALL else "max",
             *(fig.ms(named[key].get(percent)) for key in ("latency", "service")),
-        )  # noqa: PLR2004
+        )
         for percent in percents
     ]
     described = "; ".join(" ".join(row) for row in rows)
-    enough = any(len([1 for percent in named[key] if percent < 100]) >= _CURVE for key in named)  # noqa: PLR2004
+    enough = any(len([1 for percent in named[key] if percent < _ALL]) >= _CURVE for key in named)
     drawn = (
         svg(lambda charts: charts.spectrum(seen), name="spectrum", title=title, description=described)
         if enough
@@ -197,4 +199,4 @@ def _rows(series: Sequence[Mapping[str, Any]], named: Sequence[tuple[str, str]],
 def _figure(value: float | None) -> str:
     if value is None:
         return fig.NONE
-    return fig.count(value) if float(value).is_integer() or value >= 1000 else f"{value:,.2f}"  # noqa: PLR2004
+    return fig.count(value) if float(value).is_integer() or value >= _KILO else f"{value:,.2f}"

@@ -25,7 +25,8 @@ HISTORY_S = 60
 _LABEL = 10
 _BARS = "▁▂▃▄▅▆▇█"
 _NO_FIGURE = "·"
-_BAR_COLUMNS = 20
+_PROGRESS_COLUMNS = 10
+_ROOM_FOR_BAR = 72
 _LOG_FROM = 10.0  # a span of more than ten times is drawn by its logarithm, else all but the peak is flat
 
 
@@ -38,9 +39,10 @@ def render(snapshot: Mapping[str, Any], width: int) -> list[str]:
 
 def plain(snapshot: Mapping[str, Any]) -> str:
     """The same in one line, for logs: where the run is, what it reaches, and what went wrong."""
-    first = [fig.duration(snapshot.get("elapsed_s")), _text(snapshot, "stage")]
+    first = [_known(snapshot, "elapsed_s", "{}", fig.duration), _text(snapshot, "stage")]
     found = [_rate(snapshot), _latency(snapshot), _errors(snapshot), *_streams(snapshot), *_generator(snapshot)]
-    return fig.visible("  ".join(part for part in first if part)) + ": " + ", ".join(part for part in found if part)
+    parts = ["  ".join(part for part in first if part), ", ".join(part for part in found if part)]
+    return fig.visible(": ".join(part for part in parts if part) or "starting")
 
 
 def sparkline(values: Sequence[float | None], columns: int) -> str:
@@ -59,7 +61,7 @@ def _bar(value: float | None, least: float, top: float, *, steep: bool) -> str:
         return _NO_FIGURE
     if value <= 0 or top <= 0:
         return _BARS[0]
-    share = math.log(value / least) / math.log(top / least) if steep else value / top
+    share = (math.log(value) - math.log(least)) / (math.log(top) - math.log(least)) if steep else value / top
     return _BARS[min(round(share * (len(_BARS) - 1)), len(_BARS) - 1)]
 
 
@@ -67,16 +69,17 @@ def _head(snapshot: Mapping[str, Any], width: int) -> str:
     """Title and stage on the left; on the right how much of the budget is spent, which is never cut."""
     elapsed, budget = snapshot.get("elapsed_s"), snapshot.get("budget_s")
     spent = "" if elapsed is None else fig.duration(elapsed)
-    if spent and budget:
-        spent = f"{_progress(elapsed / budget)} {spent} of {fig.duration(budget)}"
+    if elapsed is not None and budget:
+        bar = f"{_progress(elapsed / budget)} " if width >= _ROOM_FOR_BAR else ""
+        spent = f"{bar}{spent} of {fig.duration(budget)}"
     left = " · ".join(part for part in (_text(snapshot, "title"), _text(snapshot, "stage")) if part)
     left = fig.clipped(left, max(width - cell_len(spent) - 2, 1))
     return left + " " * max(width - cell_len(left) - cell_len(spent), 1) + spent
 
 
 def _progress(share: float) -> str:
-    full = round(min(max(share, 0.0), 1.0) * _BAR_COLUMNS / 2)
-    return "━" * full + "─" * (_BAR_COLUMNS // 2 - full)
+    full = round(min(max(share, 0.0), 1.0) * _PROGRESS_COLUMNS)
+    return "━" * full + "─" * (_PROGRESS_COLUMNS - full)
 
 
 def _body(snapshot: Mapping[str, Any], width: int) -> list[str]:

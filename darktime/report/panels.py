@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from darktime.report import palette
-from darktime.report.palette import Colour
 from darktime.report.series import measured
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from darktime.report.palette import Colour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

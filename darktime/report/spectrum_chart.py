@@ -19,7 +19,7 @@ _ALL = 100.0
 
 def spectrum(seen: Mapping[str, Sequence[Sequence[float]]]) -> Any:
     """Both curves over 1/(1-p), where the maximum has no place: it is in the table."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"x": x, "ms": value, "kind": kind}
         for kind, key in zip(KINDS, ("latency", "service"), strict=True)
         for x, value in _points(seen[key])

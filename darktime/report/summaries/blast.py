@@ -29,7 +29,7 @@ def tell(results: Results) -> list[str]:
     ]
     if not results.get("thresholds"):
         head.append(row("OBJECTIVE", fig.slo_text(results["slo"])))
-    tail = [
+    middle = [
         *_latency(results),
         _counts(results),
         *_streams(results),
@@ -38,18 +38,19 @@ def tell(results: Results) -> list[str]:
         _checked_against(results),
         _workers(results),
         *_overload(results),
-        *_findings(results.get("findings") or []),
-        row(
-            "RUN",
-            results.get("name", ""),
-            fig.clipped(results["instance"], 40),
-            results["endpoint"],
-            results["model"],
-            fig.duration(results["duration_s"]),
-            f"exit {results['exit_code']}",
-        ),
     ]
-    tail = [line for line in tail if line]
+    run = row(
+        "RUN",
+        results.get("name", ""),
+        fig.clipped(results["instance"], 40),
+        results["endpoint"],
+        results["model"],
+        fig.duration(results["duration_s"]),
+        f"exit {results['exit_code']}",
+    )
+    middle = [line for line in middle if line]
+    findings = _findings(results.get("findings") or [], MAX_LINES - len(head) - len(middle) - 1)
+    tail = [*middle, *findings, run]
     # What the rates of such a run came to says nothing of the instance: they are on the page, with their reasons.
     probes = [] if bound else _probes(results["probes"], MAX_LINES - len(head) - len(tail))
     return [*head, *probes, *tail]
@@ -200,15 +201,19 @@ def _overload_word(overload: Mapping[str, Any]) -> str:
     return str(overload["verdict"]) + (", metastable" if overload["metastable"] else "")
 
 
-def _findings(findings: Iterable[Mapping[str, Any]]) -> list[str]:
+def _findings(findings: Iterable[Mapping[str, Any]], room: int) -> list[str]:
+    """Those that failed first, and where there is room with all their words."""
     ordered = sorted(findings, key=lambda one: one["ok"] is not False)
     shown = ordered if len(ordered) <= _FINDINGS else ordered[: _FINDINGS - 1]
-    lines = []
-    for one in shown:
-        text = f"{_mark(one)} {one['name']} {fig.quantity(one['value'], one['unit'])}: {one['text']}"
-        lines += wrapped("" if lines else "FINDINGS", text, lines=2 if one["ok"] is False else 1)
-    if len(shown) < len(ordered):
-        lines.append(row("", f"… {len(ordered) - len(shown)} more are in the report"))
+    for long in (2, 1):
+        lines: list[str] = []
+        for one in shown:
+            text = f"{_mark(one)} {one['name']} {fig.quantity(one['value'], one['unit'])}: {one['text']}"
+            lines += wrapped("" if lines else "FINDINGS", text, lines=long if one["ok"] is False else 1)
+        if len(shown) < len(ordered):
+            lines.append(row("", f"… {len(ordered) - len(shown)} more are in the report"))
+        if len(lines) <= room:
+            break
     return lines
 
 
