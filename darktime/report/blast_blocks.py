@@ -72,7 +72,7 @@ def _probes(probes: Sequence[Mapping[str, Any]]) -> Markup:
     if len(probes) == 1:
         only = probes[0]
         known = [(name, write(only[key])) for name, key, write in shown]
-        return tag("div", parts.facts([("Outcome", parts.badge(*_outcome(only))), *known]))
+        return tag("div", parts.facts([("Outcome", parts.badge(*_outcome(only))), *known], columns=2))
     words = sum(key in {"stage", "why"} for _, key, _ in shown)
     rows = [(parts.badge(*_outcome(probe)), *(write(probe.get(key)) for _, key, write in shown)) for probe in probes]
     return parts.table(("", *(name for name, _, _ in shown)), rows, label="Every rate that was tried", text=1 + words)

@@ -86,6 +86,7 @@ def configured(chart: Any) -> dict[str, Any]:
             "symbolSize": 110,
             "columnPadding": 22,
             "offset": 16,
+            "layout": {"top": {"anchor": "start", "direction": "horizontal", "margin": 24}},
             "symbolStrokeWidth": 0,
             "symbolType": "square",
         },

@@ -18,7 +18,7 @@ _TEN = 10
 _MINUTE_S = 60
 _KILO = 1000
 _MILLION = 1_000_000
-_P99_LIMIT = re.compile(r"p\(?99\)?\s*<=?\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s)\b")
+_P99_LIMIT = re.compile(r"(?:^|,)\s*p\(?99\)?\s*<=?\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s)\b")
 
 
 def visible(text: object) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MAX_COLUMNS = 120
 MAX_ROWS = 32
+_SHORT_FROM = 10_000
+_PREFIXES = "kMGT"
 
 
 def heat(seen: Mapping[str, Any]) -> Any:
@@ -93,4 +95,12 @@ def _levels(most: int) -> list[int]:
 
 def _between(levels: Sequence[int], at: int) -> str:
     low = levels[at - 1] + 1 if at else 1
-    return fig.count(low) if low == levels[at] else f"{fig.count(low)} to {fig.count(levels[at])}"
+    return _short(low) if low == levels[at] else f"{_short(low)} to {_short(levels[at])}"
+
+
+def _short(count: int) -> str:
+    """A count as a legend has room for it: ``1,234``, ``12k``, ``370M``."""
+    if count < _SHORT_FROM:
+        return fig.count(count)
+    power = min((len(str(count)) - 1) // 3, len(_PREFIXES))
+    return f"{count / 1000**power:,.0f}{_PREFIXES[power - 1]}"

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 OUTCOMES = ("better", "worse", "cannot tell")
 _COLOURS = [palette.RECEIVED.light, palette.WRONG.light, palette.SENT.light]
 _SHAPES = ["circle", "triangle-up", "square"]
-_NAMES = 190
+_NAMES = 300
+_CHARACTER = 8.3  # of a name, in the widest of the usual fonts
 _WORDS = 200
 _ROW = 40
 
@@ -41,12 +42,13 @@ def intervals(metrics: Sequence[Mapping[str, Any]]) -> Any:
     ]
     order = [row["name"] for row in rows]
     ticks = log_ticks([1.0, *(row[key] for row in rows for key in ("low", "high"))])
+    extent = min(_NAMES, 16 + max((round(_CHARACTER * len(name)) for name in order), default=0))
     height = _ROW * max(len(rows), 1)
     y = alt.Y(
         "name:N",
         sort=order,
         title=None,
-        axis=alt.Axis(labelFontSize=13, labelLimit=_NAMES, labelColor=palette.INK.light, minExtent=_NAMES - 80),
+        axis=alt.Axis(labelFontSize=13, labelLimit=_NAMES, labelColor=palette.INK.light, minExtent=extent),
     )
     x = alt.X(
         "low:Q",
@@ -63,7 +65,7 @@ def intervals(metrics: Sequence[Mapping[str, Any]]) -> Any:
     equal = over([{"low": 1}]).mark_rule(color=palette.MUTED.light, strokeDash=[4, 3]).encode(x=x)
     spans = over(rows).mark_rule(strokeWidth=3).encode(x=x, x2="high:Q", y=y, color=colour)
     marks = over(rows).mark_point(size=130, filled=True, opacity=1).encode(x="ratio:Q", y=y, color=colour, shape=shape)
-    drawn = alt.layer(equal, spans, marks).properties(width=WIDTH - _NAMES - _WORDS, height=height)
+    drawn = alt.layer(equal, spans, marks).properties(width=WIDTH - extent - _WORDS, height=height)
     words = (
         over(rows)
         .mark_text(align="left", fontSize=12, color=palette.INK.light)

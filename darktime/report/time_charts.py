@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from darktime.report.panels import Panel, Trace
 
+_EXTENT = 52  # room for any panel's figures, so that all panels begin at the same place
+_SI_FROM = 10_000  # written as 10k from here on
+
 
 def over_time(series: Sequence[Mapping[str, Any]], panels: Sequence[Panel]) -> Any:
     """The panels one above the other, all over the same seconds."""
@@ -43,10 +46,15 @@ def _panel(rows: Sequence[Mapping[str, Any]], panel: Panel, *, last: bool) -> An
         axis=alt.Axis(grid=False, tickMinStep=1, tickCount=12),
         scale=alt.Scale(domain=[rows[0]["t"] if rows else 0, max(end, 1)], nice=False, padding=4),
     )
-    y = alt.Y("n:Q", title=None, axis=alt.Axis(tickCount=3, format=panel.format), scale=alt.Scale(zero=True))
+    top = max((row[trace.key] or 0 for row in rows for trace in panel.traces), default=0)
+    written = "~s" if top >= _SI_FROM else panel.format
+    axis = alt.Axis(tickCount=3, format=written, minExtent=_EXTENT)
+    y = alt.Y("n:Q", title=None, axis=axis, scale=alt.Scale(zero=True))
     if panel.log:
         ticks = log_ticks(row[trace.key] for row in rows for trace in panel.traces)
-        y = alt.Y("n:Q", title=None, axis=alt.Axis(values=ticks, format=",~g"), scale=log_scale(ticks))
+        y = alt.Y(
+            "n:Q", title=None, axis=alt.Axis(values=ticks, format=",~g", minExtent=_EXTENT), scale=log_scale(ticks)
+        )
     layers = []
     for trace in panel.traces:
         points = [{"t": row["t"], "n": row[trace.key], "word": trace.word} for row in rows]
