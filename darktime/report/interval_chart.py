@@ -8,7 +8,7 @@ import altair as alt
 
 from darktime.report import figures as fig
 from darktime.report import palette
-from darktime.report.canvas import WIDTH, log_ticks, over
+from darktime.report.canvas import WIDTH, log_scale, log_ticks, over
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ _NAMES = 300
 _CHARACTER = 8.3  # of a name, in the widest of the usual fonts
 _WORDS = 200
 _ROW = 40
+_FARTHEST = 1_000.0  # times; what is farther from equal is drawn at the edge, and written beside it
 
 
 def comparable(metrics: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -41,7 +42,8 @@ def intervals(metrics: Sequence[Mapping[str, Any]]) -> Any:
         for metric in comparable(metrics)
     ]
     order = [row["name"] for row in rows]
-    ticks = log_ticks([1.0, *(row[key] for row in rows for key in ("low", "high"))])
+    shown = [min(max(row[key], 1 / _FARTHEST), _FARTHEST) for row in rows for key in ("low", "high", "ratio")]
+    ticks = log_ticks([1.0, *shown])
     extent = min(_NAMES, 16 + max((round(_CHARACTER * len(name)) for name in order), default=0))
     height = _ROW * max(len(rows), 1)
     y = alt.Y(
@@ -54,7 +56,7 @@ def intervals(metrics: Sequence[Mapping[str, Any]]) -> Any:
         "low:Q",
         title="B / A (log)",
         axis=alt.Axis(values=ticks, format="~g"),
-        scale=alt.Scale(type="log", domain=[ticks[0], ticks[-1]], nice=False),
+        scale=log_scale(ticks),
     )
     colour = alt.Color(
         "outcome:N", sort=list(OUTCOMES), scale=alt.Scale(domain=list(OUTCOMES), range=_COLOURS), legend=None
