@@ -18,7 +18,7 @@ _TEN = 10
 _MINUTE_S = 60
 _KILO = 1000
 _MILLION = 1_000_000
-_P99_LIMIT = re.compile(r"p\(?99\)?\s*<=?\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s)\b")
+_P99_LIMIT = re.compile(r"(?:^|,)\s*p\(?99\)?\s*<=?\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s)\b")
 
 
 def visible(text: object) -> str:
@@ -51,6 +51,31 @@ def ms(value: float | None) -> str:
     if value >= _TEN_SECONDS_MS:
         return f"{value / _SECOND_MS:,.1f} s"
     return f"{value:,.{0 if value >= _HUNDRED else 1 if value >= _TEN else 2}f} ms"
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A figure in the unit that it came with: ``148 ms``, ``0.05 %``, ``1,912/s``, ``3``."""
+    if value is None:
+        return NONE
+    if unit == "ms":
+        return "0 ms" if value == 0 else ms(value)
+    text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= _KILO else f"{value:,.3g}"
+    return f"{text} {visible(unit)}" if unit and not unit.startswith("/") else f"{text}{visible(unit)}"
+
+
+def seen(threshold: Mapping[str, Any]) -> str:
+    """What was seen of a threshold."""
+    return "not judged" if threshold["seen"] is None else quantity(threshold["seen"], threshold["unit"])
+
+
+def ratio(value: float | None) -> str:
+    """How many times: ``1.17 x``."""
+    return NONE if value is None else f"{value:,.3g} x"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Where a ratio lies: ``1.11 to 1.24``."""
+    return NONE if low is None or high is None else f"{low:,.3g} to {high:,.3g}"
 
 
 def duration(seconds: float | None) -> str:

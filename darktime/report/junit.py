@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree as ET
 
 from darktime.report import figures as fig
@@ -12,29 +12,37 @@ from darktime.report.kinds import Results, reads_results
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Case = tuple[str, str | None, str]  # its name, why it failed or None, what was seen
+
+class Case(NamedTuple):
+    """A promise: its name, why it failed, what was seen, and why it could not be judged."""
+
+    name: str
+    failure: str | None
+    seen: str
+    skipped: str | None = None
 
 
 @reads_results
 def junit_xml(results: Results) -> str:
-    """One test case a check (demo), a probe (blast) or a verdict and hop (split), as a whole XML document."""
+    """One test case a check (demo), a threshold (blast), a figure (compare) or a verdict and hop (split), as one document."""
     kind = results["kind"]
-    cases = list({"demo": _demo, "blast": _blast, "split": _split}[kind](results))
-    failures = str(sum(failure is not None for _, failure, _ in cases))
-    seconds = f"{results['duration_s']:.3f}"
+    cases = list({"demo": _demo, "blast": _blast, "split": _split, "compare": _compare}[kind](results))
+    failures = str(sum(case.failure is not None for case in cases))
+    skipped = str(sum(case.skipped is not None for case in cases))
+    seconds = f"{results.get('duration_s', 0):.3f}"
     totals = {"tests": str(len(cases)), "failures": failures, "errors": "0", "time": seconds}
     root = ET.Element("testsuites", totals)
-    suite = ET.SubElement(
-        root,
-        "testsuite",
-        {"name": f"darktime.{kind}", **totals, "skipped": "0", "timestamp": fig.visible(results["started"])},
-    )
-    for name, failure, seen in cases:
+    suite = ET.SubElement(root, "testsuite", {"name": f"darktime.{kind}", **totals, "skipped": skipped})
+    if results.get("started"):
+        suite.set("timestamp", fig.visible(results["started"]))
+    for name, failure, seen, left_out in cases:
         case = ET.SubElement(
             suite, "testcase", {"classname": f"darktime.{kind}", "name": fig.visible(name), "time": "0"}
         )
         if failure is not None:
             ET.SubElement(case, "failure", {"message": fig.visible(failure)}).text = fig.visible(seen)
+        elif left_out is not None:
+            ET.SubElement(case, "skipped", {"message": fig.visible(left_out)})
         elif seen:
             ET.SubElement(case, "system-out").text = fig.visible(seen)
     ET.indent(root)
@@ -43,31 +51,50 @@ def junit_xml(results: Results) -> str:
 
 def _demo(results: Results) -> Iterator[Case]:
     for check in results["checks"]:
-        yield check["what"], None if check["ok"] else check["detail"] or "it does not hold", check["detail"]
+        failure = None if check["ok"] else check["detail"] or "it does not hold"
+        yield Case(check["what"], failure, check["detail"])
 
 
 def _blast(results: Results) -> Iterator[Case]:
-    # A rate that was not held is how a search finds the edge: what fails is an objective not met at all.
-    for probe in results["probes"]:
-        word = "held" if probe["passed"] else "did not hold"
-        seen = f"{word}: {probe['why']}; p99 {fig.ms(probe['p99_ms'])}, {fig.count(probe['errors'])} errors"
-        yield f"{fig.count(probe['rate_per_s'])} a second", None, seen
-    failed = results["exit_code"] != 0
-    yield (
-        f"{results['instance']}: {fig.slo_text(results['slo'])}",
-        results["sentence"] if failed else None,
-        results["sentence"],
-    )
-    health = results["health"]["verdict"]
-    yield "the generator was not the limit", health if results["limit"] == "generator" else None, health
+    # A rate that was not held is how a search finds the edge: what fails is a threshold, or an end without a figure.
+    sentence, instance = results["sentence"], results["instance"]
+    thresholds = results.get("thresholds") or []
+    health, bound = results["health"]["verdict"], results["limit"] == "generator"
+    workers = results.get("workers") or []
+    lost = [worker["id"] for worker in workers if worker["state"] == "lost"]
+    for one in thresholds:
+        seen = f"{one['text']}: {fig.seen(one)}. {sentence}"
+        yield Case(
+            f"{instance}: {one['text']}",
+            sentence if one["ok"] is False else None,
+            seen,
+            "not judged: " + sentence if one["ok"] is None else None,
+        )
+    yield Case("the generator was not the limit", sentence if bound else None, health)
+    words = f"{len(lost)} of {len(workers)} workers lost: {', '.join(lost)}. {sentence}" if lost else None
+    yield Case("no worker was lost", words, words or f"{len(workers)} workers")
+    failed = bound or lost or any(one["ok"] is False for one in thresholds)
+    if not thresholds or (results["exit_code"] != 0 and not failed):
+        ended = results["exit_code"] != 0 and not failed
+        yield Case(f"{instance}: {fig.slo_text(results['slo'])}", sentence if ended else None, sentence)
+
+
+def _compare(results: Results) -> Iterator[Case]:
+    a, b = results["a"]["name"], results["b"]["name"]
+    outcome, sentence = results["outcome"], results["sentence"]
+    yield Case(f"{b} is not worse than {a}", sentence if outcome == "worse" else None, sentence)
+    for one in results["metrics"]:
+        seen = f"{one['outcome']}: {fig.ratio(one['ratio'])} ({fig.interval(one['low'], one['high'])})"
+        yield Case(f"{one['name']} is not worse", f"{seen}. {sentence}" if one["outcome"] == "worse" else None, seen)
 
 
 def _split(results: Results) -> Iterator[Case]:
     verdict = results["verdict"]
     reasons = "; ".join(verdict["reasons"])
     why = f"{verdict['outcome']}: {verdict['needs'] or reasons or 'no reason was given'}"
-    yield f"{results['experiment']}: the verdict is GO", None if verdict["outcome"] == "GO" else why, reasons
+    failure = None if verdict["outcome"] == "GO" else why
+    yield Case(f"{results['experiment']}: the verdict is GO", failure, reasons)
     for hop in results["ledger"]:
         off = ledger_words.differences(hop)
         named = [*ledger_words.names(hop["missing"]), *ledger_words.names(hop["extra"])]
-        yield f"{hop['hop']} balances", None if hop["balanced"] else off, ", ".join(named) or off
+        yield Case(f"{hop['hop']} balances", None if hop["balanced"] else off, ", ".join(named) or off)

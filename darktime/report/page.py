@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from darktime.report import drawing, palette
 from darktime.report.kinds import Results, reads_results
 from darktime.report.markup import Markup, joined, tag
-from darktime.report.stories import blast, demo, split
+from darktime.report.stories import blast, compare, demo, split
 
 if TYPE_CHECKING:
     from darktime.report.stories import Story
@@ -20,7 +20,8 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 @reads_results
 def html_page(results: Results) -> str:
     """The whole page of a run. Without the extra ``report`` it has tables only, and says so."""
-    story = {"demo": demo.tell, "blast": blast.tell, "split": split.tell}[results["kind"]](results)
+    tell = {"demo": demo.tell, "blast": blast.tell, "split": split.tell, "compare": compare.tell}[results["kind"]]
+    story = tell(results)
     missing = Markup("") if drawing.charts() else tag("p", drawing.MISSING_EXTRA, class_="notice", role="note")
     body = tag("main", _masthead(story), missing, *story.sections)
     head = tag(

@@ -24,7 +24,17 @@ MUTED = Colour("#5a6775", "#9aa7b4")
 RULE = Colour("#e2e7ec", "#2a333d")
 BAND = Colour("#dcefe8", "#143a30")
 
-CHART_COLOURS = (PRODUCTION, DARK, SENT, RECEIVED, EXPLAINED, WRONG, INK, MUTED, RULE, BAND)
+# How often, from seldom to most often: on a light page the darkest is the most, on a dark one the lightest.
+HEAT = (
+    Colour("#dcebf7", "#17324a"),
+    Colour("#b5d3ec", "#1f4c72"),
+    Colour("#86b8de", "#2c6b9e"),
+    Colour("#4f97cb", "#4a90c6"),
+    Colour("#2171ae", "#86bde6"),
+    Colour("#0b4a80", "#d3e9fb"),
+)
+
+CHART_COLOURS = (PRODUCTION, DARK, SENT, RECEIVED, EXPLAINED, WRONG, INK, MUTED, RULE, BAND, *HEAT)
 
 
 def chart_rules() -> str:

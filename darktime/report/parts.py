@@ -31,9 +31,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, label: st
     return tag("div", whole, note, class_="scroll", tabindex="0", role="region", aria_label=label)
 
 
-def facts(rows: Sequence[tuple[str, object]]) -> Markup:
-    """Names with their values, one a line."""
-    return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in rows), class_="facts")
+def facts(rows: Sequence[tuple[str, object]], *, columns: int = 1) -> Markup:
+    """Names with their values, one a line, in one column or two."""
+    look = "facts two" if columns > 1 else "facts"
+    return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in rows), class_=look)
 
 
 def tile(name: str, value: str, note: str = "", *, tone: str = "") -> Markup:
@@ -145,13 +146,13 @@ def ledger_table(hops: Sequence[Mapping[str, Any]]) -> Markup:
     )
 
 
-def reasons_table(reasons: Mapping[str, int], *, label: str) -> Markup:
+def reasons_table(reasons: Mapping[str, int], *, label: str, name: str = "Reason") -> Markup:
     """Reasons with how often each was given, the most frequent first."""
     rows = [
         (tag("code", reason), fig.count(number))
         for reason, number in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
     ]
-    return table(("Reason", "Times"), rows, label=label)
+    return table((name, "Times"), rows, label=label)
 
 
 def latency_table(latency: Mapping[str, Mapping[str, Any]]) -> Markup:

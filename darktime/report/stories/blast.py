@@ -4,22 +4,63 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from darktime.report import blocks, parts
+from darktime.report import blast_blocks as blocks
+from darktime.report import blast_tables as tables
 from darktime.report import figures as fig
+from darktime.report import parts
+from darktime.report.markup import tag
 from darktime.report.stories import Story, section, when
 
 if TYPE_CHECKING:
     from darktime.report.kinds import Results
+    from darktime.report.markup import Markup
 
-_INVALID = 4
+_WORDS = {0: ("Answered", "good"), 4: ("No figure: the generator was the limit", "wait"), 5: ("Inconclusive", "wait")}
+_WORDS[130] = ("Interrupted", "wait")
+_FAILED = ("Threshold failed", "bad")
 
 
 def tell(results: Results) -> Story:
     """A blast from its sentence to its provenance."""
+    streams, air = tables.streams(results), blocks.in_the_air(results)
+    parts_of_page: list[tuple[str, tuple[Markup | None, ...]]] = [
+        ("Thresholds", (tables.thresholds(results),)),
+        ("In figures", (_figures(results),)),
+        ("Findings of the scenario", (tables.findings(results),)),
+        ("Every rate that was tried", (blocks.rates(results), tables.overload(results))),
+        ("Latency", (blocks.spectrum(results), blocks.latency_over_time(results))),
+        ("Traffic", (blocks.traffic(results), None if streams else air, tables.replies(results))),
+        ("Streams and gaps", (streams, air if streams else None)),
+        ("Was the generator the limit?", (blocks.generator(results), tables.against(results), tables.workers(results))),
+        ("The instance's own metrics", (tables.instance_metrics(results),)),
+        ("To run it again", (_provenance(results),)),
+    ]
+    there = [(title, [block for block in content if block is not None]) for title, content in parts_of_page]
+    name = results.get("name", "blast")
+    return Story(
+        title=f"darkesttime blast of {results['instance']}, {when(results)}",
+        kicker=" · ".join(
+            (
+                "darkesttime blast",
+                *([name] if name != "blast" else []),
+                results["instance"],
+                when(results),
+                fig.duration(results["duration_s"]),
+            )
+        ),
+        headline=results["sentence"],
+        badge=parts.badge(*_WORDS.get(results["exit_code"], _FAILED)),
+        lead=(),
+        sections=tuple(section(title, *content) for title, content in there if content),
+    )
+
+
+def _figures(results: Results) -> Markup:
     totals, latency, health, capacity = (results[key] for key in ("totals", "latency", "health", "capacity"))
-    held, failed = capacity["highest_pass_per_s"], capacity["lowest_fail_per_s"]
     generator = results["limit"] == "generator"
-    figures = parts.tiles(
+    held = None if generator else capacity["highest_pass_per_s"]
+    failed = None if generator else capacity["lowest_fail_per_s"]
+    each = [
         parts.tile(
             "Holds",
             "not stated" if held is None else f"{fig.count(held)}/s",
@@ -32,7 +73,9 @@ def tell(results: Results) -> Story:
             f"objective: {fig.slo_text(results['slo'])}",
         ),
         parts.tile(
-            "p99", fig.ms(latency["p99_ms"]), f"p50 {fig.ms(latency['p50_ms'])}, p99.9 {fig.ms(latency['p999_ms'])}"
+            "p99 from the planned time",
+            fig.ms(latency["p99_ms"]),
+            f"p50 {fig.ms(latency['p50_ms'])}, p99.9 {fig.ms(latency['p999_ms'])}, max {fig.ms(latency['max_ms'])}",
         ),
         parts.tile(
             "Requests",
@@ -45,7 +88,9 @@ def tell(results: Results) -> Story:
             fig.count(totals["deliveries"]),
             f"{fig.count(totals['lost'])} lost, {fig.count(totals['duplicated'])} duplicated",
             tone="bad" if totals["lost"] or totals["duplicated"] else "",
-        ),
+        )
+        if results.get("streams") or totals["deliveries"] or results["endpoint"] == "push"
+        else None,
         parts.tile(
             "Generator",
             fig.share(health["cpu_share"]),
@@ -53,32 +98,35 @@ def tell(results: Results) -> Story:
             f"{fig.share(health['achieved_share'])} of the plan sent",
             tone="bad" if generator else "",
         ),
-    )
-    locust = results["locust"]
-    provenance = parts.facts(
-        [
-            ("Instance", results["instance"]),
-            ("Endpoint", results["endpoint"]),
-            ("Model", results["model"]),
-            ("Objective", fig.slo_text(results["slo"])),
-            ("Started", results["started"]),
-            ("Lasted", fig.duration(results["duration_s"])),
-            ("Generator", health["verdict"]),
-            ("Locust's totals", f"{fig.count(locust['requests'])} requests, {fig.count(locust['failures'])} failed"),
-            ("Exit code", str(results["exit_code"])),
-        ]
-    )
-    tone = "good" if results["exit_code"] == 0 else "wait" if results["exit_code"] == _INVALID else "bad"
-    word = {"good": "Answered", "wait": "No figure: the generator was the limit", "bad": "Objective not held"}[tone]
-    return Story(
-        title=f"darkesttime blast of {results['instance']}, {when(results)}",
-        kicker=f"darkesttime blast · {results['instance']} · {when(results)} · {fig.duration(results['duration_s'])}",
-        headline=results["sentence"],
-        badge=parts.badge(word, tone),
-        lead=(),
-        sections=(
-            section("In figures", figures),
-            section("Every rate that was tried", blocks.probes(results)),
-            section("Provenance", provenance),
-        ),
-    )
+    ]
+    return parts.tiles(*(one for one in each if one is not None))
+
+
+def _provenance(results: Results) -> Markup:
+    locust, host = results["locust"], results.get("host")
+    rows: list[tuple[str, object]] = []
+    if results.get("command"):
+        rows.append(("Command", tag("code", results["command"])))
+    rows += [
+        ("Instance", results["instance"]),
+        ("Endpoint", results["endpoint"]),
+        ("Model", results["model"]),
+        ("Objective", fig.slo_text(results["slo"])),
+    ]
+    rows += [
+        (name, str(results[key])) for name, key in (("Seed", "seed"), ("Version", "version")) if _known(results, key)
+    ]
+    if host:
+        rows.append(("Host", f"{host['kernel']}, {host['cpus']} CPUs, Python {host['python']}"))
+    rows += [
+        ("Started", results["started"]),
+        ("Lasted", fig.duration(results["duration_s"])),
+        ("Generator", results["health"]["verdict"]),
+        ("Locust's totals", f"{fig.count(locust['requests'])} requests, {fig.count(locust['failures'])} failed"),
+        ("Exit code", str(results["exit_code"])),
+    ]
+    return parts.facts(rows)
+
+
+def _known(results: Results, key: str) -> bool:
+    return results.get(key) is not None

@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_opens_whole_with_no_complaint_no_request_and_no_words_over_words(
-    browser: Browser, results: dict[str, Any], scheme: Any, tmp_path: Path
+    browser: Browser, results: dict[str, Any], charts: int, scheme: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "results.json").write_text(json.dumps(results))
     address = write_report(tmp_path).as_uri()
@@ -61,18 +61,18 @@ def test_the_page_opens_whole_with_no_complaint_no_request_and_no_words_over_wor
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
-        charts = page.locator("svg[role=img]")
-        assert charts.count() == {"demo": 5, "blast": 1, "split": 2}[results["kind"]]
-        for chart in charts.all():
+        drawn = page.locator("svg[role=img]")
+        assert drawn.count() == charts
+        for chart in drawn.all():
             found = chart.evaluate(WORDS)
             assert found["marks"] > 3
             assert found["out"] == []
             assert found["over"] == []
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         paper = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-        drawn = page.evaluate("getComputedStyle(document.querySelector('svg [fill=\"#1c2733\"]')).fill")
+        ink = page.evaluate("getComputedStyle(document.querySelector('svg [fill=\"#1c2733\"]')).fill")
     assert wide <= 0
-    assert (paper, drawn) == {
+    assert (paper, ink) == {
         "light": ("rgb(246, 248, 250)", "rgb(28, 39, 51)"),
         "dark": ("rgb(14, 20, 26)", "rgb(230, 237, 243)"),
     }[scheme]
@@ -106,6 +106,42 @@ def test_no_words_meet_wherever_the_capacity_lies(browser: Browser, capacity: An
 def test_no_words_meet_on_charts_of_unlike_and_long_named_things(browser: Browser, demo: Any, tmp_path: Path) -> None:
     stretched_demo(demo)
     assert_no_words_meet(browser, demo, tmp_path)
+
+
+def test_no_words_meet_on_charts_of_a_blast_with_huge_tiny_and_long_named_figures(
+    browser: Browser, http: Any, compare: Any, tmp_path: Path
+) -> None:
+    for at, row in enumerate(http["series"]):
+        row.update({key: value * 10**6 for key, value in row.items() if key != "t" and value is not None})
+        row["t"] = at * 100
+        row["lost"] = row["deliveries"] = 10**at if at < 9 else 0
+    for at, probe in enumerate(http["probes"]):
+        probe.update(rate_per_s=3.0**at, achieved_per_s=3.0**at, p50_ms=0.001, p99_ms=10.0 ** (at % 8))
+        probe["outcome"] = ("pass", "fail", "undecided", "generator")[at % 4]
+    http["spectrum"] = {"latency": [[50, 0.001], [99.9999, 9e6]], "service": [[50, 0.001], [90, 0.001]]}
+    for second in http["heat"]["seconds"]:
+        second["counts"] = [count * 10**7 for count in second["counts"]]
+    assert_no_words_meet(browser, http, tmp_path)
+    for at, metric in enumerate(compare["metrics"]):
+        metric.update(name=f"a {'very ' * at} long name", ratio=10.0**at, low=0.001, high=1_000_000.0)
+    assert_no_words_meet(browser, compare, tmp_path)
+
+
+def test_a_page_is_read_whole_with_javascript_off(browser: Browser, http: Any, tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(json.dumps(http))
+    address = write_report(tmp_path).as_uri()
+    with browser.new_context(java_script_enabled=False, viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(address)
+        assert page.locator("h1").inner_text() == http["sentence"]
+        for chart in page.locator("svg[role=img]").all():
+            box = chart.bounding_box()
+            assert box is not None
+            assert box["width"] > 500
+            assert box["height"] > 100
+        figures = page.locator("details").first
+        figures.locator("summary").click()
+        assert "Planned/s" in figures.inner_text()
 
 
 def assert_no_words_meet(browser: Browser, results: dict[str, Any], folder: Path) -> None:

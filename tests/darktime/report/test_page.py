@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import stat
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from darktime.errors import UsageError
 from darktime.report import drawing, html_page, palette, write_report
-from darktime.report.charts import thinned
+from darktime.report.heat_chart import gathered
+from darktime.report.series import thinned
+
+from .conftest import of_before
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,17 +62,19 @@ def test_a_page_names_verdict_and_exact_ids_before_anything_else(demo: dict[str,
                 assert page.index(item["id"]) < first_chart
 
 
-def test_every_element_is_closed_and_every_chart_has_title_description_and_figures(results: dict[str, Any]) -> None:
+def test_every_element_is_closed_and_every_chart_has_title_description_and_figures(
+    results: dict[str, Any], charts: int
+) -> None:
     reader = Reader(html_page(results))
     assert reader.open == []
-    charts = [each for each in reader.named("svg") if each.get("role") == "img"]
-    assert len(charts) == {"demo": 5, "blast": 1, "split": 2}[results["kind"]]
+    drawn = [each for each in reader.named("svg") if each.get("role") == "img"]
+    assert len(drawn) == charts
     ids = [attributes["id"] for _, attributes in reader.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    for chart in charts:
+    for chart in drawn:
         assert set(str(chart["aria-labelledby"]).split()) <= set(ids)
-    assert len(reader.named("details")) == len(charts)
-    assert len(reader.named("table")) >= len(charts)
+    assert len(reader.named("details")) == len(drawn)
+    assert len(reader.named("table")) >= len(drawn)
 
 
 def test_a_page_allows_no_request_and_holds_no_script_and_no_address_to_load(results: dict[str, Any]) -> None:
@@ -96,14 +103,14 @@ def test_bytes_that_came_from_outside_stay_text(results: dict[str, Any], hostile
 
 
 def test_without_the_extra_the_page_has_its_tables_and_names_the_extra(
-    results: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    results: dict[str, Any], charts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     reader = Reader(html_page(results))
     assert not reader.named("svg")
     assert drawing.MISSING_EXTRA in "".join(reader.text)
     assert "darktime[report]" in drawing.MISSING_EXTRA
-    assert len(reader.named("figure")) == {"demo": 5, "blast": 1, "split": 2}[results["kind"]]
+    assert len(reader.named("figure")) >= charts
     assert reader.named("table")
 
 
@@ -133,7 +140,7 @@ def test_thousands_of_ids_and_probes_are_counted_and_do_not_swell_the_page(demo:
 def test_a_long_series_is_drawn_with_a_bounded_number_of_points_and_keeps_its_peak() -> None:
     series = [{"t": float(at), "production": 10, "dark": 1, "copies": 1} for at in range(7_201)]
     series[4_321]["production"] = 999
-    points = thinned(series)
+    points = thinned(series, ("production", "dark"))
     assert len(points) <= 600
     assert max(point["production"] for point in points) == 999
 
@@ -158,9 +165,72 @@ def _contrast(one: str, other: str) -> float:
 def test_marks_and_words_stand_out_on_light_and_on_dark() -> None:
     for colour in palette.CHART_COLOURS:
         least = 4.5 if colour in {palette.INK, palette.MUTED, palette.WRONG} else 3.0
-        if colour not in {palette.RULE, palette.BAND}:
+        if colour not in {palette.RULE, palette.BAND, *palette.HEAT}:
             assert _contrast(colour.light, "#ffffff") >= least, colour
             assert _contrast(colour.dark, "#161e26") >= least, colour
+
+
+def test_the_shades_of_a_heat_map_deepen_step_by_step_on_light_and_on_dark() -> None:
+    light = [_contrast(colour.light, "#ffffff") for colour in palette.HEAT]
+    dark = [_contrast(colour.dark, "#161e26") for colour in palette.HEAT]
+    assert all(after / before > 1.2 for shades in (light, dark) for before, after in pairwise(shades))
+
+
+def test_a_blast_of_an_earlier_release_still_has_a_page(any_blast: dict[str, Any]) -> None:
+    reader = Reader(html_page(of_before(any_blast)))
+    assert reader.open == []
+    text = " ".join(reader.text)
+    assert any_blast["sentence"] in text
+    for absent in ("Thresholds", "percentile by percentile", "over time", "Streams and gaps", "Workers", "Canary"):
+        assert absent not in text
+
+
+def test_nothing_stands_where_nothing_was_measured(http: dict[str, Any]) -> None:
+    for row in http["series"]:
+        row.update(dict.fromkeys(("canary_ms", "loop_lag_ms", "deliveries", "in_flight")))
+    http |= {"heat": None, "canary": None, "calibration": None, "instance_metrics": None, "overload": None}
+    http |= {"spectrum": {"latency": [], "service": []}, "statuses": {}, "reasons": {}}
+    text = " ".join(Reader(html_page(http)).text)
+    for absent in (
+        "canary, ms",
+        "loop lag",
+        "deliveries per second",
+        "in flight",
+        "percentile by percentile",
+        "Status",
+    ):
+        assert absent not in text.replace("where it is slow too", "")
+    assert "p50 (dashed)" in text  # without a heat map latency over time is drawn as lines
+
+
+def test_a_run_whose_generator_was_the_limit_states_no_capacity_on_its_page(generator: dict[str, Any]) -> None:
+    generator["capacity"] = {"highest_pass_per_s": 12_345.0, "lowest_fail_per_s": 23_456.0}
+    page = html_page(generator)
+    assert "not stated" in page
+    assert "12,345" not in page
+    assert "23,456" not in page
+
+
+def test_a_run_of_hours_with_every_figure_stays_a_page_that_can_be_mailed(push: dict[str, Any]) -> None:
+    row, rng = push["series"][0], random.Random(5)
+    push["series"] = [
+        {key: round(value * rng.uniform(0.5, 1.5), 2) for key, value in row.items()} | {"t": at} for at in range(14_400)
+    ]
+    push["series"][7_777]["p99_ms"] = 98_765.0
+    edges = [1.2**step for step in range(60)]
+    push["heat"] = {
+        "edges_ms": edges,
+        "seconds": [{"t": at, "counts": [rng.randrange(5_000) for _ in edges]} for at in range(14_400)],
+    }
+    push["probes"] = [push["probes"][0] | {"rate_per_s": 100.0 + at} for at in range(700)]
+    page = html_page(push)
+    assert len(page.encode()) < 1_500_000
+    assert "98.8 s" in page or "98,765" in page
+    lows, highs, columns = gathered(push["heat"])
+    assert len(lows) == len(highs) <= 32
+    assert len(columns) <= 120
+    counted = sum(sum(counts) for _, _, counts in columns)
+    assert counted == sum(sum(second["counts"]) for second in push["heat"]["seconds"])
 
 
 def test_the_report_is_written_beside_the_results_for_its_owner_only(demo: dict[str, Any], tmp_path: Path) -> None:

@@ -44,6 +44,35 @@ def test_a_schema_refuses_results_without_any_one_of_their_fields(results: dict[
             check({name: value for name, value in results.items() if name != field})
 
 
+@pytest.mark.parametrize("part", ["probe", "percentiles"])
+def test_a_schema_refuses_a_part_without_any_one_of_its_fields(push: dict[str, Any], part: str) -> None:
+    whole = push["probes"][0] if part == "probe" else push["streams"]["spread"]
+    for field in SCHEMAS["blast"]["$defs"][part]["required"]:
+        value = whole.pop(field)
+        with pytest.raises(ValidationError):
+            check(push)
+        whole[field] = value
+    check(push)
+
+
+@pytest.mark.parametrize(
+    ("where", "broken"),
+    [
+        ("thresholds", [{"text": "p99 < 1 ms", "seen": 1, "unit": "s", "ok": True}]),
+        ("series", [{"t": 0}]),
+        ("heat", {"edges_ms": [0], "seconds": []}),
+        ("spectrum", {"latency": [[50]], "service": []}),
+        ("overload", {"verdict": "fine", "metastable": None, "ratio": 1, "recovered_after_s": 0, "sentence": ""}),
+        ("workers", [{"id": "1", "state": "missing", "requests": 0, "cpu_share": None}]),
+        ("statuses", {"200": -1}),
+    ],
+)
+def test_a_schema_refuses_a_blast_whose_parts_are_not_those(http: dict[str, Any], where: str, broken: Any) -> None:
+    check(http)
+    with pytest.raises(ValidationError):
+        check(http | {where: broken})
+
+
 def test_a_schema_refuses_a_hop_or_a_verdict_that_is_not_one(demo: dict[str, Any]) -> None:
     for broken in ({"outcome": "MAYBE", "reasons": [], "needs": None}, {"outcome": "GO"}):
         demo["phases"][0]["verdict"] = broken

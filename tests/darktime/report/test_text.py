@@ -33,7 +33,7 @@ def fits(lines: list[str]) -> bool:
 def test_a_summary_fits_a_terminal_and_begins_with_the_verdict(results: dict[str, Any]) -> None:
     lines = text_summary(results)
     assert fits(lines)
-    assert lines[0].startswith(("VERDICT", "RESULT"))
+    assert lines[0].startswith(("VERDICT", "THRESHOLDS", "OUTCOME"))
 
 
 def test_the_summaries_of_demo_and_split_read_as_agreed(demo: dict[str, Any], split: dict[str, Any]) -> None:

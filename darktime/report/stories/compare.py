@@ -1,0 +1,73 @@
+"""The page of two runs compared: whether B is better than A, and the interval of each figure that says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from darktime.report import figures as fig
+from darktime.report import parts
+from darktime.report.drawing import svg
+from darktime.report.markup import tag
+from darktime.report.stories import Story, section, when
+from darktime.report.summaries.compare import capacity_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from darktime.report.kinds import Results
+    from darktime.report.markup import Markup
+
+_TONES = {"better": "good", "worse": "bad", "cannot tell": "wait"}
+
+
+def tell(results: Results) -> Story:
+    """A comparison from its outcome to where the runs are kept."""
+    a, b, outcome = results["a"], results["b"], results["outcome"]
+    started = [when(results)] if results.get("started") else []
+    sections = [section("Both runs", _sides(a, b))]
+    if results["metrics"]:
+        sections.append(section("Figure by figure", _metrics(results["metrics"])))
+    return Story(
+        title=" ".join(("darkesttime compare", a["name"], b["name"], *started)),
+        kicker=" · ".join(("darkesttime compare", f"A {a['name']}", f"B {b['name']}", *started)),
+        headline=results["sentence"],
+        badge=parts.badge(outcome, _TONES.get(outcome, "wait")),
+        lead=(),
+        sections=tuple(sections),
+    )
+
+
+def _sides(a: Mapping[str, Any], b: Mapping[str, Any]) -> Markup:
+    rows = [
+        (letter, side["name"], capacity_words(side["capacity"]), tag("code", side["folder"]))
+        for letter, side in (("A", a), ("B", b))
+    ]
+    return parts.table(("", "Run", "Capacity", "Results"), rows, label="Both runs", text=4)
+
+
+def _metrics(metrics: Sequence[Mapping[str, Any]]) -> Markup:
+    title = "B against A"
+    text = (
+        "The mark is the ratio of B to A, the line its interval. An interval that holds 1 tells nothing: there "
+        "the runs may as well be equal."
+    )
+    rows = [
+        (
+            parts.badge(one["outcome"], _TONES.get(one["outcome"], "wait")),
+            one["name"],
+            fig.quantity(one["a"], one.get("unit", "")),
+            fig.quantity(one["b"], one.get("unit", "")),
+            fig.ratio(one["ratio"]),
+            fig.interval(one["low"], one["high"]),
+        )
+        for one in metrics
+    ]
+    data = parts.table(("B is", "Figure", "A", "B", "B / A", "Interval"), rows, label=title, text=2)
+    described = "; ".join(f"{one['name']}: {fig.ratio(one['ratio'])}, {one['outcome']}" for one in metrics)
+    shown = any(all(one[key] for key in ("ratio", "low", "high")) for one in metrics)
+    drawn = (
+        svg(lambda charts: charts.intervals(metrics), name="intervals", title=title, description=described)
+        if shown
+        else None
+    )
+    return parts.figure(title, text, drawn, data)

@@ -1,0 +1,1 @@
+"""What a terminal shows of each kind of results that has a summary of its own."""
