@@ -1,7 +1,8 @@
 """The marks that published events carry, and what a piece of a stream says by them. Pure.
 
-A mark is a line of JSON of fixed width: run, channel, publisher, planned time in microseconds, and a number that rises
-by one a channel and publisher. Engines may wrap or prefix it: it is found wherever it stands.
+A mark is a line of JSON of fixed width (spaces fill it, leading zeros would be no JSON): run, channel, publisher,
+planned time in microseconds, and a number that rises by one a channel and publisher. Engines may wrap or prefix it: it
+is found wherever it stands.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ NOTHING = -1
 
 def body(run: bytes, channel: int, publisher: int, at_us: int, number: int) -> bytes:
     """What is published; always of the same length in one run."""
-    return b'{"blast":"%s","c":%05d,"p":%03d,"at":%016d,"n":%010d}' % (run, channel, publisher, at_us, number)
+    return b'{"blast":"%s","c":%5d,"p":%3d,"at":%16d,"n":%10d}' % (run, channel, publisher, at_us, number)
 
 
 class Mark(NamedTuple):
@@ -60,9 +61,8 @@ class Marks:
     """Reads the marks of one run."""
 
     def __init__(self, run: str) -> None:
-        self._find = re.compile(
-            rb'"blast":"%s","c":(\d{5}),"p":(\d{3}),"at":(\d{16}),"n":(\d{10})\}' % re.escape(run.encode("ascii"))
-        ).findall
+        mark = rb'"blast":"%s","c":([ \d]{4}\d),"p":([ \d]{2}\d),"at":([ \d]{15}\d),"n":([ \d]{9}\d)\}'
+        self._find = re.compile(mark % re.escape(run.encode("ascii"))).findall
 
     def read(self, text: bytes, comments: int) -> Arrival:
         """What whole events say (their ends of line are LF); ``comments`` are those between them."""
