@@ -56,6 +56,7 @@ JITTER = 0.5
 TIMEOUT_S = 10.0
 CHECK_SHARE = 0.01
 SLOW_RECEIVE_BUFFER = 4096
+SLOW_ALLOWANCE_S = 0.2  # no more time than this is made up for: a slow reader does not catch up in a burst
 # Bytes that are remembered between two chores, at most.
 _MAX_KNOWN_BYTES = 1_048_576
 _OK = 200
@@ -516,7 +517,7 @@ class Streams:
         self._connect_more()
 
     def _read_slowly(self, now: float) -> None:
-        allowed = int((now - self._slow_read_at) * self._slow_bytes_per_s)
+        allowed = int(min(now - self._slow_read_at, SLOW_ALLOWANCE_S) * self._slow_bytes_per_s)
         if allowed < 1:
             return
         self._slow_read_at = now
