@@ -15,6 +15,7 @@ MAX_PUBLISHERS = 1_000
 _RETRY = re.compile(rb"^retry: ?([0-9]{1,15})$", re.MULTILINE)
 _ID = re.compile(rb"^id(?:: ?([^\0\n]*))?$", re.MULTILINE)
 NOTHING = -1
+_CHUNK_FRAME = 4  # the line ends around a chunk
 
 
 def body(run: bytes, channel: int, publisher: int, at_us: int, number: int) -> bytes:
@@ -36,10 +37,23 @@ class Arrival:
 
     ``first`` and ``next``: where all marks are of one channel and one publisher and count up by one, the first number
     and the one behind the last; else ``first`` is -1. ``last_id`` and ``retry_s`` are None where it says none.
+    ``others_first``: for who reads, where the first number stands while ``first`` does not apply; -1 else.
     ``times``: when streams got it whose accounts it fits, by the clock; grows.
     """
 
-    __slots__ = ("channel", "comments", "first", "last_id", "marks", "next", "publisher", "retry_s", "size", "times")
+    __slots__ = (
+        "channel",
+        "comments",
+        "first",
+        "last_id",
+        "marks",
+        "next",
+        "others_first",
+        "publisher",
+        "retry_s",
+        "size",
+        "times",
+    )
 
     def __init__(self, marks: list[Mark], last_id: bytes | None, retry_s: float | None, comments: int) -> None:
         self.marks = marks
@@ -48,7 +62,7 @@ class Arrival:
         self.comments = comments
         self.size = 0
         self.times: list[float] = []
-        self.channel = self.publisher = self.first = self.next = NOTHING
+        self.channel = self.publisher = self.first = self.next = self.others_first = NOTHING
         if marks:
             channel, publisher, _, first = marks[0]
             if len(marks) == 1 or all(
@@ -61,8 +75,26 @@ class Marks:
     """Reads the marks of one run."""
 
     def __init__(self, run: str) -> None:
-        mark = rb'"blast":"%s","c":([ \d]{4}\d),"p":([ \d]{2}\d),"at":([ \d]{15}\d),"n":([ \d]{9}\d)\}'
-        self._find = re.compile(mark % re.escape(run.encode("ascii"))).findall
+        mark = rb'"blast":"%b","c": *(\d{1,5}),"p": *(\d{1,3}),"at": *(\d{1,16}),"n": *(\d{1,10})\}' % (
+            re.escape(run.encode("ascii"))
+        )
+        self._find = re.compile(mark).findall
+        event = rb"(?:id: ?([^\0\r\n]*)\n)?data: ?\{" + mark + rb"\n\n"
+        self._one_plain = re.compile(event).fullmatch
+        self._one_chunk = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n" + event + rb"\r\n").fullmatch
+
+    def one(self, raw: bytes, *, chunked: bool) -> tuple[bytes | None, int, int, float, int] | None:
+        """Id, channel, publisher, planned time and number of the common case, one bare event; None for all else."""
+        match = (self._one_chunk if chunked else self._one_plain)(raw)
+        if match is None:
+            return None
+        if chunked:
+            size, last_id, channel, publisher, at, number = match.groups()
+            if int(size, 16) != len(raw) - len(size) - _CHUNK_FRAME:
+                return None
+        else:
+            last_id, channel, publisher, at, number = match.groups()
+        return last_id, int(channel), int(publisher), int(at) / 1e6, int(number)
 
     def read(self, text: bytes, comments: int) -> Arrival:
         """What whole events say (their ends of line are LF); ``comments`` are those between them."""

@@ -24,7 +24,7 @@ from darktime.blast.accounts import DUPLICATE, LATE, NOT_BEGUN, REORDERED, Accou
 from darktime.blast.deliveries import Deliveries
 from darktime.blast.event_text import EventText, whole_text
 from darktime.blast.link import ASKED, CLOSED, CONNECTING, FAST, OPEN, Link, Opening, Resume
-from darktime.blast.marks import Marks
+from darktime.blast.marks import NOTHING, Arrival, Mark, Marks
 from darktime.blast.publisher import CHANNEL_PREFIX, Publisher
 from darktime.blast.sockets import OURS, connect, pending_error, reason_of
 from darktime.blast.spread import Spreads
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from darktime.blast.accounts import Range
     from darktime.blast.cohort import Batch, Cohort
-    from darktime.blast.marks import Arrival, Mark
     from darktime.blast.settings import Address
     from darktime.wire.head import Head
 
@@ -120,6 +119,7 @@ class Streams:
         self._in_channel = [0] * channels  # open subscribers that are not slow
         self._others_settled: dict[int, list[int]] = {}
         self._chunked: bool | None = None  # how the streams are framed, by the first that opened
+        self._shared = count > channels  # several get the same bytes
         self._known: dict[bytes, Arrival] = {}
         self._known_bytes = 0
         self._latencies: list[float] = []
@@ -237,7 +237,7 @@ class Streams:
 
     def ready(self, batch: Batch) -> None:
         """Read what has arrived."""
-        links, known, clock = self._by_fd, self._known, self._clock
+        links, known, clock, shared = self._by_fd, self._known, self._clock, self._shared
         for fd, mask in batch:
             link = links.get(fd)
             if link is None:  # closed by another of this batch
@@ -250,8 +250,10 @@ class Streams:
             except OSError as error:
                 self._unreadable(link, error)
                 continue
-            arrival = known.get(received)
+            arrival = known.get(received) if shared else None
             if arrival is None:
+                if not shared and self._took_one(link, received):
+                    continue
                 arrival = self._learn(received)
                 if arrival is None:
                     self._received(link, received)
@@ -263,24 +265,61 @@ class Streams:
             if arrival.first == link.expected and arrival.channel == link.channel:
                 link.expected = arrival.next
                 arrival.times.append(now)
+            elif (
+                link.others is not None
+                and (account := link.others.get(arrival.publisher)) is not None
+                and account.expected == arrival.others_first
+                and arrival.channel == link.channel
+            ):
+                account.expected = arrival.next
+                arrival.times.append(now)
             else:
                 self.deliveries.bytes += len(received)
                 self._account(link, arrival, now)
 
     def _learn(self, received: bytes) -> Arrival | None:
         """Read bytes that begin between two events, and remember them; None when they do not end so."""
-        found = whole_text(received, chunked=bool(self._chunked))
-        if found is None:
-            return None
-        arrival = self._marks.read(*found)
+        chunked = bool(self._chunked)
+        one = self._marks.one(received, chunked=chunked)
+        if one is not None:
+            last_id, channel, publisher, at, number = one
+            arrival = Arrival([Mark(channel, publisher, at, number)], last_id, None, 0)
+        else:
+            found = whole_text(received, chunked=chunked)
+            if found is None:
+                return None
+            arrival = self._marks.read(*found)
         arrival.size = len(received)
-        if arrival.publisher != self._me or arrival.retry_s is not None:
-            arrival.first = -1  # another's account is looked up; a wait is kept with the stream
+        if arrival.retry_s is not None:  # a wait is kept with the stream
+            arrival.first = NOTHING
+        elif arrival.publisher != self._me:  # and so is another's account
+            arrival.others_first, arrival.first = arrival.first, NOTHING
         if self._known_bytes + arrival.size > _MAX_KNOWN_BYTES:
             self._fold()
         self._known_bytes += arrival.size
         self._known[received] = arrival
         return arrival
+
+    def _took_one(self, link: Link, received: bytes) -> bool:
+        """Account one bare event that comes next, where nobody else gets the same bytes."""
+        one = self._marks.one(received, chunked=bool(self._chunked))
+        if one is None:
+            return False
+        last_id, channel, publisher, at, number = one
+        account: Account | None = link
+        if publisher != self._me:
+            account = link.others.get(publisher) if link.others is not None else None
+        if account is None or number != account.expected or channel != link.channel:
+            return False
+        account.expected = number + 1
+        link.heard = now = self._clock()
+        if last_id is not None:
+            link.last_id = last_id
+        deliveries = self.deliveries
+        deliveries.delivered += 1
+        deliveries.bytes += len(received)
+        self._latencies.append(now - at)
+        return True
 
     def _fold(self) -> None:
         """Count what the remembered bytes brought, and forget them."""

@@ -1,5 +1,7 @@
 """What it costs to read EventSource: the cohort beside one gevent greenlet with sseclient-py a stream.
 
+The peer is measured twice: with requests, as sseclient-py's own page shows it, and with the least that Python has.
+
 One process writes the same events to every stream; the reader, in a process of its own, is measured: its CPU an event
 where events come one by one and where eight come in a read, and its memory a stream. In turns, so that what else the
 machine does hits both. ``python -m tests.bench.streams`` prints the figures.
@@ -21,7 +23,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 RUN = "bench"
-PAIRS = 3
+TURNS = 3
 STREAMS = 1000
 PEER_STREAMS = 200
 EVENTS = 60_000  # of the cohort, in all its streams together
@@ -31,56 +33,69 @@ ONE_BY_ONE_PER_S = 40_000
 PEER_PER_S = 5_000
 MEMORY_STREAMS = (1000, 10_000)
 PEER_MEMORY_STREAMS = (200, 1000)
+READERS = ("cohort", "peer", "lean")
+PEERS = READERS[1:]
+NAMES = {
+    "peer": "one greenlet, requests and sseclient-py a stream",
+    "lean": "one greenlet, http.client and sseclient-py a stream",
+}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n: \n\n\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """Microseconds of CPU an event of each turn, and bytes a stream."""
+    """Microseconds of CPU an event of each turn (one by one, coalesced), and bytes a stream, by reader."""
 
-    single_us: list[float]
-    peer_single_us: list[float]
-    coalesced_us: list[float]
-    peer_coalesced_us: list[float]
-    stream_bytes: float
-    peer_stream_bytes: float
+    single_us: dict[str, list[float]]
+    coalesced_us: dict[str, list[float]]
+    stream_bytes: dict[str, float]
 
     def lines(self) -> list[str]:
         """For docs/benchmarks.md."""
+        ours = self.stream_bytes["cohort"]
+        kilobytes = ", ".join(
+            f"{NAMES[peer]} {self.stream_bytes[peer] / 1024:.0f} KB (**{self.stream_bytes[peer] / ours:.0f}** times as much)"
+            for peer in PEERS
+        )
         return [
-            _line("events read one by one", self.single_us, self.peer_single_us),
-            _line(f"{COALESCED} events a read", self.coalesced_us, self.peer_coalesced_us),
-            (
-                f"- memory a stream: **{self.stream_bytes / 1024:.2f} KB** (10,000 streams), one greenlet and sseclient-py "
-                f"{self.peer_stream_bytes / 1024:.0f} KB: **{self.peer_stream_bytes / self.stream_bytes:.0f}** times as much"
-            ),
+            _line("EventSource, events read one by one", self.single_us),
+            _line(f"EventSource, {COALESCED} events a read", self.coalesced_us),
+            f"- memory of the process a stream, 10,000 of them: **{ours / 1024:.2f} KB**; {kilobytes}",
         ]
 
 
-def _line(what: str, ours: list[float], theirs: list[float]) -> str:
-    ratios = sorted(their / our for our, their in zip(ours, theirs, strict=True))
+def _line(what: str, by_reader: dict[str, list[float]]) -> str:
+    ours = by_reader["cohort"]
+    told = []
+    for peer in PEERS:
+        ratios = sorted(their / our for our, their in zip(ours, by_reader[peer], strict=True))
+        told.append(
+            f"{NAMES[peer]} takes **{statistics.median(ratios):.1f}** times as much ({ratios[0]:.1f} to {ratios[-1]:.1f})"
+        )
     return (
-        f"- {what}, with latency, gaps and duplicates: {statistics.median(ours):.1f} µs of CPU an event; one greenlet and "
-        f"sseclient-py a stream takes **{statistics.median(ratios):.1f}** times as much ({ratios[0]:.1f} to {ratios[-1]:.1f}, "
-        f"{len(ratios)} pairs)"
+        f"- {what}, with latency, gaps and duplicates: {statistics.median(ours):.1f} µs of CPU an event; "
+        f"{'; '.join(told)}; {len(ours)} turns"
     )
 
 
 def measure() -> Reading:
-    """Everything, about a minute."""
-    single, peer_single, coalesced, peer_coalesced = [], [], [], []
-    for _ in range(PAIRS):
-        single.append(_run("cohort", STREAMS, 1, EVENTS, ONE_BY_ONE_PER_S)["us"])
-        peer_single.append(_run("peer", PEER_STREAMS, 1, PEER_EVENTS, PEER_PER_S)["us"])
-        coalesced.append(_run("cohort", STREAMS, COALESCED, EVENTS * 4, ONE_BY_ONE_PER_S * 2)["us"])
-        peer_coalesced.append(_run("peer", PEER_STREAMS, COALESCED, PEER_EVENTS, PEER_PER_S)["us"])
+    """Everything, in about a minute."""
+    single: dict[str, list[float]] = {reader: [] for reader in READERS}
+    coalesced: dict[str, list[float]] = {reader: [] for reader in READERS}
+    for _ in range(TURNS):
+        for reader in READERS:
+            ours = reader == "cohort"
+            streams = STREAMS if ours else PEER_STREAMS
+            per_s = ONE_BY_ONE_PER_S if ours else PEER_PER_S
+            single[reader].append(_run(reader, streams, 1, EVENTS if ours else PEER_EVENTS, per_s)["us"])
+            events = EVENTS * 4 if ours else PEER_EVENTS
+            coalesced[reader].append(_run(reader, streams, COALESCED, events, per_s * 2)["us"])
     return Reading(
         single_us=single,
-        peer_single_us=peer_single,
         coalesced_us=coalesced,
-        peer_coalesced_us=peer_coalesced,
-        stream_bytes=_slope("cohort", MEMORY_STREAMS),
-        peer_stream_bytes=_slope("peer", PEER_MEMORY_STREAMS),
+        stream_bytes={
+            reader: _slope(reader, MEMORY_STREAMS if reader == "cohort" else PEER_MEMORY_STREAMS) for reader in READERS
+        },
     )
 
 
@@ -118,7 +133,7 @@ def _run(role: str, streams: int, together: int, events: int, per_s: int) -> dic
 
 def write(listening_fd: int, streams: int, together: int, each: int, per_s: int) -> None:
     """Serve ``streams`` connections, and write each of them ``each`` events, ``together`` at a time."""
-    from darktime.blast.marks import body  # noqa: PLC0415
+    from darktime.blast.marks import body
 
     _allow_files()
     listening = socket.socket(fileno=listening_fd)
@@ -155,13 +170,13 @@ def write(listening_fd: int, streams: int, together: int, each: int, per_s: int)
 
 def read_as_cohort(port: int, streams: int, each: int) -> dict[str, float]:
     """All streams in one cohort."""
-    from gevent import monkey  # noqa: PLC0415
+    from gevent import monkey
 
     monkey.patch_all()
-    from darktime.blast.cohort import Cohort  # noqa: PLC0415
-    from darktime.blast.deliveries import Deliveries  # noqa: PLC0415
-    from darktime.blast.settings import resolve  # noqa: PLC0415
-    from darktime.blast.streams import Publisher, Streams  # noqa: PLC0415
+    from darktime.blast.cohort import Cohort
+    from darktime.blast.deliveries import Deliveries
+    from darktime.blast.settings import resolve
+    from darktime.blast.streams import Publisher, Streams
 
     _allow_files()
     address = resolve(f"127.0.0.1:{port}")
@@ -184,29 +199,43 @@ def read_as_cohort(port: int, streams: int, each: int) -> dict[str, float]:
 
 
 def read_as_peer(port: int, streams: int, each: int) -> dict[str, float]:
-    """One greenlet, one http.client connection and one sseclient-py a stream."""
-    from gevent import monkey  # noqa: PLC0415
+    """One greenlet, one sseclient-py and one connection of requests a stream."""
+    return _read_as_peer(port, streams, each, lean=False)
+
+
+def read_as_lean_peer(port: int, streams: int, each: int) -> dict[str, float]:
+    """One greenlet, one sseclient-py and one connection of http.client a stream."""
+    return _read_as_peer(port, streams, each, lean=True)
+
+
+def _read_as_peer(port: int, streams: int, each: int, *, lean: bool) -> dict[str, float]:
+    from gevent import monkey
 
     monkey.patch_all()
-    import http.client  # noqa: PLC0415
+    import http.client
 
-    import gevent  # noqa: PLC0415
-    import sseclient  # noqa: PLC0415
+    import gevent
+    import requests
+    import sseclient
 
     _allow_files()
     latencies: list[float] = []
     gaps = 0
 
-    def pieces(response: http.client.HTTPResponse) -> Any:
+    def pieces() -> Any:
+        if not lean:
+            yield from requests.get(f"http://127.0.0.1:{port}/ev/bench", stream=True, timeout=60)
+            return
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.request("GET", "/ev/bench")
+        response = connection.getresponse()
         while piece := response.read1(65_536):
             yield piece
 
     def one() -> None:
         nonlocal gaps
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        connection.request("GET", "/ev/bench")
         expected = 1
-        for event in sseclient.SSEClient(pieces(connection.getresponse())).events():
+        for event in sseclient.SSEClient(pieces()).events():
             said = json.loads(event.data)
             gaps += said["n"] != expected
             expected = said["n"] + 1
@@ -244,12 +273,12 @@ def _allow_files() -> None:
 def main(words: list[str]) -> int:
     """Without words: measure and print."""
     if not words:
-        print("\n".join(measure().lines()))
+        sys.stdout.write("\n".join([*measure().lines(), ""]))
     elif words[0] == "writer":
         write(*(int(word) for word in words[1:]))
     else:
-        reader = read_as_cohort if words[0] == "cohort" else read_as_peer
-        print(json.dumps(reader(*(int(word) for word in words[1:]))))
+        reader = {"cohort": read_as_cohort, "peer": read_as_peer, "lean": read_as_lean_peer}[words[0]]
+        sys.stdout.write(json.dumps(reader(*(int(word) for word in words[1:]))))
     return 0
 
 
