@@ -36,17 +36,6 @@ class Link(Account):
         self.others: dict[int, Account] | None = None  # accounts of other publishers
 
 
-class Opening:
-    """What a connection needs until its stream is open, and no longer."""
-
-    __slots__ = ("head", "published", "since")
-
-    def __init__(self, since: float) -> None:
-        self.since = since
-        self.head = b""  # as much of it as has arrived
-        self.published = 0  # the channel's last number when it asked
-
-
 class Resume:
     """A stream that ended and comes back: when, and which numbers only a replay can bring it."""
 

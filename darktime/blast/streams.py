@@ -13,25 +13,22 @@ the exact reader reads the same bytes, and every event that the two do not agree
 
 from __future__ import annotations
 
-import heapq
 import random
 import time
-from itertools import count as counting
-from itertools import cycle
 from typing import TYPE_CHECKING
 
 from darktime.blast.accounts import DUPLICATE, LATE, NOT_BEGUN, REORDERED, Account, within, without
 from darktime.blast.deliveries import Deliveries
+from darktime.blast.dialer import MAX_CONNECTING, Dialer, refusal
 from darktime.blast.event_text import EventText, whole_text
-from darktime.blast.link import ASKED, CLOSED, CONNECTING, FAST, OPEN, Link, Opening, Resume
+from darktime.blast.link import ASKED, CLOSED, CONNECTING, FAST, OPEN, Link, Resume
 from darktime.blast.marks import NOTHING, Arrival, Mark, Marks
 from darktime.blast.publisher import CHANNEL_PREFIX, Publisher
-from darktime.blast.sockets import OURS, connect, pending_error, reason_of
+from darktime.blast.sockets import OURS, reason_of
 from darktime.blast.spread import Spreads
 from darktime.blast.sums import add
 from darktime.wire.errors import WireError
-from darktime.wire.head import MAX_HEAD, head_end, parse_head
-from darktime.wire.poller import IN, OUT
+from darktime.wire.poller import IN
 from darktime.wire.stream import StreamReader
 
 if TYPE_CHECKING:
@@ -45,8 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["CHANNEL_PREFIX", "Publisher", "Streams"]
 
 SUBSCRIBE_PATH = "/ev/{channel}"
-# Connections under way at once: half of a small backlog, so that subscribers who come are no storm.
-MAX_CONNECTING = 256
 RECEIVE_BYTES = 65_536
 RECONNECT_AFTER_S = 0.5
 # The wait before a reconnect is drawn between what the stream asked for and half as much again, so that those who were
@@ -54,11 +49,9 @@ RECONNECT_AFTER_S = 0.5
 JITTER = 0.5
 TIMEOUT_S = 10.0
 CHECK_SHARE = 0.01
-SLOW_RECEIVE_BUFFER = 4096
 SLOW_ALLOWANCE_S = 0.2  # no more time than this is made up for: a slow reader does not catch up in a burst
 # Bytes that are remembered between two chores, at most.
 _MAX_KNOWN_BYTES = 1_048_576
-_OK = 200
 
 
 class Streams:
@@ -93,20 +86,15 @@ class Streams:
         self.deliveries = Deliveries()
         self.open = 0  # subscribers that are being served
         self._cohort = cohort
-        self._address = address
         self._publisher = publisher
         self._me = me
         self._publishers = publishers
-        self._source_ips = cycle(source_ips) if source_ips else None
-        self._connects_per_s = connects_per_s
-        self._max_connecting = max_connecting
-        self._timeout_s = timeout_s
         self._silence_s = silence_s
         self._clock = clock
         self._marks = Marks(run)
         self._random = random.Random(run)
         channels = len(publisher.published)
-        self._requests = [
+        requests = [
             (
                 f"GET {path.format(channel=name)} HTTP/1.1\r\nHost: {address.authority}\r\nUser-Agent: darkesttime\r\n"
                 f"Accept: text/event-stream\r\nAccept-Encoding: identity\r\nCache-Control: no-cache\r\n"
@@ -114,8 +102,18 @@ class Streams:
             ).encode("ascii")
             for name in publisher.names
         ]
+        self._dialer = Dialer(
+            cohort,
+            self,
+            address,
+            requests,
+            source_ips=source_ips,
+            connects_per_s=connects_per_s,
+            max_connecting=max_connecting,
+            timeout_s=timeout_s,
+            failed=self._failed,
+        )
         self._links = [Link(number % channels, slow=False) for number in range(count)]
-        self._by_fd: dict[int, Link] = {}
         self._in_channel = [0] * channels  # open subscribers that are not slow
         self._others_settled: dict[int, list[int]] = {}
         self._chunked: bool | None = None  # how the streams are framed, by the first that opened
@@ -128,17 +126,13 @@ class Streams:
         every = max(round(1 / check_share), 1) if check_share > 0 else count + 1
         self._sampled = set(self._links[::every])
         self._checks: dict[Link, StreamReader] = {}  # of the sampled ones that have a connection
-        self._opening: dict[Link, Opening] = {}
         self._resumes: dict[Link, Resume] = {}
         self._pardoned: dict[Link, int] = {}  # who joined while this was published: not owed, but welcome
         self._slow: list[Link] = []
         self._slow_bytes_per_s = 0.0
         self._slow_read_at = 0.0
-        order = counting()
-        self._order = order
-        self._due = [(0.0, next(order), link) for link in self._links]  # a heap: when to connect
-        self._pace = 0.0
-        self._paced_at = time.monotonic()
+        for link in self._links:
+            self._dialer.plan(link, 0.0)
         cohort.chores.append(self._chores)
 
     @property
@@ -231,13 +225,13 @@ class Streams:
         """Close every stream."""
         if self._chores in self._cohort.chores:
             self._cohort.chores.remove(self._chores)
-        self._due.clear()
+        self._dialer.stop()
         for link in self._links:
             self._drop(link)
 
-    def ready(self, batch: Batch) -> None:
+    def ready(self, batch: Batch) -> None:  # noqa: C901 - the hot path: one frame, local names
         """Read what has arrived."""
-        links, known, clock, shared = self._by_fd, self._known, self._clock, self._shared
+        links, known, clock, shared = self._dialer.by_fd, self._known, self._clock, self._shared
         for fd, mask in batch:
             link = links.get(fd)
             if link is None:  # closed by another of this batch
@@ -494,27 +488,19 @@ class Streams:
 
     def _head(self, link: Link, received: bytes) -> bytes | None:
         """Take the head; the bytes behind it once the stream is open, None while it is not. Raises WireError."""
-        opening = self._opening[link]
-        buffer = opening.head + received
-        head: Head | None = None
-        while head is None:
-            end = head_end(buffer)
-            if end < 0 or end > MAX_HEAD:
-                if len(buffer) > MAX_HEAD or not b"HTTP/".startswith(buffer[:5]):
-                    raise WireError(f"expected the head of a stream, read {buffer[:80]!r}")
-                opening.head = buffer
-                return None
-            head = parse_head(buffer[:end])
-            buffer = buffer[end:]
-        reason = _refusal(head)
+        found = self._dialer.head(link, received)
+        if found is None:
+            return None
+        head, rest = found
+        reason = refusal(head)
         if reason is not None:
             self._ended(link, reason)
             return None
         self._opened(link, head)
-        return buffer
+        return rest
 
     def _opened(self, link: Link, head: Head) -> None:
-        opening = self._opening.pop(link)
+        opening = self._dialer.opened(link)
         now = time.monotonic()
         if self._chunked is None:
             self._chunked = head.chunked
@@ -537,14 +523,12 @@ class Streams:
             self.deliveries.reconnect.add(int((now - resume.cut_at) * 1e6))
             if link.expected > resume.last and not link.missing:
                 del self._resumes[link]
-        self._connect_more()
+        self._dialer.connect_due()
 
     def _chores(self) -> None:
         self._fold()
         now = time.monotonic()
-        for link, opening in list(self._opening.items()):
-            if opening.since + self._timeout_s > now:
-                break  # they stand in the order in which they began
+        for link in self._dialer.overdue():
             self._ended(link, "timeout")
         if self._slow:
             self._read_slowly(now)
@@ -553,7 +537,7 @@ class Streams:
             for link in self._links:
                 if link.state >= OPEN and link.heard < silent:
                     self._ended(link, "silent")
-        self._connect_more()
+        self._dialer.connect_due()
 
     def _read_slowly(self, now: float) -> None:
         allowed = int(min(now - self._slow_read_at, SLOW_ALLOWANCE_S) * self._slow_bytes_per_s)
@@ -570,58 +554,19 @@ class Streams:
                 continue
             self._received(link, received)
 
-    def _connect_more(self) -> None:
-        now = time.monotonic()
-        due = self._due
-        if not due or due[0][0] > now:
-            return
-        room = self._max_connecting - len(self._opening)
-        if self._connects_per_s is not None:
-            burst = max(self._connects_per_s / 10, 1.0)
-            self._pace = min(self._pace + (now - self._paced_at) * self._connects_per_s, burst)
-            self._paced_at = now
-            room = min(room, int(self._pace))
-        while room > 0 and due and due[0][0] <= now:
-            room -= 1
-            self._pace -= 1
-            self._connect(heapq.heappop(due)[2])
-
-    def _connect(self, link: Link) -> None:
-        source = next(self._source_ips) if self._source_ips else None
-        try:
-            raw = connect(self._address, source, receive_buffer=SLOW_RECEIVE_BUFFER if link.slow else None)
-        except OSError as error:
-            self.deliveries.errors_of_ours += error.errno in OURS
-            self._ended(link, reason_of(error.errno))
-            return
-        link.raw, link.fd, link.recv = raw, raw.fileno(), raw.recv
-        link.state = CONNECTING
-        self._opening[link] = Opening(time.monotonic())
-        self._by_fd[link.fd] = link
-        self._cohort.register(link.fd, OUT, self)
+    def _failed(self, link: Link, number: int) -> None:
+        self.deliveries.errors_of_ours += number in OURS
+        self._ended(link, reason_of(number))
 
     def _ask(self, link: Link) -> None:
-        raw = link.raw
-        assert raw is not None
-        number = pending_error(raw)
-        if number:
-            self._ended(link, reason_of(number))
-            return
-        last_event_id = b"Last-Event-ID: %s\r\n" % link.last_id if link.last_id else b""
-        try:
-            raw.send(self._requests[link.channel] + last_event_id + b"\r\n")  # a new socket's buffer takes it whole
-        except OSError as error:
-            self._ended(link, reason_of(error.errno))
-            return
         published = self._publisher.published[link.channel]
-        self._opening[link].published = published
+        if not self._dialer.ask(link, published, link.last_id):
+            return
         resume = self._resumes.get(link)
         if resume is not None:
             resume.last = published
         if link in self._sampled:
             self._checks[link] = StreamReader()
-        link.state = ASKED
-        self._cohort.poller.modify(link.fd, IN)
 
     def _ended(self, link: Link, reason: str) -> None:
         self.deliveries.streams_ended += 1
@@ -635,7 +580,7 @@ class Streams:
         self._drop(link)
         wait = RECONNECT_AFTER_S if link.retry_s is None else link.retry_s
         again = now + wait * (1 + JITTER * self._random.random())
-        heapq.heappush(self._due, (again, next(self._order), link))
+        self._dialer.plan(link, again)
 
     def _drop(self, link: Link) -> None:
         if link.state >= OPEN:
@@ -643,25 +588,8 @@ class Streams:
             self._in_channel[link.channel] -= not link.slow
         link.state = CLOSED
         link.reader = None
-        self._opening.pop(link, None)
         self._checks.pop(link, None)
-        if link.raw is not None:
-            self._cohort.unregister(link.fd)
-            self._by_fd.pop(link.fd, None)
-            link.raw.close()
-            link.raw = None
-
-
-def _refusal(head: Head) -> str | None:
-    """Why a reply is no stream that a browser would open; None when it is one."""
-    if head.status != _OK:
-        return f"status_{head.status // 100}xx"
-    kind = (head.header(b"content-type") or b"").split(b";")[0].strip().lower()
-    if kind != b"text/event-stream":
-        return "not_a_stream"
-    if (head.header(b"content-encoding") or b"identity").lower() != b"identity":
-        return "not_a_stream"  # compressed, though we asked for no compression
-    return None
+        self._dialer.forget(link)
 
 
 def _clamp(spans_s: list[float]) -> int:

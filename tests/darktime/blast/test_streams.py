@@ -274,6 +274,23 @@ def test_sequences_of_other_processes_are_accounted_apart_and_settled_by_what_th
         assert accounts(counted) == EVEN | {"delivered": 10, "duplicated": 2, "lost": 6, "late": 2}
 
 
+@pytest.mark.parametrize("count", [1, 3], ids=["alone", "shared"])
+def test_events_of_several_publishers_one_by_one_are_all_in_order(count):
+    with instance() as served, Rig(served.address, count=count, check_share=0, publishers=3, me=1) as rig:
+        rig.stand()
+        for number in range(1, 31):
+            for publisher in range(3):
+                if (publisher, number) != (2, 17):
+                    served.send(chunk(event(number, publisher=publisher)))
+                rig.cohort.turn(0.005)
+        rig.until(lambda counted: counted.delivered == 89 * count)
+        rig.publisher.published[0] = 30
+        assert rig.streams.settle({0: [30], 2: [30]}) == count
+        assert accounts(rig.counted()) == EVEN | {"delivered": 89 * count, "lost": count}
+        assert rig.total.latency.count == 89 * count
+        assert rig.total.bytes > 89 * count * 80
+
+
 def test_who_comes_in_the_middle_is_owed_only_what_is_published_from_then_on():
     with instance() as served, Rig(served.address) as rig:
         rig.publisher.published[0] = 10
