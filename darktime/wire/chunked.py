@@ -26,6 +26,11 @@ class ChunkedDecoder:
         self.done = False
         self.rest = b""
 
+    @property
+    def at_border(self) -> bool:
+        """Every chunk so far has come whole, and nothing of another."""
+        return self._state == _SIZE_LINE and not self._kept
+
     def feed(self, data: bytes) -> list[bytes]:
         """The body's pieces in ``data``. Raises WireError for a size that is none, and for a line without end."""
         if self._kept:
