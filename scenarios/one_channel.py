@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from locust import events
-
-from darktime.blast.arrivals import constant
+from darktime.blast.publisher import Publisher
 from darktime.blast.requests import RequestPool
-from darktime.blast.streams import Publisher, Streams
+from darktime.blast.scenario import Finding, Place, Scenario
+from darktime.blast.streams import Streams
+from darktime.blast.traffic import Traffic
 from darktime.blast.user import CohortUser
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from darktime.blast.cohort import Cohort
-
-PUBLISHERS = 4
-
-
-@events.init_command_line_parser.add_listener
-def _options(parser: Any) -> None:
-    parser.add_argument("--rate", type=float, default=10.0, help="Publishes a second, each process")
-    parser.add_argument("--subscribers", type=int, default=200, help="EventSource subscribers, each process")
+    from darktime.blast.offered import Offered
 
 
-class OneChannel(CohortUser):
-    """One cohort a process: its subscribers and its publishers. Deliveries are listed as EVENT."""
+class OneChannel(Scenario):
+    """The other darkesttime: one site going viral."""
 
-    def run_cohort(self, cohort: Cohort) -> None:
-        """Subscribe everybody, then publish ``--rate`` a second until Locust says stop."""
-        options = self.environment.parsed_options
-        address = self.target(rate_per_s=options.rate, sockets=options.subscribers + PUBLISHERS)
-        run = secrets.token_hex(4)
-        publisher = Publisher(address, 1, run)
-        streams = Streams(cohort, address, publisher, count=options.subscribers, run=run)
-        pool = RequestPool(cohort, address, publisher, size=PUBLISHERS, timeout_s=5.0)
-        pool.open()
-        self.offer(constant(options.rate), pool, method="POST", name="/pub", streams=streams)
+    listens = True
+
+    def traffic(self, cohort: Cohort, place: Place) -> Traffic:
+        """This worker's subscribers and publishers, on a channel of its own."""
+        run = f"{place.run}{place.share.index:02x}"
+        publisher = Publisher(place.address, 1, run, names=[f"blast.{run}"])
+        wanted = place.part(int(self.numbers["streams"]))
+        streams = Streams(cohort, place.address, publisher, count=wanted, run=run, source_ips=place.source_ips)
+        size = max(place.part(int(self.numbers["connections"])), 1)
+        pool = RequestPool(cohort, place.address, publisher, size=size, timeout_s=place.timeout_s)
+        return Traffic(pool, streams, method="POST", name="/pub", wanted=wanted, size=size)
+
+    def findings(self, offered: Sequence[Offered]) -> Sequence[Finding]:
+        """How far apart the first and the last subscriber get an event."""
+        heard = offered[-1].deliveries
+        spread = heard.spread.percentile_ms(99) if heard is not None else None
+        text = "p99 of the time from an event's first subscriber to its last"
+        return [Finding(name="fan-out spread", value=spread, unit="ms", text=text)]
+
+
+class OneChannelUser(CohortUser):
+    """``locust -f scenarios/one_channel.py --host URL``; deliveries are listed as EVENT."""
+
+    scenario = OneChannel

@@ -6,6 +6,7 @@ Result as JSON, progress on stderr.
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -46,6 +47,17 @@ def _number(name: str, default: float | None, text: str, kind: type = float) -> 
 @_number("--timeout", 5.0, "A request that takes N seconds has failed.")
 @click.option("--allow", multiple=True, metavar="HOST", help="A host beyond this machine that may be saturated.")
 @_number("--max-rate", None, "Never more than N a second; required beyond loopback.")
+@click.option("--scenario", metavar="NAME", help="A scenario by name, or a .py file, instead of what is recognised.")
+@click.option("--number", multiple=True, metavar="NAME=VALUE", help="A number of the scenario.")
+@click.option("--channel", metavar="NAME", help="Push endpoint: everything through this one channel.")
+@_number("--processes", 1, "Generator processes.", int)
+@click.option("--search", is_flag=True, help="Search finer and longer, and confirm.")
+@click.option("--beyond", is_flag=True, help="Then go beyond capacity, and see whether it recovers.")
+@_number("--seed", None, "Random arrivals with this seed instead of even ones.", int)
+@click.option("--fresh", is_flag=True, help="A new connection for every request.")
+@click.option("--follow", is_flag=True, help="Follow redirects on the same host.")
+@click.option("--header", multiple=True, metavar="NAME:VALUE", help="Plain HTTP: a header of every request.")
+@click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What exit code 5 becomes.")
 @click.option("--json", "json_file", type=PATH, metavar="FILE", help="Where the result goes; stdout without it.")
 def main(  # noqa: PLR0917 - one parameter an option
     instance: str,
@@ -60,16 +72,27 @@ def main(  # noqa: PLR0917 - one parameter an option
     timeout: float,
     allow: tuple[str, ...],
     max_rate: float | None,
+    scenario: str | None,
+    number: tuple[str, ...],
+    channel: str | None,
+    processes: int,
+    search: bool,  # noqa: FBT001
+    beyond: bool,  # noqa: FBT001
+    seed: int | None,
+    fresh: bool,  # noqa: FBT001
+    follow: bool,  # noqa: FBT001
+    header: tuple[str, ...],
+    inconclusive: str | None,
     json_file: Path | None,
 ) -> None:
     """Find what one instance holds, or whether it holds --rate."""
     stopped: list[int] = []
 
-    def note(number: int, _frame: FrameType | None) -> None:
-        stopped.append(number)
+    def note(received: int, _frame: FrameType | None) -> None:
+        stopped.append(received)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note)
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, note)
     try:
         settings = BlastSettings(
             instance=instance,
@@ -84,6 +107,18 @@ def main(  # noqa: PLR0917 - one parameter an option
             allow=allow,
             max_rate_per_s=max_rate,
             timeout_s=timeout,
+            scenario=scenario,
+            numbers=pairs(number, "=", "--number"),
+            channel=channel,
+            processes=processes,
+            search=search,
+            beyond=beyond,
+            seed=seed,
+            fresh=fresh,
+            follow=follow,
+            headers=pairs(header, ":", "--header"),
+            inconclusive=inconclusive,
+            command=f"darkesttime blast {shlex.join(sys.argv[1:])}",
         )
         result = _run(settings, stopped)
         _write(result, json_file)
@@ -115,6 +150,17 @@ def _print_probe(probe: Probe) -> None:
     if probe.deliveries_per_s is not None:
         parts += [f"{probe.deliveries_per_s:,.0f} deliveries/s", f"{probe.lost} lost"]
     print("  ".join([*parts, probe.why]), file=sys.stderr, flush=True)
+
+
+def pairs(words: tuple[str, ...], sign: str, flag: str) -> dict[str, str]:
+    """NAME, sign, VALUE as a table. Raises UsageError for a word without the sign."""
+    found = {}
+    for word in words:
+        name, between, value = word.partition(sign)
+        if not between or not name.strip():
+            raise UsageError(f"{flag} {word!r}: write NAME{sign}VALUE")
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _write(result: BlastResult, json_file: Path | None) -> None:

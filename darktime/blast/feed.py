@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from darktime.blast.counts import Counts
     from darktime.blast.deliveries import Deliveries
+    from darktime.blast.offered import Second
 
 EVENT_METHOD = "EVENT"
 EVENT_NAME = "delivery"
@@ -31,6 +32,11 @@ class LocustFeed:
         self._environment = environment
         self.method = method
         self.name = name
+
+    def second(self, second: Second) -> None:
+        """List a second."""
+        self.requests(second.counts)
+        self.deliveries(second.deliveries)
 
     def requests(self, counts: Counts) -> None:
         """List a second of requests."""
@@ -61,16 +67,6 @@ class LocustFeed:
                 size=deliveries.bytes,
             )
 
-    def totals(self) -> dict[str, int]:
-        """What Locust has listed: its Aggregated row without the deliveries."""
-        stats = self._environment.stats
-
-        events = stats.get(EVENT_NAME, EVENT_METHOD)
-        return {
-            "requests": stats.total.num_requests - events.num_requests,
-            "failures": stats.total.num_failures - events.num_failures,
-        }
-
     def _extend(self, method: str, name: str, latency: Histogram, *, count: int, failures: int, size: int) -> None:
         stats = self._environment.stats  # read each time: Locust replaces it in workers, and its entries on reset
         second = int(time.time())
@@ -89,6 +85,16 @@ class LocustFeed:
         entry.last_request_timestamp = second + 1.0
         stats.get(name, method).extend(entry)
         stats.total.extend(entry)
+
+
+def totals(environment: Environment) -> dict[str, int]:
+    """What Locust has listed: its Aggregated row without the deliveries."""
+    stats = environment.stats
+    events = stats.get(EVENT_NAME, EVENT_METHOD)
+    return {
+        "requests": stats.total.num_requests - events.num_requests,
+        "failures": stats.total.num_failures - events.num_failures,
+    }
 
 
 def _by_ms(latency: Histogram) -> dict[float, int]:

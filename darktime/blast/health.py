@@ -1,9 +1,7 @@
-"""Was the generator the limit? A pure verdict, and apart from it the measuring of this process."""
+"""Was the generator the limit? Pure."""
 
 from __future__ import annotations
 
-import resource
-import time
 from dataclasses import dataclass
 
 HEALTHY = "healthy"
@@ -122,20 +120,3 @@ def canary_fine(health: Health, good_ms: float, *, slow_share: float = 1.0) -> b
 def is_clear(health: Health, *, good_ms: float, refused: bool) -> bool:
     """Whether a failure under a healthy generator is the instance's beyond doubt, whatever the generator's ceiling."""
     return refused or health.cpu_share <= CPU_WARM or canary_fine(health, good_ms) is False
-
-
-class Meter:
-    """CPU and time of this process since it was made."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._cpu = _cpu_s()
-
-    def cpu_share(self) -> float:
-        """Share of one core that this process has used since."""
-        return (_cpu_s() - self._cpu) / max(time.monotonic() - self._started, 1e-9)
-
-
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime

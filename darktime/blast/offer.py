@@ -1,4 +1,4 @@
-"""Offers one rate to an instance for a while: sends what is due, lets it drain, and gives what was counted."""
+"""Offers one plan to an instance: sends what is due, lets it drain, and gives what was counted."""
 
 from __future__ import annotations
 
@@ -6,103 +6,76 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from darktime.blast.health import Health, Meter
+from darktime.blast.health import Health
 from darktime.blast.offered import Offered
+from darktime.blast.tally import cpu_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from darktime.blast.arrivals import Arrivals
+    from darktime.blast.arrivals import Share
     from darktime.blast.cohort import Cohort
-    from darktime.blast.requests import RequestPool
-    from darktime.blast.streams import Streams
+    from darktime.blast.plan import Plan
     from darktime.blast.tally import Tally
+    from darktime.blast.traffic import Traffic
 
 # Sends between two looks at what has arrived: about 5 ms.
 SENDS_A_TURN = 500
-# An instance that answers so many with errors is left in peace before the probe's time is over.
+# An instance that answers so many with errors is left in peace before the plan's time is over.
 ABORT_SHARE = 0.2
 ABORT_AFTER_REQUESTS = 100
 ABORT_AFTER_S = 0.5
 
 
 class Offering:
-    """One cohort's means to offer rates, one after the other.
+    """One cohort's means to offer plans, one after the other. ``stop`` is asked all the time and ends all at once."""
 
-    ``stop`` is asked all the time and ends everything at once.
-    """
-
-    def __init__(
-        self, cohort: Cohort, pool: RequestPool, streams: Streams | None, tally: Tally, stop: Callable[[], bool]
-    ) -> None:
+    def __init__(self, cohort: Cohort, traffic: Traffic, tally: Tally, share: Share, stop: Callable[[], bool]) -> None:
         self._cohort = cohort
-        self._pool = pool
-        self._streams = streams
+        self._traffic = traffic
+        self._load = traffic.load
         self._tally = tally
+        self._share = share
         self._stop = stop
+        self._flight_s = 0.0  # requests in flight, summed over time
+        self._looked = 0.0
 
-    def open_model(self, arrivals: Arrivals, *, rate_per_s: float, duration_s: float, drain_s: float) -> Offered:
-        """Send what ``arrivals`` plans for ``duration_s``, whether or not the instance keeps up."""
-        meter = self._begin()
-        start = time.monotonic()
-        end = start + duration_s
-        planned = refused = 0
-        while not self._over(start, end):
-            due = iter(arrivals.due(min(time.monotonic() - start, duration_s)))
-            while batch := list(islice(due, SENDS_A_TURN)):
-                planned += len(batch)
-                refused += sum(not self._pool.submit(start + at) for at in batch)
-                self._cohort.turn(0)
-            self._cohort.turn(min(start + arrivals.next_s(), end) - time.monotonic())
-        return self._end(meter, start, drain_s, rate_per_s=rate_per_s, planned=planned, refused=refused)
+    def offer(self, plan: Plan, *, began_s: float = 0.0, patient: bool = False) -> Offered:
+        """Send what is planned, whether or not the instance keeps up; closed, as fast as it answers.
 
-    def closed_model(self, *, duration_s: float, drain_s: float) -> Offered:
-        """Let every connection send again as soon as it has its reply."""
-        meter = self._begin()
-        start = time.monotonic()
-        end = start + duration_s
-        self._pool.closed_model = True
-        self._pool.start_closed()
-        while not self._over(start, end):
-            self._cohort.turn(end - time.monotonic())
-        self._pool.closed_model = False
-        return self._end(meter, start, drain_s, rate_per_s=None, planned=0, refused=0)
-
-    def _begin(self) -> Meter:
+        ``patient``: errors do not end it before its time, as when a limit is known to be passed.
+        """
         self._tally.begin()
         self._cohort.resume()
-        return Meter()
-
-    def _over(self, start: float, end: float) -> bool:
-        now = time.monotonic()
-        if now >= end or self._stop():
-            return True
-        if now < start + ABORT_AFTER_S:
-            return False
-        past, recent = self._tally.probe_counts, self._pool.counts
-        requests = past.requests + recent.requests
-        return requests >= ABORT_AFTER_REQUESTS and past.failures + recent.failures > ABORT_SHARE * requests
-
-    def _end(
-        self, meter: Meter, start: float, drain_s: float, *, rate_per_s: float | None, planned: int, refused: int
-    ) -> Offered:
+        used = cpu_s()
+        start = self._looked = time.monotonic()
+        self._flight_s = 0.0
+        aborted = self._closed(plan, start, patient) if plan.closed else self._open(plan, start, patient)
         duration_s = time.monotonic() - start
-        cpu_share = meter.cpu_share()
+        cpu_share = (cpu_s() - used) / max(duration_s, 1e-9)
+        in_flight_mean = self._flight_s / max(duration_s, 1e-9)
         loop_lag_ms = self._cohort.loop_lag_max_s * 1000
-        self._drain(time.monotonic() + drain_s)
-        unsent = refused + self._pool.drop_waiting()
-        self._pool.abandon("unfinished")
-        if self._streams is not None:
-            self._streams.settle()
+        planned, refused = self._planned, self._refused
+        unsent = refused + self._drain(time.monotonic() + plan.drain_s)
         self._tally.flush()
-        counts, deliveries = self._tally.probe_counts, self._tally.probe_deliveries
+        counts, deliveries = self._tally.plan_counts, self._tally.plan_deliveries
+        if plan.closed:
+            planned = counts.requests
+        mean = plan.mean_rate_per_s()
+        listening = self._traffic.streams is not None or hasattr(self._load, "take_deliveries")
+        reads = max(counts.requests, 1)
         return Offered(
-            rate_per_s=rate_per_s,
+            stage=plan.stage,
+            began_s=began_s,
+            rate_per_s=None if mean is None else mean / self._share.workers,
             duration_s=duration_s,
             planned=planned,
             unsent=unsent,
+            in_flight_mean=in_flight_mean,
+            streams_open=self._traffic.streams.open if self._traffic.streams is not None else 0,
+            aborted=aborted,
             counts=counts,
-            deliveries=deliveries if self._streams is not None else None,
+            deliveries=deliveries if listening else None,
             health=Health(
                 send_lag_p99_ms=counts.send_lag.percentile_ms(99) or 0.0,
                 loop_lag_max_ms=loop_lag_ms,
@@ -110,11 +83,67 @@ class Offering:
                 achieved_share=(planned - unsent) / planned if planned else 1.0,
                 errors_of_ours=counts.errors_of_ours + deliveries.errors_of_ours,
                 waited=counts.waited > 0,
+                backlog_share=counts.backlog_reads / reads,
             ),
         )
 
-    def _drain(self, until: float) -> None:
+    def _open(self, plan: Plan, start: float, patient: bool) -> str:  # noqa: FBT001
+        arrivals, load, cohort, tally = plan.arrivals(self._share), self._load, self._cohort, self._tally
+        end = start + plan.duration_s
+        self._planned = self._refused = 0
+        while not (over := self._over(start, end, patient)):
+            due = iter(arrivals.due(min(time.monotonic() - start, plan.duration_s)))
+            while batch := list(islice(due, SENDS_A_TURN)):
+                self._planned += len(batch)
+                tally.planned += len(batch)
+                self._refused += sum(not load.submit(start + at) for at in batch)
+                cohort.turn(0)
+                self._look()
+            cohort.turn(min(start + arrivals.next_s(), end) - time.monotonic())
+            self._look()
+        return over.strip()
+
+    def _closed(self, plan: Plan, start: float, patient: bool) -> str:  # noqa: FBT001
+        end = start + plan.duration_s
+        self._planned = self._refused = 0
+        self._load.closed_model = True
+        self._load.start_closed()
+        while not (over := self._over(start, end, patient)):
+            self._cohort.turn(end - time.monotonic())
+            self._look()
+        self._load.closed_model = False
+        return over.strip()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        self._flight_s += self._load.in_flight * (now - self._looked)
+        self._looked = now
+
+    def _over(self, start: float, end: float, patient: bool) -> str:  # noqa: FBT001
+        """Why it is over, a blank when its time is, nothing while it goes on."""
+        now = time.monotonic()
+        if now >= end:
+            return " "
+        if self._stop():
+            return "interrupted"
+        if patient or now < start + ABORT_AFTER_S:
+            return ""
+        past = self._tally.plan_counts
+        requests, failures = self._load.ended
+        requests, failures = past.requests + requests, past.failures + failures
+        if requests >= ABORT_AFTER_REQUESTS and failures > ABORT_SHARE * requests:
+            return f"{failures / requests:.0%} errors"
+        return ""
+
+    def _drain(self, until: float) -> int:
+        """Wait for what is under way, and settle the accounts; how many were never sent."""
+        load, streams = self._load, self._traffic.streams
         while time.monotonic() < until and not self._stop():
-            if not self._pool.in_flight and not self._pool.waiting and not (self._streams and self._streams.owed()):
-                return
+            if not load.in_flight and not load.waiting and not (streams and streams.owed()):
+                break
             self._cohort.turn(until - time.monotonic())
+        unsent = load.drop_waiting()
+        load.abandon("unfinished")
+        if streams is not None:
+            streams.settle()
+        return unsent

@@ -77,19 +77,37 @@ class BlastResult:
 
     schema_version: int = 1
     kind: str = "blast"
+    name: str = "blast"
+    command: str = ""
+    version: str = ""
+    seed: int | None = None
+    host: dict[str, Any]
     instance: str
     endpoint: str
     model: str
     started: str
     duration_s: float
     slo: str
-    probes: tuple[Probe, ...]
+    thresholds: tuple[dict[str, Any], ...]
+    probes: tuple[dict[str, Any], ...]
     capacity: dict[str, float | None]
     limit: str
     sentence: str
     totals: dict[str, int]
+    statuses: dict[str, int]
+    reasons: dict[str, int]
     latency: dict[str, float | None]
+    spectrum: dict[str, list[list[float]]]
+    heat: dict[str, Any] | None
+    series: tuple[dict[str, Any], ...]
+    streams: dict[str, Any] | None
+    overload: dict[str, Any] | None
     health: dict[str, Any]
+    calibration: dict[str, Any] | None
+    canary: dict[str, Any] | None
+    workers: tuple[dict[str, Any], ...]
+    instance_metrics: list[dict[str, Any]] | None
+    findings: tuple[dict[str, Any], ...]
     locust: dict[str, int]
     exit_code: int
 

@@ -1,173 +1,175 @@
-"""Runs a blast: Locust as a library, one cohort in it, and the result.
+"""Runs a blast: Locust as a library, a head, one cohort a process, and the result.
 
 Importing this patches the process (it loads Locust).
 """
 
 from __future__ import annotations
 
+import secrets
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from gevent.event import Event
+import gevent
 from locust.env import Environment
 
-from darktime.blast.conclude import Interval, conclude
-from darktime.blast.feed import LocustFeed
-from darktime.blast.health import HEALTHY
+from darktime.blast.blaster import Blaster
+from darktime.blast.conclude import Conclusion, conclude
+from darktime.blast.crew import Crew
+from darktime.blast.feed import totals
+from darktime.blast.hand import Inbox
+from darktime.blast.head import Head
+from darktime.blast.outcome import Outcome, result_of
 from darktime.blast.probe import recognise
-from darktime.blast.result import BlastResult
-from darktime.blast.session import Session, sockets_needed
-from darktime.blast.settings import check, max_rate, reserve_open_files
-from darktime.blast.user import CohortUser
-from darktime.errors import DarktimeError
+from darktime.blast.record import Record
+from darktime.blast.session import Session
+from darktime.blast.settings import check, reserve_open_files
+from darktime.blast.task import Task
+from darktime.errors import ExitCode, RunInvalid, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from darktime.blast.cohort import Cohort
-    from darktime.blast.conclude import Conclusion
-    from darktime.blast.histogram import Histogram
-    from darktime.blast.result import Probe
-    from darktime.blast.settings import BlastSettings
+    from darktime.blast.offered import Second
+    from darktime.blast.result import BlastResult, Probe
+    from darktime.blast.settings import Address, BlastSettings
 
-# Beyond the budget: opening, repeats of a failed probe, draining.
-SLACK_S = 60.0
+# Locust's workers report every second; their last report arrives within a few.
+TOTALS_S = 6.0
+LOOK_S = 0.05
 
 
 def blast(
     settings: BlastSettings,
     *,
     on_progress: Callable[[Probe], None] | None = None,
+    on_second: Callable[[Second], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> BlastResult:
     """Saturate one instance and say what it holds.
 
-    ``on_progress`` is told of every probe. ``stop`` is asked at least every 50 ms; once true, the partial result is
-    returned with exit code 130. A run whose limit was the generator is a result too (exit code 4). Raises UsageError,
-    before any load,
-    for what may not or cannot be done.
+    ``on_progress`` is told of every probe, ``on_second`` of every second. ``stop`` is asked at least every 50 ms; once
+    true, the partial result is returned with exit code 130. A run whose limit was the generator, or that lost a worker,
+    is a result too (exit code 4). Raises UsageError, before any load, for what may not or cannot be done.
     """
     address = check(settings)
     started = datetime.now(UTC)
     begun = time.monotonic()
-    endpoint = recognise(address, settings.path)
-    reserve_open_files(sockets_needed(settings, endpoint))
-    session = Session(settings, address, endpoint, on_progress=on_progress, stop=stop)
-    method, name = ("POST", "/pub") if endpoint.kind == "push" else ("GET", endpoint.path)
-    locust_totals = _run_in_locust(session, method, name)
-    conclusion = conclude(
-        session.probes,
-        _interval(session),
-        settings.slo,
-        unit="publishes" if endpoint.kind == "push" else "requests",
-        interrupted=session.interrupted,
-    )
-    return _result(session, conclusion, locust_totals, started=started, duration_s=time.monotonic() - begun)
-
-
-def _run_in_locust(session: Session, method: str, name: str) -> dict[str, int]:
-    """Run the session as the only user of a local runner; what Locust's table then says."""
-    done = Event()
-    failures: list[BaseException] = []
-    feeds: list[LocustFeed] = []
-
-    class Blaster(CohortUser):
-        host = session.settings.instance
-
-        def run_cohort(self, cohort: Cohort) -> None:
-            feed = LocustFeed(self.environment, method, name)
-            feeds.append(feed)
-            try:
-                session.run(cohort, feed)
-            except Exception as error:  # noqa: BLE001 - raised again by who waits
-                failures.append(error)
-            finally:
-                cohort.flush()
-                done.set()
-
+    task = _task(settings, address)
+    push = task.kind == "push"
+    if not push and not task.scenario and settings.slo.only_for_streams:
+        names = ", ".join(str(one) for one in settings.slo.only_for_streams)
+        raise UsageError(f"--slo: {names} is about streams, and {address.authority} is plain HTTP: leave it out")
+    reserve_open_files(-(-task.sockets() // settings.processes))
     environment = Environment(user_classes=[Blaster])
-    runner = environment.create_local_runner()
+    record = Record()
+
+    def note(second: Second) -> None:
+        record.seconds.append(second)
+        record.add(second)
+        if on_second is not None:
+            on_second(second)
+
+    crew: Crew | None = None
+    if settings.processes > 1:
+        runner: Any = environment.create_master_runner("127.0.0.1", 0)
+        crew = Crew(settings.processes, "127.0.0.1", runner.server.port)
+    else:
+        runner = environment.create_local_runner()
+        Blaster.inbox = Inbox(environment)
+    head = Head(environment, task, settings.processes, stop=stop, dead=crew.dead if crew else list, on_second=note)
+    scenario = task.load_scenario() if task.scenario else None
+    session = Session(
+        settings, head, push=push, scenario=scenario, seconds=record.seconds, on_probe=on_progress, stop=stop
+    )
+    void = ""
     try:
-        runner.start(1, spawn_rate=1)
-        if not done.wait(timeout=session.settings.duration_s * 2 + SLACK_S):
-            raise DarktimeError(
-                f"the run did not end within {session.settings.duration_s * 2 + SLACK_S:g} s: it is given up"
-            )
-        if failures:
-            raise failures[0]
-        return feeds[0].totals()
+        _start(runner, settings.processes, head)
+        head.gather()
+        if not stop():
+            session.run()
+    except RunInvalid as error:
+        void = str(error)
     finally:
+        head.stop()
+        listed = _listed(environment, head, record)
         runner.quit()
-
-
-def _interval(session: Session) -> Interval:
-    search = session.search
-    if search is not None:
-        return Interval(
-            highest_pass_per_s=search.highest_pass_per_s,
-            lowest_fail_per_s=search.lowest_fail_per_s,
-            maximum_per_s=max_rate(session.settings),
-            budget_spent=session.budget_spent,
-            searched=True,
+        if crew is not None:
+            crew.stop()
+    return result_of(
+        Outcome(
+            settings=settings,
+            task=task,
+            session=session,
+            record=record,
+            conclusion=_conclude(session, settings, push=push, void=void, interrupted=stop()),
+            locust=listed,
+            started=started,
+            duration_s=time.monotonic() - begun,
+            requests_by_worker=head.requests_by_worker,
+            cpu_by_worker=head.cpu_by_worker,
+            lost=tuple(head.lost),
         )
-    if not session.probes:
-        return Interval(highest_pass_per_s=None, lowest_fail_per_s=None)
-    probe = session.probes[-1]
-    return Interval(
-        highest_pass_per_s=probe.rate_per_s if probe.passed else None,
-        lowest_fail_per_s=None if probe.passed else probe.rate_per_s,
     )
 
 
-def _result(
-    session: Session, conclusion: Conclusion, locust_totals: dict[str, int], *, started: datetime, duration_s: float
-) -> BlastResult:
-    tally = session.tally
-    assert tally is not None
-    counts, deliveries = tally.counts, tally.deliveries
-    latency = deliveries.latency if session.endpoint.kind == "push" else counts.latency
-    return BlastResult(
-        instance=session.settings.instance,
-        endpoint=session.endpoint.kind,
-        model="closed" if session.settings.closed else "open",
-        started=started.isoformat(timespec="seconds"),
-        duration_s=round(duration_s, 3),
-        slo=str(session.settings.slo),
-        probes=tuple(session.probes),
-        capacity={
-            "highest_pass_per_s": conclusion.highest_pass_per_s,
-            "lowest_fail_per_s": conclusion.lowest_fail_per_s,
-        },
-        limit=conclusion.limit,
-        sentence=conclusion.sentence,
-        totals={
-            "requests": counts.requests,
-            "failures": counts.failures,
-            "bytes": counts.bytes + deliveries.bytes,
-            "deliveries": deliveries.delivered,
-            "lost": deliveries.lost,
-            "duplicated": deliveries.duplicated,
-        },
-        latency=_percentiles(latency),
-        health=_health(session),
-        locust=locust_totals,
-        exit_code=int(conclusion.exit_code),
+def _start(runner: Any, processes: int, head: Head) -> None:
+    """One user a process. With workers, once they are there."""
+    if processes == 1:
+        runner.start(1, spawn_rate=1)
+        return
+    head.await_processes(lambda: len(runner.clients.ready))
+    gevent.spawn(runner.start, processes, processes)
+
+
+def _task(settings: BlastSettings, address: Address) -> Task:
+    endpoint = None if settings.scenario else recognise(address, settings.path)
+    push = endpoint is not None and endpoint.kind == "push"
+    return Task(
+        address=asdict(address),
+        run=secrets.token_hex(4),
+        kind=endpoint.kind if endpoint else "scenario",
+        path=endpoint.path if endpoint else "/",
+        scenario=settings.scenario or "",
+        numbers=settings.numbers,
+        connections=settings.connections,
+        streams=settings.streams if push else 0,
+        channels=settings.channels,
+        channel=settings.channel or "",
+        timeout_s=settings.timeout_s,
+        fresh=settings.fresh,
+        follow=settings.follow,
+        headers=settings.headers,
     )
 
 
-def _percentiles(latency: Histogram) -> dict[str, float | None]:
-    marks = {"p50_ms": 50.0, "p90_ms": 90.0, "p99_ms": 99.0, "p999_ms": 99.9, "max_ms": 100.0}
-    return {name: latency.percentile_ms(percent) for name, percent in marks.items()}
+def _listed(environment: Environment, head: Head, record: Record) -> dict[str, int]:
+    """Locust's totals, once they have heard of everything; after some seconds as they stand."""
+    until = time.monotonic() + TOTALS_S
+    while time.monotonic() < until:
+        gevent.sleep(LOOK_S)
+        expected = record.counts.requests + head.held_back()
+        if totals(environment)["requests"] >= expected:
+            break
+    head.finish()
+    return totals(environment)
 
 
-def _health(session: Session) -> dict[str, Any]:
-    """The generator's worst figures over the probes, and the verdict of the last."""
-    healths = [offered.health for offered in session.offered]
-    return {
-        "send_lag_p99_ms": round(max((health.send_lag_p99_ms for health in healths), default=0.0), 3),
-        "loop_lag_max_ms": round(max((health.loop_lag_max_ms for health in healths), default=0.0), 3),
-        "cpu_share": round(max((health.cpu_share for health in healths), default=0.0), 3),
-        "achieved_share": round(min((health.achieved_share for health in healths), default=1.0), 4),
-        "verdict": session.probes[-1].health if session.probes else HEALTHY,
-    }
+def _conclude(session: Session, settings: BlastSettings, *, push: bool, void: str, interrupted: bool) -> Conclusion:
+    if void:
+        return Conclusion(
+            highest_pass_per_s=None,
+            lowest_fail_per_s=None,
+            limit="generator",
+            sentence=f"No capacity is given: {void}.",
+            exit_code=ExitCode.INVALID,
+        )
+    return conclude(
+        session.probes,
+        session.interval(),
+        settings.slo,
+        unit="publishes" if push else "requests",
+        interrupted=interrupted,
+        inconclusive=settings.inconclusive,
+    )

@@ -1,150 +1,158 @@
-"""One run with one cohort.
-
-Connects, offers the rate that was asked for or searches for the highest that holds, and sums up.
-"""
+"""The course of a run, at its head: the rate that was asked for, a search, a scenario's plans; then beyond capacity."""
 
 from __future__ import annotations
 
-import secrets
 import time
 from typing import TYPE_CHECKING
 
-from darktime.blast.arrivals import constant
-from darktime.blast.health import HEALTHY
-from darktime.blast.offer import Offering
-from darktime.blast.requests import RequestPool
-from darktime.blast.result import Probe, judge
-from darktime.blast.search import Search
-from darktime.blast.settings import PUBLISHERS, max_rate
-from darktime.blast.sources import Fixed, get
-from darktime.blast.streams import Publisher, Streams
-from darktime.blast.tally import Tally
-from darktime.errors import UsageError
+from darktime.blast.interval import Interval
+from darktime.blast.overload import Overload, judge_overload
+from darktime.blast.plan import Plan
+from darktime.blast.result import judge
+from darktime.blast.search import Durations, Search
+from darktime.blast.settings import max_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from darktime.blast.cohort import Cohort
-    from darktime.blast.offered import Offered
-    from darktime.blast.probe import Endpoint
-    from darktime.blast.settings import Address, BlastSettings
-    from darktime.blast.sources import Source
-    from darktime.blast.tally import Listener
+    from darktime.blast.head import Head
+    from darktime.blast.offered import Offered, Second
+    from darktime.blast.result import Probe
+    from darktime.blast.scenario import Finding, Scenario
+    from darktime.blast.settings import BlastSettings
 
 START_HTTP_PER_S = 500.0
 START_PUSH_PER_S = 50.0
-DOUBLING_S = 0.75  # a probe on the way up: it only brackets
-PROBE_S = 1.5
 DRAIN_S = 1.0
-OPEN_TIMEOUT_S = 10.0
-
-
-def sockets_needed(settings: BlastSettings, endpoint: Endpoint) -> int:
-    """How many sockets the run will hold at once."""
-    return settings.streams + PUBLISHERS if endpoint.kind == "push" else settings.connections
+FINE_PRECISION = 1.03
+# A search that has time holds longer, so that a p99 rests on some hundred requests.
+FINE = Durations(double_s=2.0, bisect_s=4.0, confirm_s=8.0, least_requests=1000, longest_s=20.0)
+BEYOND = (1.2, 2.0)
+BEYOND_S = 8.0
+RECOVER_AT = 0.5
+RECOVER_S = 15.0
 
 
 class Session:
-    """Runs once. ``probes`` and ``offered`` grow as rates are tried; ``search`` is None when the rate was given."""
+    """Runs once. ``probes`` and ``offered`` grow as plans are offered; ``search`` is None when none was asked for."""
 
     def __init__(
         self,
         settings: BlastSettings,
-        address: Address,
-        endpoint: Endpoint,
+        head: Head,
         *,
-        on_progress: Callable[[Probe], None] | None,
+        push: bool,
+        scenario: Scenario | None,
+        seconds: Sequence[Second],
+        on_probe: Callable[[Probe], None] | None,
         stop: Callable[[], bool],
     ) -> None:
         self.settings = settings
-        self.endpoint = endpoint
         self.probes: list[Probe] = []
         self.offered: list[Offered] = []
-        self.tally: Tally | None = None
         self.search: Search | None = None
-        self.budget_spent = False
-        self._address = address
-        self._on_progress = on_progress
+        self.overload: Overload | None = None
+        self.findings: Sequence[Finding] = ()
+        self._head = head
+        self._push = push
+        self._scenario = scenario
+        self._seconds = seconds
+        self._on_probe = on_probe
         self._stop = stop
 
-    @property
-    def interrupted(self) -> bool:
-        """The run was ended from outside."""
-        return self._stop()
-
-    def run(self, cohort: Cohort, listener: Listener) -> None:
-        """Do it all, and close every socket. Raises UsageError when the instance takes no connection."""
+    def run(self) -> None:
+        """Do it all."""
         settings = self.settings
-        push = self.endpoint.kind == "push"
-        run = secrets.token_hex(4)
-        publisher = Publisher(self._address, settings.channels, run)
-        source: Source = publisher if push else Fixed(get(self._address, self.endpoint.path))
-        size = PUBLISHERS if push else settings.connections
-        pool = RequestPool(cohort, self._address, source, size=size, timeout_s=settings.timeout_s)
-        streams = Streams(cohort, self._address, publisher, count=settings.streams, run=run) if push else None
-        self.tally = Tally(pool, streams, listener)
-        cohort.each_second.append(self.tally.flush)
-        try:
-            self._open(cohort, pool, size, streams)
-            self._offer_all(Offering(cohort, pool, streams, self.tally, self._stop))
-        finally:
-            self.tally.flush()
-            pool.close()
-            if streams is not None:
-                streams.close()
-
-    def _open(self, cohort: Cohort, pool: RequestPool, size: int, streams: Streams | None) -> None:
-        pool.open()
-        wanted = self.settings.streams if streams is not None else 0
-        until = time.monotonic() + OPEN_TIMEOUT_S
-        while time.monotonic() < until and not self._stop():
-            if pool.open_connections >= size and (streams is None or streams.open >= wanted):
-                return
-            cohort.turn(until - time.monotonic())
-        if self._stop():
-            return
-        if not pool.open_connections:
-            raise UsageError(f"{self._address.authority} took none of {size} connections in {OPEN_TIMEOUT_S:g} s")
-        if streams is not None and streams.open < wanted:
-            raise UsageError(
-                f"{self._address.authority} served {streams.open} of {wanted} subscribers within {OPEN_TIMEOUT_S:g} s: "
-                f"ask for fewer with --streams, or raise the instance's limit"
-            )
-
-    def _offer_all(self, offering: Offering) -> None:
-        settings = self.settings
-        if settings.closed:
-            self._note(offering.closed_model(duration_s=settings.duration_s, drain_s=settings.timeout_s))
+        if self._scenario is not None:
+            for plan in self._scenario.plans():
+                if self._stop():
+                    return
+                self._note(self._head.offer(plan, patient=True))
+            self.findings = self._scenario.findings(self.offered)
+        elif settings.closed:
+            self._note(self._head.offer(Plan(stage="hold", duration_s=settings.duration_s, drain_s=settings.timeout_s)))
         elif settings.rate_per_s is not None:
-            self._note(self._offered(offering, settings.rate_per_s, settings.duration_s, settings.timeout_s))
+            self._hold(settings.rate_per_s, settings.duration_s)
         else:
-            self._search(offering)
+            self._run_search()
+            if settings.beyond and not self._stop():
+                self._go_beyond()
 
-    def _search(self, offering: Offering) -> None:
-        start = START_PUSH_PER_S if self.endpoint.kind == "push" else START_HTTP_PER_S
-        search = self.search = Search(start_per_s=start, max_per_s=max_rate(self.settings))
-        end = time.monotonic() + self.settings.duration_s
-        while (rate := search.next_rate()) is not None and not self._stop():
-            span = min(PROBE_S if search.bracketed else DOUBLING_S, self.settings.duration_s)
-            if self.probes and time.monotonic() + span > end:
-                self.budget_spent = True
+    def interval(self) -> Interval:
+        """What the search, or the one rate that was asked for, has shown."""
+        if self.search is not None:
+            return self.search.interval
+        if not self.probes:
+            return Interval(highest_pass_per_s=None, lowest_fail_per_s=None)
+        failed = [probe for probe in self.probes if not probe.passed]
+        probe = failed[0] if failed else self.probes[-1]
+        return Interval(
+            highest_pass_per_s=None if failed else probe.rate_per_s,
+            lowest_fail_per_s=probe.rate_per_s if failed else None,
+        )
+
+    def _hold(self, rate_per_s: float, duration_s: float) -> None:
+        plan = Plan(
+            stage="hold",
+            rate_per_s=rate_per_s,
+            duration_s=duration_s,
+            drain_s=self.settings.timeout_s,
+            seed=self.settings.seed,
+        )
+        self._note(self._head.offer(plan))
+
+    def _run_search(self) -> None:
+        settings = self.settings
+        start = START_PUSH_PER_S if self._push else START_HTTP_PER_S
+        search = self.search = Search(
+            start_per_s=start,
+            max_per_s=max_rate(settings),
+            precision=FINE_PRECISION if settings.search else 1.1,
+            confirm=settings.search,
+            durations=FINE if settings.search else Durations(),
+        )
+        end = time.monotonic() + settings.duration_s
+        while (attempt := search.next(end - time.monotonic())) is not None and not self._stop():
+            plan = Plan(
+                stage=attempt.stage,
+                rate_per_s=attempt.rate_per_s,
+                duration_s=min(attempt.duration_s, settings.duration_s),
+                drain_s=DRAIN_S,
+                seed=settings.seed,
+            )
+            offered = self._head.offer(plan)
+            if self._stop():
+                self._note(offered)
                 return
-            probe = self._note(self._offered(offering, rate, span, DRAIN_S))
+            strict = settings.search and attempt.rate_per_s * attempt.duration_s >= settings.slo.requests_needed
+            probe = self._note(offered, strict=strict)
+            search.record(attempt.rate_per_s, probe.outcome, answered_per_s=probe.achieved_per_s, more_s=probe.more_s)
+
+    def _go_beyond(self) -> None:
+        assert self.search is not None
+        capacity = self.search.highest_pass_per_s
+        if capacity is None or self.search.lowest_fail_per_s is None:
+            return
+        baseline = next(probe for probe in reversed(self.probes) if probe.passed)
+        beyond = []
+        for factor in BEYOND:
             if self._stop():
                 return
-            again = len(self.probes) > 1 and self.probes[-2].rate_per_s == probe.rate_per_s
-            search.record(rate, passed=probe.passed)
-            if probe.health != HEALTHY and again:
-                return
+            rate = min(capacity * factor, max_rate(self.settings))
+            plan = Plan(stage="beyond", rate_per_s=rate, duration_s=BEYOND_S, drain_s=0.0)
+            beyond.append(self._note(self._head.offer(plan, patient=True)))
+        began = int(time.time())
+        plan = Plan(stage="recover", rate_per_s=capacity * RECOVER_AT, duration_s=RECOVER_S, drain_s=DRAIN_S)
+        self._note(self._head.offer(plan, patient=True))
+        self._head.finish()
+        # The first second still holds what was left of the overload; the last one is a fraction.
+        recovery = [second for second in self._seconds if began <= second.at_s < began + RECOVER_S]
+        self.overload = judge_overload(baseline, beyond, recovery)
 
-    def _offered(self, offering: Offering, rate_per_s: float, duration_s: float, drain_s: float) -> Offered:
-        arrivals = constant(rate_per_s, duration_s)
-        return offering.open_model(arrivals, rate_per_s=rate_per_s, duration_s=duration_s, drain_s=drain_s)
-
-    def _note(self, offered: Offered) -> Probe:
-        probe = judge(offered, self.settings.slo)
+    def _note(self, offered: Offered, *, strict: bool = False) -> Probe:
+        probe = judge(offered, self.settings.slo, strict=strict, histogram=True)
         self.offered.append(offered)
         self.probes.append(probe)
-        if self._on_progress is not None:
-            self._on_progress(probe)
+        if self._on_probe is not None:
+            self._on_probe(probe)
         return probe

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import resource
 import socket
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from darktime.blast.slo import Slo
@@ -16,6 +18,8 @@ SPARE_FILES = 64
 # Far beyond one process of this generator: the search ends here when nothing else ends it.
 SAFETY_MAX_PER_S = 200_000.0
 PUBLISHERS = 16
+MAX_PROCESSES = 64
+CHANNEL = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,18 @@ class BlastSettings:
     allow: tuple[str, ...] = ()
     max_rate_per_s: float | None = None
     timeout_s: float = 5.0
+    scenario: str | None = None  # a name, or a .py file
+    numbers: dict[str, Any] = field(default_factory=dict)  # of the scenario, in place of its own
+    channel: str | None = None  # everything through this one
+    processes: int = 1
+    search: bool = False  # finer, longer, with confirmation
+    beyond: bool = False  # look beyond capacity, and whether it recovers
+    seed: int | None = None  # random arrivals of the mean rate instead of even ones
+    fresh: bool = False  # a new connection for every request
+    follow: bool = False  # redirects on the same host
+    headers: dict[str, str] = field(default_factory=dict)
+    inconclusive: str | None = None  # "pass" or "fail": what exit code 5 becomes
+    command: str = ""  # how to repeat it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +98,7 @@ def check(settings: BlastSettings) -> Address:
         ("--streams", settings.streams, 1),
         ("--channels", settings.channels, 1),
         ("--connections", settings.connections, 1),
+        ("--processes", settings.processes, 1),
     ):
         if value < low:
             raise UsageError(f"{name} {value:g}: at least {low:g}")
@@ -92,6 +109,10 @@ def check(settings: BlastSettings) -> Address:
         not settings.path.startswith("/") or not settings.path.isascii() or " " in settings.path
     ):
         raise UsageError(f"--path {settings.path!r}: it begins with / and is percent-encoded")
+    if settings.processes > MAX_PROCESSES:
+        raise UsageError(f"--processes {settings.processes}: at most {MAX_PROCESSES} on one machine")
+    if settings.channel is not None and not CHANNEL.fullmatch(settings.channel):
+        raise UsageError(f"--channel {settings.channel!r}: 1 to 128 letters, digits and _.:-")
     address = resolve(settings.instance)
     check_allowed(settings, address)
     return address
@@ -99,8 +120,7 @@ def check(settings: BlastSettings) -> Address:
 
 def check_allowed(settings: BlastSettings, address: Address) -> None:
     """Loopback is free; any other host must be named, and with a limit. Raises UsageError."""
-    if settings.rate_per_s is not None and settings.rate_per_s > max_rate(settings):
-        raise UsageError(f"--rate {settings.rate_per_s:g}: the limit is {max_rate(settings):g}/s; raise --max-rate")
+    check_rate(settings.rate_per_s or 0.0, settings)
     if address.loopback:
         return
     if address.host not in settings.allow:
@@ -112,6 +132,12 @@ def check_allowed(settings: BlastSettings, address: Address) -> None:
         raise UsageError(f"{address.host} is not this machine: --max-rate is required, in requests a second")
     if settings.closed:
         raise UsageError(f"{address.host} is not this machine: --closed has no rate to limit; leave it out")
+
+
+def check_rate(rate_per_s: float, settings: BlastSettings) -> None:
+    """Raises UsageError for a rate beyond the limit."""
+    if rate_per_s > max_rate(settings):
+        raise UsageError(f"--rate {rate_per_s:g}: the limit is {max_rate(settings):g}/s; raise --max-rate")
 
 
 def max_rate(settings: BlastSettings) -> float:

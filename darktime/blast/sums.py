@@ -34,7 +34,9 @@ class Sums:
         saved = {}
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            saved[field.name] = value.to_dict() if isinstance(value, Histogram) else value
+            if isinstance(value, Histogram):
+                value = value.to_dict()
+            saved[field.name] = dict(value) if isinstance(value, dict) else value
         return saved
 
     @classmethod

@@ -1,53 +1,74 @@
-"""Takes what was counted once a second, hands it to Locust, and adds it to the sums of the probe and of the run."""
+"""Takes what was counted once a second, hands it on as that second, and adds it to the sums of the plan and the run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import resource
+import time
+from typing import TYPE_CHECKING
 
 from darktime.blast.counts import Counts
 from darktime.blast.deliveries import Deliveries
+from darktime.blast.offered import Second
 
 if TYPE_CHECKING:
-    from darktime.blast.requests import RequestPool
-    from darktime.blast.streams import Streams
+    from collections.abc import Callable
 
-
-class Listener(Protocol):
-    """Who is told of every second."""
-
-    def requests(self, counts: Counts) -> None:
-        """Requests that ended in it."""
-
-    def deliveries(self, deliveries: Deliveries) -> None:
-        """Deliveries that were read in it."""
+    from darktime.blast.cohort import Cohort
+    from darktime.blast.traffic import Traffic
 
 
 class Tally:
-    """``probe_...`` since ``begin``, ``...`` since the start. Call ``flush`` once a second and at the end."""
+    """``plan_...`` since ``begin``. ``flush`` runs once a second, and whenever a plan begins or ends."""
 
-    def __init__(self, pool: RequestPool, streams: Streams | None, listener: Listener) -> None:
-        self.counts = Counts()
-        self.deliveries = Deliveries()
-        self.probe_counts = Counts()
-        self.probe_deliveries = Deliveries()
-        self._pool = pool
-        self._streams = streams
-        self._listener = listener
+    def __init__(self, cohort: Cohort, traffic: Traffic, listeners: list[Callable[[Second], None]]) -> None:
+        self.plan_counts = Counts()
+        self.plan_deliveries = Deliveries()
+        self.planned = 0  # since the last flush
+        self._cohort = cohort
+        self._traffic = traffic
+        self._listeners = listeners
+        self._cpu_s = cpu_s()
+        self._at = time.monotonic()
+        self._lag_s = 0.0
 
     def begin(self) -> None:
-        """A new probe begins."""
+        """A new plan begins."""
         self.flush()
-        self.probe_counts = Counts()
-        self.probe_deliveries = Deliveries()
+        self.plan_counts = Counts()
+        self.plan_deliveries = Deliveries()
 
     def flush(self) -> None:
         """Take, hand on, add up."""
-        counts = self._pool.take()
-        self._listener.requests(counts)
-        self.counts.merge(counts)
-        self.probe_counts.merge(counts)
-        if self._streams is not None:
-            deliveries = self._streams.take()
-            self._listener.deliveries(deliveries)
-            self.deliveries.merge(deliveries)
-            self.probe_deliveries.merge(deliveries)
+        load, streams = self._traffic.load, self._traffic.streams
+        counts = load.take()
+        deliveries = self._take_deliveries()
+        now, used = time.monotonic(), cpu_s()
+        second = Second(
+            at_s=int(time.time()),
+            planned=self.planned,
+            counts=counts,
+            deliveries=deliveries,
+            streams=streams.open if streams is not None else 0,
+            connections=load.open_connections,
+            in_flight=load.in_flight,
+            loop_lag_ms=self._cohort.loop_lag_max_s * 1000,
+            cpu_share=(used - self._cpu_s) / max(now - self._at, 1e-3),
+        )
+        self._cpu_s, self._at, self.planned = used, now, 0
+        self.plan_counts.merge(counts)
+        self.plan_deliveries.merge(deliveries)
+        for listener in self._listeners:
+            listener(second)
+
+    def _take_deliveries(self) -> Deliveries:
+        deliveries = self._traffic.streams.take() if self._traffic.streams is not None else Deliveries()
+        take = getattr(self._traffic.load, "take_deliveries", None)
+        if take is not None:  # a load whose replies are streams themselves
+            deliveries.merge(take())
+        return deliveries
+
+
+def cpu_s() -> float:
+    """Seconds of processor that this process has used."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime

@@ -1,36 +1,47 @@
-"""A Locust user that is a whole cohort: thousands of sockets in one greenlet, one such user a process."""
+"""A Locust user that is a whole cohort: thousands of sockets in one greenlet, one such user a process.
+
+Importing this patches the process (it loads Locust).
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
+import sys
 import time
-from typing import TYPE_CHECKING
+from typing import Any, ClassVar
 
-from locust import User, constant, task
+from locust import User, constant, events, task
 from locust.exception import StopUser
 
+from darktime.blast.arrivals import Share
 from darktime.blast.cohort import Cohort
 from darktime.blast.feed import LocustFeed
-from darktime.blast.settings import Address, BlastSettings, check, max_rate, reserve_open_files
+from darktime.blast.offer import Offering
+from darktime.blast.scenario import Place, Scenario, numbers_beside
+from darktime.blast.settings import BlastSettings, check, check_rate, reserve_open_files
+from darktime.blast.sockets import sources_for
 from darktime.blast.tally import Tally
 from darktime.errors import UsageError
 
-if TYPE_CHECKING:
-    from darktime.blast.arrivals import Arrivals
-    from darktime.blast.requests import RequestPool
-    from darktime.blast.streams import Streams
+
+@events.init_command_line_parser.add_listener
+def _options(parser: Any) -> None:
+    parser.add_argument(
+        "--number", action="append", default=[], metavar="NAME=VALUE", help="A number of the scenario, each process"
+    )
 
 
 class CohortUser(User):
-    """Subclass it, and say in ``run_cohort`` what the cohort does until Locust stops it.
+    """Subclass it and name a ``scenario``, or say in ``run_cohort`` yourself what the cohort does.
 
-    Like every run it may go to loopback only; the variables DARKTIME_BLAST_ALLOW (hosts, by comma) and
-    DARKTIME_BLAST_MAX_RATE let it go further.
+    Start as many users as there are processes (``--users N --processes N``). Like every run it may go to loopback only;
+    the variables DARKTIME_BLAST_ALLOW (hosts, by comma) and DARKTIME_BLAST_MAX_RATE let it go further.
     """
 
     abstract = True
-    fixed_count = 1
     wait_time = constant(0)
+    scenario: ClassVar[type[Scenario] | None] = None
 
     def on_start(self) -> None:
         """Make the poller here: after Locust has forked its processes."""
@@ -42,52 +53,73 @@ class CohortUser(User):
         self.cohort.close()
 
     def run_cohort(self, cohort: Cohort) -> None:
-        """What the cohort does; it runs until it returns or Locust stops the user."""
-        raise NotImplementedError(f"{type(self).__name__} must say what its cohort does: override run_cohort")
+        """What the cohort does until it returns or Locust stops the user: the scenario's plans, one after the other."""
+        if self.scenario is None:
+            raise NotImplementedError(f"{type(self).__name__} must name a scenario, or override run_cohort")
+        options = self.environment.parsed_options
+        given = read_numbers(getattr(options, "number", []))
+        file = sys.modules[self.scenario.__module__].__file__
+        assert file is not None
+        scenario = self.scenario(numbers_beside(file, given))
+        self._run_scenario(cohort, scenario)
 
     @task
     def _run(self) -> None:
         self.run_cohort(self.cohort)
         raise StopUser
 
-    def target(self, *, rate_per_s: float, sockets: int) -> Address:
-        """Where ``--host`` points, once the limits of safety and of this machine are checked.
+    def _run_scenario(self, cohort: Cohort, scenario: Scenario) -> None:
+        place = self._place(scenario)
+        traffic = scenario.traffic(cohort, place)
+        feed = LocustFeed(self.environment, traffic.method, traffic.name)
+        tally = Tally(cohort, traffic, [feed.second])
+        cohort.each_second.append(tally.flush)
+        never = lambda: False  # noqa: E731 - Locust ends the greenlet itself
+        try:
+            traffic.open(cohort, place.address.authority, never)
+            offering = Offering(cohort, traffic, tally, place.share, never)
+            began = time.monotonic()
+            for plan in scenario.plans():
+                if plan.action:
+                    scenario.act(plan.action, traffic)
+                offering.offer(plan, began_s=time.monotonic() - began, patient=True)
+        finally:
+            tally.flush()
+            cohort.each_second.remove(tally.flush)
+            traffic.close()
 
-        Stops the run when they forbid it.
-        """
+    def _place(self, scenario: Scenario) -> Place:
+        """Where ``--host`` points, once the limits of safety and of this machine are checked."""
         limit = os.environ.get("DARKTIME_BLAST_MAX_RATE")
+        rates = [plan.mean_rate_per_s() or 0.0 for plan in scenario.plans()]
         settings = BlastSettings(
             instance=self.host or "",
-            rate_per_s=rate_per_s,
             allow=tuple(filter(None, os.environ.get("DARKTIME_BLAST_ALLOW", "").split(","))),
             max_rate_per_s=float(limit) if limit else None,
         )
         try:
             address = check(settings)
-            reserve_open_files(sockets)
+            check_rate(max(rates), settings)
+            reserve_open_files(scenario.sockets())
         except UsageError:
-            runner = self.environment.runner
             self.environment.process_exit_code = 2
-            if runner is not None:
-                runner.quit()
+            if self.environment.runner is not None:
+                self.environment.runner.quit()
             raise
-        assert rate_per_s <= max_rate(settings)
-        return address
+        return Place(
+            address=address,
+            run=secrets.token_hex(4),
+            share=Share(),
+            source_ips=sources_for(address, scenario.sockets()),
+        )
 
-    def offer(
-        self, arrivals: Arrivals, pool: RequestPool, *, method: str, name: str, streams: Streams | None = None
-    ) -> None:
-        """Send what ``arrivals`` plans from now on, until Locust stops the user, listed as ``method`` and ``name``."""
-        cohort = self.cohort
-        tally = Tally(pool, streams, LocustFeed(self.environment, method, name))
-        cohort.each_second.append(tally.flush)
-        start = time.monotonic()
-        try:
-            while True:
-                for at in arrivals.due(time.monotonic() - start):
-                    pool.submit(start + at)
-                cohort.turn(start + arrivals.next_s() - time.monotonic())
-        finally:
-            if streams is not None:
-                streams.close()
-            pool.close()
+
+def read_numbers(words: list[str]) -> dict[str, Any]:
+    """NAME=VALUE words as a table. Raises UsageError for a word without =."""
+    numbers: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"--number {word}: write NAME=VALUE")
+        numbers[name.strip()] = value.strip()
+    return numbers

@@ -1,0 +1,134 @@
+"""One worker's side of a run: takes the task, opens its traffic, offers plan after plan, reports every second.
+
+It speaks to the head through the runner of Locust, which carries the messages from process to process, or within one.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from gevent.event import Event
+from gevent.queue import Empty, SimpleQueue
+
+from darktime.blast.arrivals import Share
+from darktime.blast.feed import LocustFeed
+from darktime.blast.messages import GREETED, HELLO, OFFERED, PLAN, REFUSED, SECOND, STANDING, STOP, TASK
+from darktime.blast.offer import Offering
+from darktime.blast.plan import Plan
+from darktime.blast.settings import reserve_open_files
+from darktime.blast.tally import Tally
+from darktime.blast.task import Recognised, Task
+from darktime.errors import DarktimeError, ExitCode
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+
+    from darktime.blast.cohort import Cohort
+    from darktime.blast.offered import Second
+
+GREET_EVERY_S = 0.5
+# A head that says nothing for so long is gone; what was opened is closed.
+SILENCE_S = 120.0
+IDLE_S = 0.05
+
+
+class Inbox:
+    """What the head says to this process; registered once a runner, before the first message can come."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.stopped = Event()
+        self.greeted = Event()
+        self._said: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
+        runner = environment.runner
+        assert runner is not None
+        for kind in (TASK, PLAN):
+            runner.register_message(kind, self._note)
+        runner.register_message(GREETED, lambda **_: self.greeted.set())
+        runner.register_message(STOP, lambda **_: self.stopped.set())
+
+    def take(self) -> tuple[str, dict[str, Any]] | None:
+        """The oldest message that was not taken yet."""
+        try:
+            said: tuple[str, dict[str, Any]] = self._said.get_nowait()
+        except Empty:
+            return None
+        return said
+
+    def _note(self, msg: Any, **_: Any) -> None:
+        self._said.put((msg.type, msg.data))
+
+
+class Hand:
+    """Runs once, in the greenlet of the one user of its process."""
+
+    def __init__(self, environment: Environment, cohort: Cohort, inbox: Inbox) -> None:
+        self._runner = environment.runner
+        self._environment = environment
+        self._cohort = cohort
+        self._inbox = inbox
+
+    def run(self) -> None:
+        """Until the head says stop, or is silent for two minutes. Errors are told to the head."""
+        try:
+            task = self._await_task()
+            if task is not None:
+                self._work(Task.from_dict(task["task"]), Share(task["index"], task["workers"]))
+        except DarktimeError as error:
+            self._say(REFUSED, {"error": str(error), "exit_code": int(error.exit_code)})
+        except Exception as error:
+            self._say(REFUSED, {"error": f"{type(error).__name__}: {error}", "exit_code": int(ExitCode.ERROR)})
+            raise
+
+    def _await_task(self) -> dict[str, Any] | None:
+        """Greet until the head has heard it: it may not listen yet."""
+        until = time.monotonic() + SILENCE_S
+        next_greeting = 0.0
+        while not self._inbox.stopped.is_set() and time.monotonic() < until:
+            said = self._inbox.take()
+            if said is not None and said[0] == TASK:
+                return said[1]
+            if time.monotonic() >= next_greeting and not self._inbox.greeted.is_set():
+                next_greeting = time.monotonic() + GREET_EVERY_S
+                self._say(HELLO, {})
+            self._cohort.turn(IDLE_S)
+        return None
+
+    def _work(self, task: Task, share: Share) -> None:
+        place = task.place(share)
+        reserve_open_files(-(-task.sockets() // share.workers))
+        scenario = task.load_scenario() if task.scenario else Recognised(task)
+        traffic = scenario.traffic(self._cohort, place)
+        feed = LocustFeed(self._environment, traffic.method, traffic.name)
+        tally = Tally(self._cohort, traffic, [feed.second, self._report])
+        self._cohort.each_second.append(tally.flush)
+        stop = self._inbox.stopped.is_set
+        try:
+            traffic.open(self._cohort, place.address.authority, stop)
+            self._say(STANDING, {})
+            offering = Offering(self._cohort, traffic, tally, share, stop)
+            heard = time.monotonic()
+            while not stop() and time.monotonic() < heard + SILENCE_S:
+                said = self._inbox.take()
+                if said is None:
+                    self._cohort.turn(IDLE_S)
+                    continue
+                plan = Plan.from_dict(said[1]["plan"])
+                if plan.action:
+                    scenario.act(plan.action, traffic)
+                while time.time() < said[1]["start_at"] and not stop():
+                    self._cohort.turn(min(IDLE_S, said[1]["start_at"] - time.time()))
+                offered = offering.offer(plan, began_s=said[1]["began_s"], patient=said[1]["patient"])
+                self._say(OFFERED, {"number": said[1]["number"], "offered": offered.to_dict()})
+                heard = time.monotonic()
+        finally:
+            tally.flush()
+            self._cohort.each_second.remove(tally.flush)
+            traffic.close()
+
+    def _report(self, second: Second) -> None:
+        self._say(SECOND, {"second": second.to_dict()})
+
+    def _say(self, kind: str, data: dict[str, Any]) -> None:
+        assert self._runner is not None
+        self._runner.send_message(kind, data)

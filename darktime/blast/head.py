@@ -1,0 +1,207 @@
+"""The head of a run: hands its workers the task, has them offer plans together, and adds up what they counted.
+
+A worker that is lost makes what was counted void: its part of the plan is missing, and nobody knows how much of it was
+sent. It is never handed to the others in silence.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from gevent.event import Event
+
+from darktime.blast.messages import GREETED, HELLO, OFFERED, PLAN, REFUSED, SECOND, STANDING, STOP, TASK
+from darktime.blast.offered import Offered, Second
+from darktime.errors import DarktimeError, ExitCode, RunInvalid, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+
+    from darktime.blast.plan import Plan
+    from darktime.blast.task import Task
+
+GATHER_S = 30.0
+# Opening 100,000 streams takes its time; the workers themselves give up before.
+OPEN_S = 400.0
+# Beyond a plan's own time: its draining, its way there and back.
+GRACE_S = 20.0
+# Workers begin a plan together: so much later than they are told.
+LEAD_S = 0.2
+LOOK_S = 0.05
+# The counts of a second arrive from every worker within the next; older seconds are complete.
+LATE_S = 2
+
+
+class Head:
+    """``on_second`` gets every second of the run, once, added up over the workers, in order."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        task: Task,
+        workers: int,
+        *,
+        stop: Callable[[], bool],
+        dead: Callable[[], list[str]] = list,
+        on_second: Callable[[Second], None] = lambda _: None,
+    ) -> None:
+        runner = environment.runner
+        assert runner is not None
+        self.workers = workers
+        self.lost: list[str] = []
+        self.requests_by_worker: dict[str, int] = {}
+        self.cpu_by_worker: dict[str, float] = {}
+        self._runner = runner
+        self._task = task
+        self._stop = stop
+        self._dead = dead
+        self._on_second = on_second
+        self._heard = Event()
+        self._ids: list[str] = []
+        self._standing: set[str] = set()
+        self._refused: tuple[str, int] | None = None
+        self._offered: dict[int, dict[str, Offered]] = {}
+        self._number = 0
+        self._began = time.monotonic()
+        self._seconds: dict[int, Second] = {}
+        for kind, listener in (
+            (HELLO, self._hello),
+            (STANDING, self._stands),
+            (REFUSED, self._refuses),
+            (OFFERED, self._counts),
+            (SECOND, self._second),
+        ):
+            runner.register_message(kind, listener)
+
+    def await_processes(self, come: Callable[[], int]) -> None:
+        """Wait until so many workers have connected. Raises RunInvalid."""
+        self._until(
+            lambda: come() >= self.workers, GATHER_S, lambda: f"{come()} of {self.workers} worker processes connected"
+        )
+
+    def held_back(self) -> int:
+        """Requests of seconds that were not handed on yet."""
+        return sum(second.counts.requests for second in self._seconds.values())
+
+    def gather(self) -> None:
+        """Wait for the workers, and until each has opened its part. Raises UsageError, RunInvalid or DarktimeError."""
+        self._until(
+            lambda: len(self._ids) >= self.workers, GATHER_S, lambda: f"{len(self._ids)} of {self.workers} workers came"
+        )
+        if self._stop():
+            return
+        for index, node in enumerate(self._ids):
+            data = {"task": self._task.to_dict(), "index": index, "workers": self.workers}
+            self._runner.send_message(TASK, data, node)
+        self._until(
+            lambda: len(self._standing) >= self.workers,
+            OPEN_S,
+            lambda: f"{len(self._standing)} of {self.workers} workers stood",
+        )
+
+    def offer(self, plan: Plan, *, patient: bool = False) -> Offered:
+        """Have all workers offer ``plan`` together. Raises RunInvalid when one is lost."""
+        self._number += 1
+        number = self._number
+        self._offered[number] = {}
+        data = {
+            "number": number,
+            "plan": plan.to_dict(),
+            "start_at": time.time() + LEAD_S if self.workers > 1 else 0.0,
+            "began_s": time.monotonic() - self._began,
+            "patient": patient,
+        }
+        for node in self._ids:
+            self._runner.send_message(PLAN, data, node)
+        answers = self._offered[number]
+        self._until(
+            lambda: len(answers) >= self.workers,
+            plan.duration_s + plan.drain_s + GRACE_S,
+            lambda: f"{len(answers)} of {self.workers} workers ended the plan {plan.stage!r}",
+            stoppable=False,
+        )
+        del self._offered[number]
+        first, *others = (answers[node] for node in self._ids)
+        for other in others:
+            first.merge(other)
+        return first
+
+    def stop(self) -> None:
+        """Let the workers close what they have open."""
+        for node in self._ids:
+            self._runner.send_message(STOP, {}, node)
+
+    def finish(self) -> None:
+        """Hand on the seconds that were still held back for a late worker."""
+        for at in sorted(self._seconds):
+            self._on_second(self._seconds.pop(at))
+
+    def _until(
+        self, done: Callable[[], bool], limit_s: float, seen: Callable[[], str], *, stoppable: bool = True
+    ) -> None:
+        until = time.monotonic() + limit_s
+        told = False
+        while not done():
+            if self._stop():
+                if stoppable:
+                    return
+                if not told:  # they end the plan early, and answer
+                    told = True
+                    self.stop()
+            if self._refused is not None:
+                text, code = self._refused
+                raise UsageError(text) if code == ExitCode.USAGE else DarktimeError(text)
+            self._check_workers()
+            if time.monotonic() > until:
+                raise RunInvalid(f"{seen()} within {limit_s:g} s: the run is void")
+            self._heard.clear()
+            self._heard.wait(LOOK_S)
+
+    def _check_workers(self) -> None:
+        clients = getattr(self._runner, "clients", None)
+        lost = list(self._dead())
+        if clients is not None:
+            lost += [node for node in self._ids if node not in clients or clients[node].state in ("missing", "stopped")]
+        if lost:
+            self.lost = lost
+            raise RunInvalid(
+                f"{len(lost)} of {self.workers} workers was lost ({', '.join(lost)}): its part of the plan is missing, "
+                f"so this run is void"
+            )
+
+    def _hello(self, msg: Any, **_: Any) -> None:
+        if msg.node_id not in self._ids and len(self._ids) < self.workers:
+            self._ids.append(msg.node_id)
+        self._runner.send_message(GREETED, {}, msg.node_id)
+        self._heard.set()
+
+    def _stands(self, msg: Any, **_: Any) -> None:
+        self._standing.add(msg.node_id)
+        self._heard.set()
+
+    def _refuses(self, msg: Any, **_: Any) -> None:
+        self._refused = (msg.data["error"], msg.data["exit_code"])
+        self._heard.set()
+
+    def _counts(self, msg: Any, **_: Any) -> None:
+        answers = self._offered.get(msg.data["number"])
+        if answers is not None:
+            answers[msg.node_id] = Offered.from_dict(msg.data["offered"])
+        self._heard.set()
+
+    def _second(self, msg: Any, **_: Any) -> None:
+        second = Second.from_dict(msg.data["second"])
+        node = msg.node_id
+        self.requests_by_worker[node] = self.requests_by_worker.get(node, 0) + second.counts.requests
+        self.cpu_by_worker[node] = max(self.cpu_by_worker.get(node, 0.0), second.cpu_share)
+        known = self._seconds.get(second.at_s)
+        if known is None:
+            self._seconds[second.at_s] = second
+        else:
+            known.merge(second)
+        for at in sorted(self._seconds):
+            if at <= second.at_s - (LATE_S if self.workers > 1 else 1):
+                self._on_second(self._seconds.pop(at))

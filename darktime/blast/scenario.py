@@ -1,0 +1,98 @@
+"""What a cohort does: its traffic, its plans one after the other, and what is to be found in what they counted.
+
+A scenario file subclasses :class:`Scenario`; ``darkesttime blast --scenario NAME`` drives its plans over all workers,
+plain Locust runs them in each process. Numbers stand in a .toml beside the file, one key a number, and can be named on
+the command line.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from darktime.blast.plan import Plan
+from darktime.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from darktime.blast.arrivals import Share
+    from darktime.blast.cohort import Cohort
+    from darktime.blast.offered import Offered
+    from darktime.blast.settings import Address
+    from darktime.blast.traffic import Traffic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing a scenario is about. ``ok`` is None where nothing was promised."""
+
+    name: str
+    value: float | None
+    unit: str
+    text: str
+    ok: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a worker's traffic goes, and which of the workers it is. ``run`` is in every message of the run."""
+
+    address: Address
+    run: str
+    share: Share
+    timeout_s: float = 5.0
+    source_ips: tuple[str, ...] = ()
+
+    def part(self, whole: int) -> int:
+        """How many of ``whole`` things (connections, streams) are this worker's."""
+        return whole // self.share.workers + (self.share.index < whole % self.share.workers)
+
+
+class Scenario:
+    """Subclass it. ``numbers`` are those of its .toml file, with what was named on the command line in their place."""
+
+    doc: ClassVar[str] = ""  # one line for --help and reports
+    listens: ClassVar[bool] = False  # whether it needs a push endpoint
+
+    def __init__(self, numbers: dict[str, Any]) -> None:
+        self.numbers = numbers
+
+    def traffic(self, cohort: Cohort, place: Place) -> Traffic:
+        """Make what this worker has open; nothing is connected yet."""
+        raise NotImplementedError(f"{type(self).__name__} must say what its traffic is")
+
+    def sockets(self) -> int:
+        """How many sockets all workers hold at once."""
+        return int(self.numbers.get("connections", 0)) + int(self.numbers.get("streams", 0))
+
+    def plans(self) -> Sequence[Plan]:
+        """What is offered, one after the other; even arrivals at ``rate`` for ``duration`` unless said otherwise."""
+        rate = float(self.numbers["rate"])
+        return [Plan(stage="hold", rate_per_s=rate, duration_s=float(self.numbers["duration"]), drain_s=5.0)]
+
+    def act(self, action: str, traffic: Traffic) -> None:
+        """Do what a plan's ``action`` names, just before the plan."""
+        raise NotImplementedError(f"{type(self).__name__} knows no action {action!r}")
+
+    def findings(self, offered: Sequence[Offered]) -> Sequence[Finding]:  # noqa: ARG002 - for subclasses
+        """What it is about, from what all workers counted together, plan by plan."""
+        return ()
+
+
+def numbers_beside(file: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a scenario file's .toml, those of ``given`` in their place. Raises UsageError for a name unknown."""
+    path = Path(file).with_suffix(".toml")
+    numbers: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for name, value in given.items():
+        if name not in numbers:
+            known = ", ".join(sorted(numbers)) or "none"
+            raise UsageError(f"{path.stem}: it has no number {name!r}; it has {known}")
+        kind = type(numbers[name])
+        try:
+            numbers[name] = kind(value)
+        except ValueError as error:
+            raise UsageError(f"{path.stem}: {name}={value!r} is no {kind.__name__}") from error
+    return numbers

@@ -1,0 +1,118 @@
+"""What a worker is told before anything is opened, and the traffic it makes of it. It travels as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from darktime.blast.publisher import Publisher
+from darktime.blast.requests import RequestPool
+from darktime.blast.scenario import Place, Scenario
+from darktime.blast.settings import PUBLISHERS, Address
+from darktime.blast.sockets import PORTS_AN_ADDRESS, sources_for
+from darktime.blast.sources import Fixed, get
+from darktime.blast.streams import Streams
+from darktime.blast.traffic import Traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from darktime.blast.arrivals import Share
+    from darktime.blast.cohort import Cohort
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """``scenario`` is the name of a scenario file, or empty for what the instance was recognised as (``kind``)."""
+
+    address: dict[str, Any]
+    run: str
+    kind: str = "http"
+    path: str = "/"
+    scenario: str = ""
+    numbers: dict[str, Any] | None = None
+    connections: int = 100
+    streams: int = 0
+    channels: int = 1
+    channel: str = ""  # everything through this one
+    timeout_s: float = 5.0
+    fresh: bool = False
+    follow: bool = False
+    headers: dict[str, str] | None = None
+
+    def place(self, share: Share) -> Place:
+        """Where one worker's traffic goes."""
+        address = Address(**self.address)
+        sockets = self.sockets()
+        source_ips: tuple[str, ...] = ()
+        if sockets > PORTS_AN_ADDRESS:
+            a_worker = -(-sockets // share.workers)
+            many = -(-a_worker // PORTS_AN_ADDRESS)
+            source_ips = sources_for(address, PORTS_AN_ADDRESS * many + 1, share.index * (many + 1))
+        return Place(address=address, run=self.run, share=share, timeout_s=self.timeout_s, source_ips=source_ips)
+
+    def sockets(self) -> int:
+        """How many sockets all workers will hold at once."""
+        if self.scenario:
+            return self.load_scenario().sockets()
+        return self.streams + PUBLISHERS if self.kind == "push" else self.connections
+
+    def load_scenario(self) -> Scenario:
+        """The scenario with its numbers."""
+        from darktime.blast.catalogue import load  # noqa: PLC0415 - it loads Locust, by way of the scenario's file
+
+        return load(self.scenario, self.numbers or {})
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """What ``to_dict`` gave."""
+        return cls(**saved)
+
+
+class Recognised(Scenario):
+    """No scenario was named: GETs to plain HTTP, publishers and subscribers to a push endpoint."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__({})
+        self._task = task
+
+    def traffic(self, cohort: Cohort, place: Place) -> Traffic:
+        """A pool, and at a push endpoint the streams that hear it."""
+        task = self._task
+        if task.kind != "push":
+            size = max(place.part(task.connections), 1)
+            source = Fixed(get(place.address, task.path, task.headers))
+            pool = RequestPool(
+                cohort,
+                place.address,
+                source,
+                size=size,
+                timeout_s=place.timeout_s,
+                fresh=task.fresh,
+                follow=task.follow,
+                source_ips=place.source_ips,
+            )
+            return Traffic(pool, method="GET", name=task.path, size=size)
+        size = max(place.part(PUBLISHERS), 1)
+        wanted = place.part(task.streams)
+        # One channel for all workers is shared; of many each worker has its own, and hears only itself.
+        publishers, me = (place.share.workers, place.share.index) if task.channel else (1, 0)
+        run = place.run if task.channel else f"{place.run}{place.share.index:02x}"
+        names = [task.channel] if task.channel else [f"blast.{run}.{number}" for number in range(task.channels)]
+        publisher = Publisher(place.address, len(names), run, names=names, me=me)
+        pool = RequestPool(cohort, place.address, publisher, size=size, timeout_s=place.timeout_s)
+        streams = Streams(
+            cohort,
+            place.address,
+            publisher,
+            count=wanted,
+            run=run,
+            publishers=publishers,
+            me=me,
+            source_ips=place.source_ips,
+        )
+        return Traffic(pool, streams, method="POST", name="/pub", wanted=wanted, size=size)

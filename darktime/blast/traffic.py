@@ -1,0 +1,103 @@
+"""What one worker has open at the instance: a load that takes planned sends, and streams that listen."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from darktime.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from darktime.blast.cohort import Cohort
+    from darktime.blast.counts import Counts
+    from darktime.blast.streams import Streams
+
+OPEN_TIMEOUT_S = 10.0
+# Opening takes some 50 µs a socket on both sides together; a slow instance gets a multiple of it.
+OPEN_TIMEOUT_PER_SOCKET_S = 0.002
+
+
+class Load(Protocol):
+    """Takes planned sends and counts how they end; a RequestPool, for one."""
+
+    closed_model: bool
+    in_flight: int
+    counts: Counts
+
+    @property
+    def waiting(self) -> int:
+        """Due, and not sent yet because every connection is busy."""
+
+    @property
+    def standing(self) -> bool:
+        """As many connections stand as are wanted before the first send."""
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that stand."""
+
+    @property
+    def ended(self) -> tuple[int, int]:
+        """Sends that ended since the last ``take``, and how many of them failed."""
+
+    def open(self) -> None:
+        """Begin to connect."""
+
+    def submit(self, planned: float) -> bool:
+        """Send what was planned for then (monotonic seconds), now or when a connection is free; False: not taken."""
+
+    def start_closed(self) -> None:
+        """Let every free connection send."""
+
+    def drop_waiting(self) -> int:
+        """Forget what waits; how many they were."""
+
+    def abandon(self, reason: str) -> int:
+        """Count what is in flight as failed; how many they were."""
+
+    def take(self) -> Counts:
+        """What was counted since the last time."""
+
+    def close(self) -> None:
+        """Close every connection."""
+
+
+class Traffic:
+    """``method`` and ``name`` is how Locust lists the load's requests. ``wanted``: streams that are to be served."""
+
+    def __init__(
+        self, load: Load, streams: Streams | None = None, *, method: str, name: str, wanted: int = 0, size: int = 0
+    ) -> None:
+        self.load = load
+        self.streams = streams
+        self.method = method
+        self.name = name
+        self.wanted = wanted
+        self.size = size
+
+    def open(self, cohort: Cohort, authority: str, stop: Callable[[], bool]) -> None:
+        """Connect and subscribe, until all stand. Raises UsageError when the instance does not take them in time."""
+        self.load.open()
+        limit_s = OPEN_TIMEOUT_S + OPEN_TIMEOUT_PER_SOCKET_S * (self.size + self.wanted)
+        until = time.monotonic() + limit_s
+        while time.monotonic() < until and not stop():
+            if self.load.standing and (self.streams is None or self.streams.open >= self.wanted):
+                return
+            cohort.turn(until - time.monotonic())
+        if stop():
+            return
+        if not self.load.standing and not self.load.open_connections:
+            raise UsageError(f"{authority} took none of {self.size:,} connections in {limit_s:g} s")
+        if self.streams is not None and self.streams.open < self.wanted:
+            raise UsageError(
+                f"{authority} served {self.streams.open:,} of {self.wanted:,} subscribers within {limit_s:g} s: "
+                f"ask for fewer with --streams, or raise the instance's limit"
+            )
+
+    def close(self) -> None:
+        """Close everything."""
+        self.load.close()
+        if self.streams is not None:
+            self.streams.close()
