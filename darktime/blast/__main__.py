@@ -6,9 +6,11 @@ Result as JSON, progress on stderr.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from darktime.blast.offered import Second
     from darktime.blast.result import BlastResult, Probe
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -57,7 +60,9 @@ def _number(name: str, default: float | None, text: str, kind: type = float) -> 
 @click.option("--fresh", is_flag=True, help="A new connection for every request.")
 @click.option("--follow", is_flag=True, help="Follow redirects on the same host.")
 @click.option("--header", multiple=True, metavar="NAME:VALUE", help="Plain HTTP: a header of every request.")
+@click.option("--canary/--no-canary", default=None, help="An independent prober; by default where a limit is searched.")
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What exit code 5 becomes.")
+@click.option("--live-fd", type=int, metavar="FD", help="Where snapshots go, a line of JSON each, for a live screen.")
 @click.option("--json", "json_file", type=PATH, metavar="FILE", help="Where the result goes; stdout without it.")
 def main(  # noqa: PLR0917 - one parameter an option
     instance: str,
@@ -82,7 +87,9 @@ def main(  # noqa: PLR0917 - one parameter an option
     fresh: bool,  # noqa: FBT001
     follow: bool,  # noqa: FBT001
     header: tuple[str, ...],
+    canary: bool | None,  # noqa: FBT001
     inconclusive: str | None,
+    live_fd: int | None,
     json_file: Path | None,
 ) -> None:
     """Find what one instance holds, or whether it holds --rate."""
@@ -117,10 +124,11 @@ def main(  # noqa: PLR0917 - one parameter an option
             fresh=fresh,
             follow=follow,
             headers=pairs(header, ":", "--header"),
+            canary=canary,
             inconclusive=inconclusive,
             command=f"darkesttime blast {shlex.join(sys.argv[1:])}",
         )
-        result = _run(settings, stopped)
+        result = _run(settings, stopped, live_fd)
         _write(result, json_file)
     except DarktimeError as error:
         print(f"darkesttime blast: {error}", file=sys.stderr)
@@ -128,15 +136,31 @@ def main(  # noqa: PLR0917 - one parameter an option
     sys.exit(result.exit_code)
 
 
-def _run(settings: BlastSettings, stopped: list[int]) -> BlastResult:
+def _run(settings: BlastSettings, stopped: list[int], live_fd: int | None) -> BlastResult:
     from darktime.blast.settings import check
 
     check(settings)  # before Locust is loaded: a refusal is instant
     try:
         from darktime.blast.run import blast
+        from darktime.blast.snapshot import Snapshots
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: pip install 'darktime[blast]'") from error
-    return blast(settings, on_progress=_print_probe, stop=lambda: bool(stopped))
+    snapshots = Snapshots(settings)
+
+    def on_second(second: Second) -> None:
+        line = json.dumps(snapshots.of(second)) + "\n"
+        if live_fd is not None:
+            with suppress(BlockingIOError, BrokenPipeError):  # who does not read misses a picture
+                os.write(live_fd, line.encode())
+
+    def on_probe(probe: Probe) -> None:
+        snapshots.note(probe)
+        if live_fd is None:
+            _print_probe(probe)
+
+    if live_fd is not None:
+        os.set_blocking(live_fd, False)
+    return blast(settings, on_progress=on_probe, on_second=on_second, stop=lambda: bool(stopped))
 
 
 def _print_probe(probe: Probe) -> None:

@@ -56,6 +56,8 @@ class Offering:
         in_flight_mean = self._flight_s / max(duration_s, 1e-9)
         loop_lag_ms = self._cohort.loop_lag_max_s * 1000
         planned, refused = self._planned, self._refused
+        self._tally.flush()
+        answered_in_time = self._tally.plan_counts.requests - self._tally.plan_counts.failures
         unsent = refused + self._drain(time.monotonic() + plan.drain_s)
         self._tally.flush()
         counts, deliveries = self._tally.plan_counts, self._tally.plan_deliveries
@@ -72,6 +74,7 @@ class Offering:
             planned=planned,
             unsent=unsent,
             in_flight_mean=in_flight_mean,
+            answered_in_time=answered_in_time,
             streams_open=self._traffic.streams.open if self._traffic.streams is not None else 0,
             aborted=aborted,
             counts=counts,

@@ -75,6 +75,7 @@ class Offered:
     began_s: float = 0.0  # since the start of the run
     in_flight_mean: float | None = None
     streams_open: int = 0
+    answered_in_time: int | None = None  # well, before the plan's time was over; None: not counted apart
     workers: int = 1
     aborted: str = ""  # why it ended before its time
     counts: Counts = field(default_factory=Counts)
@@ -95,6 +96,8 @@ class Offered:
         if self.in_flight_mean is not None and other.in_flight_mean is not None:
             self.in_flight_mean += other.in_flight_mean
         self.streams_open += other.streams_open
+        if self.answered_in_time is not None and other.answered_in_time is not None:
+            self.answered_in_time += other.answered_in_time
         self.workers += other.workers
         self.aborted = self.aborted or other.aborted
         self.counts.merge(other.counts)
@@ -126,5 +129,5 @@ class Offered:
 
 _OFFERED_PLAIN = (
     *("rate_per_s", "duration_s", "planned", "unsent", "stage", "began_s", "in_flight_mean", "streams_open"),
-    *("workers", "aborted"),
+    *("answered_in_time", "workers", "aborted"),
 )

@@ -42,6 +42,8 @@ class Outcome:
     requests_by_worker: dict[str, int]
     cpu_by_worker: dict[str, float]
     lost: tuple[str, ...]
+    ceiling_per_s: float | None = None
+    canary: dict[str, Any] | None = None
 
 
 def result_of(outcome: Outcome) -> BlastResult:
@@ -100,8 +102,8 @@ def result_of(outcome: Outcome) -> BlastResult:
         streams=_streams(record, measured) if listens else None,
         overload=asdict(session.overload) if session.overload is not None else None,
         health=_health(session, outcome),
-        calibration=None,
-        canary=None,
+        calibration=_calibration(outcome),
+        canary=outcome.canary,
         workers=tuple(_workers(outcome)),
         instance_metrics=None,
         findings=tuple(asdict(finding) for finding in session.findings),
@@ -173,6 +175,13 @@ def _health(session: Session, outcome: Outcome) -> dict[str, Any]:
         "achieved_share": round(min((health.achieved_share for health in healths), default=1.0), 4),
         "verdict": verdict,
     }
+
+
+def _calibration(outcome: Outcome) -> dict[str, float] | None:
+    if outcome.ceiling_per_s is None:
+        return None
+    highest = max((probe.achieved_per_s for probe in outcome.session.probes), default=0.0)
+    return {"ceiling_per_s": round(outcome.ceiling_per_s, 1), "share": round(highest / outcome.ceiling_per_s, 4)}
 
 
 def _workers(outcome: Outcome) -> list[dict[str, Any]]:

@@ -142,7 +142,8 @@ def judge(offered: Offered, slo: Slo, *, strict: bool = False, histogram: bool =
         bound = f"generator-bound: its two readers differ on {deliveries.differed} of {deliveries.checked} events"
     if bound != HEALTHY:
         outcome, why = GENERATOR, bound
-    achieved_per_s = answered / offered.duration_s
+    in_time = answered if offered.answered_in_time is None else offered.answered_in_time
+    achieved_per_s = in_time / offered.duration_s
     return Probe(
         rate_per_s=round(achieved_per_s if offered.rate_per_s is None else offered.rate_per_s, 3),
         achieved_per_s=round(achieved_per_s, 3),

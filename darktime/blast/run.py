@@ -5,7 +5,10 @@ Importing this patches the process (it loads Locust).
 
 from __future__ import annotations
 
+import json
 import secrets
+import subprocess
+import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -26,6 +29,7 @@ from darktime.blast.record import Record
 from darktime.blast.session import Session
 from darktime.blast.settings import check, reserve_open_files
 from darktime.blast.task import Task
+from darktime.blast.witness import Witness
 from darktime.errors import ExitCode, RunInvalid, UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 # Locust's workers report every second; their last report arrives within a few.
 TOTALS_S = 6.0
 LOOK_S = 0.05
+CALIBRATE_S = 20.0
 
 
 def blast(
@@ -71,6 +76,10 @@ def blast(
         if on_second is not None:
             on_second(second)
 
+    ceiling_per_s = calibrated(settings) if settings.searches and not push else None
+    witness = None
+    if settings.with_canary:
+        witness = Witness(address, "/channels-stats" if push else task.path)
     crew: Crew | None = None
     if settings.processes > 1:
         runner: Any = environment.create_master_runner("127.0.0.1", 0)
@@ -81,7 +90,14 @@ def blast(
     head = Head(environment, task, settings.processes, stop=stop, dead=crew.dead if crew else list, on_second=note)
     scenario = task.load_scenario() if task.scenario else None
     session = Session(
-        settings, head, push=push, scenario=scenario, seconds=record.seconds, on_probe=on_progress, stop=stop
+        settings,
+        head,
+        push=push,
+        scenario=scenario,
+        seconds=record.seconds,
+        on_probe=on_progress,
+        stop=stop,
+        witness=witness,
     )
     void = ""
     try:
@@ -95,6 +111,7 @@ def blast(
         head.stop()
         listed = _listed(environment, head, record)
         runner.quit()
+        canary = _heard(witness, record)
         if crew is not None:
             crew.stop()
     return result_of(
@@ -103,7 +120,11 @@ def blast(
             task=task,
             session=session,
             record=record,
-            conclusion=_conclude(session, settings, push=push, void=void, interrupted=stop()),
+            conclusion=_conclude(
+                session, settings, push=push, void=void, interrupted=stop(), ceiling_per_s=ceiling_per_s
+            ),
+            ceiling_per_s=ceiling_per_s,
+            canary=canary,
             locust=listed,
             started=started,
             duration_s=time.monotonic() - begun,
@@ -156,7 +177,38 @@ def _listed(environment: Environment, head: Head, record: Record) -> dict[str, i
     return totals(environment)
 
 
-def _conclude(session: Session, settings: BlastSettings, *, push: bool, void: str, interrupted: bool) -> Conclusion:
+def calibrated(settings: BlastSettings) -> float | None:
+    """Requests a second that all processes together are enough for; None when it could not be measured."""
+    argv = [sys.executable, "-m", "darktime.blast.calibrate", str(settings.connections)]
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=CALIBRATE_S, check=True)
+        found = json.loads(done.stdout)
+    except (subprocess.SubprocessError, OSError, ValueError):
+        return None
+    return float(found["requests"] / found["cpu_s"] * settings.processes) if found["cpu_s"] else None
+
+
+def _heard(witness: Witness | None, record: Record) -> dict[str, Any] | None:
+    """What the canary saw, second by second into the record, and as a whole."""
+    if witness is None:
+        return None
+    summary = witness.summary()
+    witness.close()
+    for at, took in witness.answers:
+        if took >= 0:
+            record.note_canary(int(at), took / 1000)
+    return summary
+
+
+def _conclude(
+    session: Session,
+    settings: BlastSettings,
+    *,
+    push: bool,
+    void: str,
+    interrupted: bool,
+    ceiling_per_s: float | None = None,
+) -> Conclusion:
     if void:
         return Conclusion(
             highest_pass_per_s=None,
@@ -172,4 +224,5 @@ def _conclude(session: Session, settings: BlastSettings, *, push: bool, void: st
         unit="publishes" if push else "requests",
         interrupted=interrupted,
         inconclusive=settings.inconclusive,
+        ceiling_per_s=ceiling_per_s,
     )

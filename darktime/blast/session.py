@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from darktime.blast.interval import Interval
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from darktime.blast.result import Probe
     from darktime.blast.scenario import Finding, Scenario
     from darktime.blast.settings import BlastSettings
+    from darktime.blast.witness import Witness
 
 START_HTTP_PER_S = 500.0
 START_PUSH_PER_S = 50.0
@@ -46,8 +48,10 @@ class Session:
         seconds: Sequence[Second],
         on_probe: Callable[[Probe], None] | None,
         stop: Callable[[], bool],
+        witness: Witness | None = None,
     ) -> None:
         self.settings = settings
+        self._witness = witness
         self.probes: list[Probe] = []
         self.offered: list[Offered] = []
         self.search: Search | None = None
@@ -150,6 +154,11 @@ class Session:
         self.overload = judge_overload(baseline, beyond, recovery)
 
     def _note(self, offered: Offered, *, strict: bool = False) -> Probe:
+        if self._witness is not None:
+            # The span lies before its draining, which the answers of a second or so may belong to: they are few.
+            until = time.time()
+            seen, many = self._witness.p99_ms(until - offered.duration_s - DRAIN_S, until)
+            offered.health = replace(offered.health, canary_p99_ms=seen, canary_requests=many)
         probe = judge(offered, self.settings.slo, strict=strict, histogram=True)
         self.offered.append(offered)
         self.probes.append(probe)

@@ -49,7 +49,18 @@ class BlastSettings:
     follow: bool = False  # redirects on the same host
     headers: dict[str, str] = field(default_factory=dict)
     inconclusive: str | None = None  # "pass" or "fail": what exit code 5 becomes
+    canary: bool | None = None  # an independent prober beside the cohort; None: where a limit is searched
     command: str = ""  # how to repeat it
+
+    @property
+    def searches(self) -> bool:
+        """Whether the rate is to be found out."""
+        return self.rate_per_s is None and not self.closed and self.scenario is None
+
+    @property
+    def with_canary(self) -> bool:
+        """Whether somebody independent watches."""
+        return self.searches if self.canary is None else self.canary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -27,8 +28,18 @@ PASSED_ON = {
     "path": "--path",
     "slo": "--slo",
     "max_rate": "--max-rate",
+    "timeout": "--timeout",
+    "scenario": "--scenario",
+    "channel": "--channel",
+    "processes": "--processes",
+    "seed": "--seed",
+    "inconclusive": "--inconclusive",
 }
+REPEATED = {"allow": "--allow", "number": "--number", "header": "--header"}
+FLAGS = {"closed": "--closed", "search": "--search", "beyond": "--beyond", "fresh": "--fresh", "follow": "--follow"}
 END_S = 10.0
+BUDGET_S = 60.0
+SEARCH_BUDGET_S = 360.0
 
 
 @click.command("blast")
@@ -40,39 +51,77 @@ END_S = 10.0
 @click.option("--connections", type=int, help="Connections at a plain HTTP instance.")
 @click.option("--path", help="What is asked of a plain HTTP instance.")
 @click.option("--slo", help="What a passing probe keeps to, as 'p99<200ms,errors<0.1%'.")
+@click.option("--scenario", metavar="NAME", help="A scenario by name (see docs/scenarios.md), or a .py file of yours.")
+@click.option("--number", multiple=True, metavar="NAME=VALUE", help="A number of the scenario.")
+@click.option("--channel", metavar="NAME", help="Everything through this one channel of a push endpoint.")
+@click.option("--search", is_flag=True, help="Without the hurry: finer, longer, with confirmation.")
+@click.option("--budget", type=float, help="Seconds that a search may take; a minute by default, six with --search.")
+@click.option(
+    "--beyond", is_flag=True, help="Then 1.2 and 2 times the capacity, and whether it recovers at half of it."
+)
 @click.option("--closed", is_flag=True, help="Closed model: the next request waits for the reply before.")
+@click.option("--processes", type=int, help="Generator processes, one core each.")
+@click.option("--seed", type=int, help="Random arrivals (Poisson) with this seed, instead of even ones.")
+@click.option("--fresh", is_flag=True, help="A new connection for every request.")
+@click.option("--follow", is_flag=True, help="Follow redirects on the same host.")
+@click.option("--header", multiple=True, metavar="NAME:VALUE", help="A header of every request at plain HTTP.")
+@click.option("--timeout", type=float, help="A request that takes longer has failed, in seconds.")
+@click.option("--canary/--no-canary", default=None, help="An independent prober; by default where a limit is searched.")
+@click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What exit code 5 becomes, for CI.")
 @click.option("--allow", multiple=True, metavar="HOST", help="A host beyond this machine that may be saturated.")
 @click.option("--max-rate", type=float, help="Never more than this; mandatory beyond this machine.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-blast.")
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="JUnit XML for CI.")
 @click.option("--json", "as_json", is_flag=True, help="The results on stdout, for machines.")
-def command(*, closed: bool, allow: tuple[str, ...], out: Path | None, as_json: bool, **asked: Any) -> int:
+def command(
+    *, budget: float | None, canary: bool | None, out: Path | None, junit: Path | None, as_json: bool, **asked: Any
+) -> int:
     r"""Saturate ONE instance; a capacity with evidence, or the reason there is none.
 
     \b
     darkesttime blast --instance 127.0.0.1:8001
     darkesttime blast --instance 127.0.0.1:8001 --rate 500 --duration 30
+    darkesttime blast --instance 127.0.0.1:8001 --search --beyond --slo 'p99<50ms,errors<0.1%'
     """
+    if asked["rate"] is None and not asked["closed"] and not asked["scenario"] and asked["duration"] is None:
+        asked["duration"] = budget or (SEARCH_BUDGET_S if asked["search"] else BUDGET_S)
     folder = run_folder("blast", out)
     path = folder / "blast.json"
     # Locust patches the process that imports it: it gets one of its own.
     argv = [sys.executable, "-m", "darktime.blast", "--json", str(path)]
     argv += [word for name, flag in PASSED_ON.items() if asked[name] is not None for word in (flag, str(asked[name]))]
-    argv += [word for host in allow for word in ("--allow", host)]
-    argv += ["--closed"] if closed else []
+    argv += [word for name, flag in REPEATED.items() for value in asked[name] for word in (flag, value)]
+    argv += [flag for name, flag in FLAGS.items() if asked[name]]
+    if canary is not None:
+        argv.append("--canary" if canary else "--no-canary")
     code = run_blast(argv)
     if not path.exists():
         return code
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     path.unlink()
     keep_results(folder, results)
+    if junit is not None:
+        from darktime.report import junit_xml
+
+        junit.write_text(junit_xml(results), encoding="utf-8")
     show(folder, results, as_json=as_json)
     return code
 
 
 def run_blast(argv: list[str]) -> int:
-    """Run the blast's process to its end; Ctrl-C is its to answer, with a partial result."""
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
+    """Run the blast's process to its end, its figures on one live screen; Ctrl-C is its to answer.
+
+    With a partial result.
+    """
+    from darktime.console.live import LiveScreen
+
+    read, write = os.pipe()
+    with open(read, encoding="utf-8") as snapshots, LiveScreen() as screen:
+        process = subprocess.Popen([*argv, "--live-fd", str(write)], stdin=subprocess.DEVNULL, pass_fds=(write,))
+        os.close(write)
         try:
+            for line in snapshots:
+                screen.show(json.loads(line))
             return process.wait()
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
@@ -80,6 +129,7 @@ def run_blast(argv: list[str]) -> int:
                 process.wait(END_S)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
             return ExitCode.INTERRUPTED
 
 
