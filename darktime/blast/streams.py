@@ -273,6 +273,9 @@ class Streams:
 
     def _learn(self, received: bytes) -> Arrival | None:
         """Read bytes that begin between two events, and remember them; None when they do not end so."""
+        again = self._known.get(received)
+        if again is not None:  # the same bytes twice on a stream that shares them with nobody: a duplicate
+            return again
         chunked = bool(self._chunked)
         one = self._marks.one(received, chunked=chunked)
         if one is not None:

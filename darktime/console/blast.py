@@ -116,7 +116,7 @@ def run_blast(argv: list[str]) -> int:
     from darktime.console.live import LiveScreen
 
     read, write = os.pipe()
-    with open(read, encoding="utf-8") as snapshots, LiveScreen() as screen:
+    with os.fdopen(read, encoding="utf-8") as snapshots, LiveScreen() as screen:
         process = subprocess.Popen([*argv, "--live-fd", str(write)], stdin=subprocess.DEVNULL, pass_fds=(write,))
         os.close(write)
         try:

@@ -108,7 +108,10 @@ DARKTIME = group(
 DARKESTTIME = group(
     "darkesttime",
     "Find where one instance breaks, and who was the limit.",
-    {"blast": ("blast", "Saturate ONE instance with swarms; a capacity with evidence, or the reason there is none.")},
+    {
+        "blast": ("blast", "Saturate ONE instance with swarms; a capacity with evidence, or the reason there is none."),
+        "compare": ("compare", "Two finished runs: better, worse or cannot tell, with the interval."),
+    },
 )
 
 

@@ -1,6 +1,6 @@
 """The reading of subscribers as it is, hot path and all, without sockets: its account is that of a plain model."""
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from darktime.blast.cohort import Cohort
@@ -57,6 +57,7 @@ order = st.lists(st.integers(0, 1), max_size=20).map(
     st.one_of(st.none(), st.lists(st.integers(0, 5000), max_size=30)),
     st.one_of(st.none(), st.lists(st.integers(0, 5000), max_size=30)),
 )
+@example([(0, 1), (0, 2), (0, 2)], (1, False, b"\r\n"), None, None)  # the same bytes again, shared with nobody
 def test_for_any_numbers_in_any_pieces_the_account_is_that_of_a_plain_model(sent, kind, chunk_places, read_places):
     count, checked, end = kind
     whole = [event(publisher, number, end) for publisher, number in sent]
