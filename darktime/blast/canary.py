@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 
-RATE_PER_S = 20.0
+RATE_PER_S = 10.0
 TIMEOUT_S = 5.0
 _PR_SET_PDEATHSIG = 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 
 from darktime import __version__
 from darktime.console.folders import keep_results, run_folder
-from darktime.errors import ExitCode, UsageError
+from darktime.errors import DarktimeError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from darktime.split.running import RunningSplit
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 LOOK_S = 0.5
 SAY_EVERY_S = 10.0
 SETTLE_S = 3.0
+CONNECT_S = 3.0
+NGINX = "nginx"
 REMEDY = '''\
 production and dark are not set: add these two lines to darktime.toml ('darktime init' writes one)
 
@@ -81,7 +84,9 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
     from realtime_core.stack import Stack, external_valkey, find_nginx
 
     production, dark = upstream(asked["production"], "production"), upstream(asked["dark"], "dark")
-    if production == dark:
+    for name, place in (("production", production), ("dark", dark)):
+        require_answer(name, place)
+    if production == dark or resolved(production) & resolved(dark):
         raise UsageError(
             f"production and dark are both {dark}: copies to production would hurt it; name another instance"
         )
@@ -115,16 +120,23 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
         describe(running, folder / "split.json")
         say(f"mirroring {asked['percent']:g} % of users to {dark}; production's requests go to {settings.listen}")
         say(f"to stop: Ctrl-C, 'darktime kill', or touch {private / 'kill'}")
-        stopped = watch(running, min(asked["duration"] or asked["ttl"], asked["ttl"]))
+        died: list[str] = []
+        stopped = watch(running, min(asked["duration"] or asked["ttl"], asked["ttl"]), died)
         running.ramp(0)
         settle(running)
         results = judged(running, asked, began, redis.client(), f"split-{folder.name}")
+        if died:
+            without(results, died)
     say(stopped)
     return results
 
 
-def watch(running: RunningSplit, seconds: float) -> str:
-    """Wait until it is over, one line every ten seconds; why it is over."""
+def watch(running: RunningSplit, seconds: float, died: list[str]) -> str:
+    """Wait until it is over, one line every ten seconds; why it is over.
+
+    Names in ``died`` the helpers that ended meanwhile: production goes on without them. Raises DarktimeError when nginx
+    itself has ended.
+    """
     ended = {"signal": 0}
 
     def end(number: int, _frame: object) -> None:
@@ -137,8 +149,14 @@ def watch(running: RunningSplit, seconds: float) -> str:
             if ended["signal"]:
                 return "stopped by you"
             for name, process in running.processes.items():
-                if not process.alive():
-                    raise UsageError(f"{name} ended on its own. Its last lines:\n{process.tail()}")
+                if process.alive() or name in died:
+                    continue
+                if name == NGINX:
+                    raise DarktimeError(f"{name} ended on its own, and with it production's port:\n{process.tail()}")
+                # Production does not need it: nginx has its own sink, and the lease runs out by itself.
+                died.append(name)
+                say(f"{name} ended on its own; production goes on, and no GO can come of this. Its last lines:")
+                say(process.tail())
             if time.monotonic() >= next_line:
                 next_line += SAY_EVERY_S
                 state = read_state(running.state)
@@ -208,6 +226,17 @@ def judged(running: RunningSplit, asked: dict[str, Any], began: datetime, redis:
     }
 
 
+def without(results: dict[str, Any], died: list[str]) -> None:
+    """What a run without its helpers is worth: what was found against the dark side stands, a GO does not."""
+    reasons = [f"{name} ended on its own: what it did not hear, nobody knows" for name in died]
+    verdict = results["verdict"]
+    verdict["reasons"] = reasons + verdict["reasons"]
+    if verdict["outcome"] == "GO":
+        verdict["outcome"] = "WAIT"
+        verdict["needs"] = "a run in which every part lives to its end"
+        results["exit_code"] = int(ExitCode.WAIT)
+
+
 def read_state(path: Path) -> dict[str, Any]:
     """The relay's state; empty until it has written one."""
     try:
@@ -223,6 +252,27 @@ def upstream(url: str, what: str) -> str:
     if not url.startswith("http://") or "/" in rest or not rest.rpartition(":")[2].isdigit():
         raise UsageError(f"{what} {url}: http://HOST:PORT, please, as in http://127.0.0.1:8000")
     return rest
+
+
+def resolved(place: str) -> set[tuple[str, int]]:
+    """The addresses behind HOST:PORT; none where the name is not found."""
+    host, _, port = place.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except OSError:
+        return set()
+    return {(str(address[0]), int(port)) for _, _, _, _, address in found}
+
+
+def require_answer(name: str, place: str) -> None:
+    """Raises UsageError where nobody listens: nginx would answer everybody with 502."""
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise UsageError(
+            f"{name} http://{place}: nobody answers there ({error}); start it, or correct the URL"
+        ) from error
 
 
 def say(text: str) -> None:

@@ -1,0 +1,114 @@
+"""One head, several hands: what two processes count together is what the server counted, and a lost one voids the run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from darktime.report import validate
+from tests.support.processes import descendants, describe
+from tests.support.waiting import wait_until
+
+BLAST = [sys.executable, "-m", "darktime.blast"]
+
+
+def blast(instance, *words, timeout=28):
+    argv = [*BLAST, "--instance", instance.address, *words]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+    return done, json.loads(done.stdout) if done.stdout else None
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_our_totals_are_locusts_and_the_servers_own(instance, processes):
+    null = instance("null")
+    done, result = blast(null, "--path", "/", "--rate", "600", "--duration", "2", "--processes", processes)
+    assert done.returncode == 0, done.stderr
+    assert result["totals"]["requests"] == 1200 == result["locust"]["requests"] == null.counters()["requests"]
+    assert sum(worker["requests"] for worker in result["workers"]) == 1200
+    assert len(result["workers"]) == int(processes)
+    assert validate(result) == "blast"
+
+
+def test_subscribers_of_two_processes_hear_everything_their_own_publishers_said(instance):
+    push = instance("sse")
+    words = ["--rate", "200", "--duration", "2", "--streams", "40", "--channels", "4", "--processes", "2"]
+    done, result = blast(push, *words)
+    assert done.returncode == 0, done.stderr
+    assert result["totals"]["requests"] == 400
+    # Each of the two has 20 subscribers on 4 channels of its own: an event has 5 readers.
+    assert result["totals"]["deliveries"] == 400 * 5
+    assert (result["totals"]["lost"], result["totals"]["duplicated"]) == (0, 0)
+
+
+def test_a_worker_that_is_killed_voids_the_run_and_no_capacity_is_given(instance):
+    null = instance("null")
+    argv = [*BLAST, "--instance", null.address, "--path", "/", "--rate", "200", "--duration", "15", "--processes", "2"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+
+        def hands():
+            return [pid for pid in descendants(process.pid) if "darktime.blast.worker" in describe(pid)]
+
+        wait_until(lambda: len(hands()) == 2 and null.counters()["requests"] > 50, timeout_s=15, what="two at work")
+        os.kill(hands()[0], signal.SIGKILL)
+        said, _ = process.communicate(timeout=20)
+    result = json.loads(said)
+    assert process.returncode == 4 == result["exit_code"]
+    assert "was lost" in result["sentence"]
+    assert result["capacity"] == {"highest_pass_per_s": None, "lowest_fail_per_s": None}
+    assert "lost" in {worker["state"] for worker in result["workers"]}
+
+
+def test_a_run_that_is_told_to_stop_keeps_what_there_was(instance):
+    null = instance("null")
+    argv = [*BLAST, "--instance", null.address, "--path", "/", "--rate", "200", "--duration", "20", "--processes", "2"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: null.counters()["requests"] > 50, timeout_s=15, what="a beginning")
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=15)
+    result = json.loads(said)
+    assert process.returncode == 130 == result["exit_code"]
+    assert 50 < result["totals"]["requests"] < 4000
+    assert result["totals"]["requests"] == null.counters()["requests"]
+
+
+def test_a_search_has_a_canary_beside_it_and_a_calibration_before_it(instance):
+    bucket = instance("token-bucket", rate=500, burst=50)
+    done, result = blast(bucket, "--path", "/", "--duration", "12")
+    assert done.returncode == 0, done.stderr
+    low, high = result["capacity"]["highest_pass_per_s"], result["capacity"]["lowest_fail_per_s"]
+    assert low * 0.95 <= 500 - 10 <= high, "the canary takes ten of them"
+    assert result["limit"] == "instance"
+    assert result["canary"]["requests"] > 10
+    assert result["calibration"]["ceiling_per_s"] > 5000
+    assert 0 < result["calibration"]["share"] < 1
+
+
+@pytest.mark.parametrize("scenario", ["steady", "one_channel"])
+def test_a_scenario_runs_by_name_with_its_numbers(instance, scenario):
+    server = instance("sse" if scenario == "one_channel" else "null")
+    words = ["--scenario", scenario, "--number", "duration=2", "--number", "rate=50"]
+    done, result = blast(server, *words)
+    assert done.returncode == 0, done.stderr
+    assert result["name"] == scenario
+    assert result["totals"]["requests"] == 100
+    assert validate(result) == "blast"
+
+
+@pytest.mark.parametrize("words", [["--scenario", "nothing"], ["--scenario", "steady", "--number", "speed=1"]])
+def test_a_scenario_or_a_number_that_is_not_known_is_refused_by_name(instance, words):
+    done, _ = blast(instance("null"), *words)
+    assert done.returncode == 2
+    assert words[-1].partition("=")[0] in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_plain_locust_runs_the_same_scenario_and_its_total_is_the_servers(instance, tmp_path):
+    null = instance("null")
+    locust = [sys.executable, "-m", "locust", "-f", "scenarios/steady.py", "--headless", "-u", "1", "--json"]
+    words = ["--host", f"http://{null.address}", "--number", "rate=100", "--number", "duration=2", "-t", "5s"]
+    done = subprocess.run([*locust, *words], capture_output=True, text=True, timeout=28, check=False)
+    rows = json.loads(done.stdout[done.stdout.index("[") :])
+    assert sum(row["num_requests"] for row in rows) == 200 == null.counters()["requests"], done.stderr
