@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint long bench dashboards clean
+.PHONY: help demo test lint long bench bench-blast dashboards clean
 
 help:
 	@echo "make demo   watch the main job, about a minute, no root needed"
@@ -43,6 +43,9 @@ long: $(BIN)/.dev
 
 bench: $(BIN)/.dev
 	$(BIN)/python -m tests.bench
+
+bench-blast: $(BIN)/.dev
+	$(BIN)/python -m tests.bench blast streams
 
 dashboards: $(BIN)/.dev
 	$(BIN)/python -m dashboards.build

@@ -126,7 +126,7 @@ def main(  # noqa: PLR0917 - one parameter an option
             headers=pairs(header, ":", "--header"),
             canary=canary,
             inconclusive=inconclusive,
-            command=f"darkesttime blast {shlex.join(sys.argv[1:])}",
+            command=to_repeat(sys.argv[1:]),
         )
         result = _run(settings, stopped, live_fd)
         _write(result, json_file)
@@ -174,6 +174,16 @@ def _print_probe(probe: Probe) -> None:
     if probe.deliveries_per_s is not None:
         parts += [f"{probe.deliveries_per_s:,.0f} deliveries/s", f"{probe.lost} lost"]
     print("  ".join([*parts, probe.why]), file=sys.stderr, flush=True)
+
+
+def to_repeat(words: list[str]) -> str:
+    """The command line that repeats the run, without where its result went."""
+    kept, skip = [], False
+    for word in words:
+        if not skip and word not in {"--json", "--live-fd"}:
+            kept.append(word)
+        skip = not skip and word in {"--json", "--live-fd"}
+    return f"darkesttime blast {shlex.join(kept)}"
 
 
 def pairs(words: tuple[str, ...], sign: str, flag: str) -> dict[str, str]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 from darktime.errors import DarktimeError
-from tests.bench import splitter
+from tests.bench import blast, splitter, streams
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+SECTION = re.compile(r"^## (\w+)\n\n(.*?)(?=\n## |\Z)", re.DOTALL | re.MULTILINE)
 HEAD = """\
 # Benchmarks
 
@@ -21,19 +23,31 @@ Written by `make bench`. Everything that is compared runs in one run on one mach
 """
 
 
-def main() -> int:
-    """Measure; 0, or 2 for what is missing."""
+def main(only: list[str]) -> int:
+    """Measure all parts, or those that are named; 0, or 2 for what is missing. What is not measured keeps its lines."""
+    parts = {
+        "splitter": lambda folder: splitter.measure(folder).lines(),
+        "blast": blast.measure,
+        "streams": lambda _: streams.measure().lines(),
+    }
+    unknown = [name for name in only if name not in parts]
+    if unknown:
+        print(f"bench: {', '.join(unknown)}: unknown; there are {', '.join(parts)}", file=sys.stderr)
+        return 2
+    machine = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    found: dict[str, str] = dict(SECTION.findall(PAGE.read_text(encoding="utf-8"))) if PAGE.exists() else {}
     try:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            lines = splitter.measure(Path(folder)).lines()
+        for name in only or parts:
+            with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+                lines = parts[name](Path(folder))
+            print("\n".join(lines), flush=True)
+            found[name] = f"{machine}, Python {platform.python_version()}:\n\n" + "\n".join(lines) + "\n"
     except DarktimeError as error:
         print(f"bench: {error}", file=sys.stderr)
         return int(error.exit_code)
-    machine = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-    PAGE.write_text(HEAD + f"{machine}, Python {platform.python_version()}:\n\n" + "\n".join(lines) + "\n")
-    print("\n".join(lines))
+    PAGE.write_text(HEAD + "\n".join(f"## {name}\n\n{text}" for name, text in sorted(found.items())), encoding="utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
