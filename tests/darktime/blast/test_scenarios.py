@@ -72,3 +72,33 @@ def test_a_storm_at_an_instance_that_keeps_nothing_is_said_to_have_lost(stack):
     assert found["replayed"]["value"] == 0
     assert found["lost"]["value"] > 0
     assert found["lost"]["ok"] is False
+
+
+def test_slow_readers_fall_behind_and_the_fast_ones_lose_nothing(address):
+    words = [*STREAMS, *numbers(rate=200, duration=2)]
+    found, _ = run(address, "slow_readers", *words, *numbers(share=0.2))
+    assert found["fast readers' p99"]["value"] > 0
+    assert found["fast readers' lost"]["value"] == 0
+    assert found["slow readers behind"]["value"] > 0
+
+
+def test_without_slow_readers_nobody_is_behind(address):
+    found, result = run(address, "slow_readers", *STREAMS, *numbers(rate=100, duration=2, share=0))
+    assert found["slow readers behind"]["value"] == 0
+    assert result["totals"]["deliveries"] == 200 * 15
+
+
+def test_a_burst_of_comments_is_told_apart_from_before_and_after(address):
+    found, result = run(address, "comment_burst", *STREAMS, *numbers(rate=20, burst=200, duration=1, channels=5))
+    assert [name for name in found if name.startswith("p99")] == ["p99 quiet", "p99 burst", "p99 after"]
+    assert all(found[name]["value"] > 0 for name in found if name != "lost")
+    assert found["lost"]["value"] == 0
+    quiet, burst, after = (probe["requests"] for probe in result["probes"])
+    assert burst > 4 * max(quiet, after)
+
+
+def test_publish_and_subscribe_accounts_for_every_delivery_as_the_server_does(push, address):
+    found, result = run(address, "publish_and_subscribe", *STREAMS, *numbers(rate=100, duration=2, channels=10))
+    assert result["totals"]["deliveries"] == 200 * 3 == metric(push, "deliveries_total")
+    assert (found["delivered"]["value"], found["delivered"]["ok"]) == (100, True)
+    assert found["delivery p99"]["value"] > 0
