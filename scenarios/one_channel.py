@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from darktime.blast.publisher import Publisher
-from darktime.blast.requests import RequestPool
+from darktime.blast.fanout import fan_out
 from darktime.blast.scenario import Finding, Place, Scenario
-from darktime.blast.streams import Streams
-from darktime.blast.traffic import Traffic
 from darktime.blast.user import CohortUser
 
 if TYPE_CHECKING:
@@ -16,22 +13,18 @@ if TYPE_CHECKING:
 
     from darktime.blast.cohort import Cohort
     from darktime.blast.offered import Offered
+    from darktime.blast.traffic import Traffic
 
 
 class OneChannel(Scenario):
     """The other darkesttime: one site going viral."""
 
+    doc = "everybody on one channel of a push endpoint, published to evenly"
     listens = True
 
     def traffic(self, cohort: Cohort, place: Place) -> Traffic:
         """This worker's subscribers and publishers, on a channel of its own."""
-        run = f"{place.run}{place.share.index:02x}"
-        publisher = Publisher(place.address, 1, run, names=[f"blast.{run}"])
-        wanted = place.part(int(self.numbers["streams"]))
-        streams = Streams(cohort, place.address, publisher, count=wanted, run=run, source_ips=place.source_ips)
-        size = max(place.part(int(self.numbers["connections"])), 1)
-        pool = RequestPool(cohort, place.address, publisher, size=size, timeout_s=place.timeout_s)
-        return Traffic(pool, streams, method="POST", name="/pub", wanted=wanted, size=size)
+        return fan_out(cohort, place, self.numbers)
 
     def findings(self, offered: Sequence[Offered]) -> Sequence[Finding]:
         """How far apart the first and the last subscriber get an event."""

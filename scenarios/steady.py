@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class Steady(Scenario):
     """One path, asked for evenly."""
 
+    doc = "the same number of requests every second, whether or not the service keeps up"
+
     def traffic(self, cohort: Cohort, place: Place) -> Traffic:
         """A pool that GETs ``path``."""
         path, size = str(self.numbers["path"]), max(place.part(int(self.numbers["connections"])), 1)

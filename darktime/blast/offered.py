@@ -82,8 +82,9 @@ class Offered:
     deliveries: Deliveries | None = None
 
     def latency(self) -> Histogram:
-        """The times that the objective is about."""
-        return self.counts.latency if self.deliveries is None else self.deliveries.latency
+        """The times that the objective is about: of deliveries, or of replies, such as streams that end by themselves."""
+        heard = self.deliveries
+        return self.counts.latency if heard is None or heard.first_event.count else heard.latency
 
     def merge(self, other: Offered) -> None:
         """Add what another worker counted while it offered its part of the same plan."""

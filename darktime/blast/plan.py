@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -42,6 +43,14 @@ class Plan:
         if self.times_s:
             return len(self.times_s) / self.duration_s
         return self.rate_per_s
+
+    def peak_rate_per_s(self) -> float:
+        """The most that is planned for any second; 0 in the closed model."""
+        if self.points:
+            return max(rate for _, rate in self.points)
+        if self.times_s:
+            return float(max(bisect_right(self.times_s, at + 1) - first for first, at in enumerate(self.times_s)))
+        return self.rate_per_s or 0.0
 
     def arrivals(self, share: Share) -> Arrivals:
         """The due times of one worker."""

@@ -27,7 +27,7 @@ from darktime.blast.outcome import Outcome, result_of
 from darktime.blast.probe import recognise
 from darktime.blast.record import Record
 from darktime.blast.session import Session
-from darktime.blast.settings import check, reserve_open_files
+from darktime.blast.settings import check, check_rate, reserve_open_files
 from darktime.blast.task import Task
 from darktime.blast.witness import Witness
 from darktime.errors import ExitCode, RunInvalid, UsageError
@@ -67,6 +67,9 @@ def blast(
         names = ", ".join(str(one) for one in settings.slo.only_for_streams)
         raise UsageError(f"--slo: {names} is about streams, and {address.authority} is plain HTTP: leave it out")
     reserve_open_files(-(-task.sockets() // settings.processes))
+    scenario = task.load_scenario() if task.scenario else None
+    if scenario is not None:
+        check_rate(scenario.peak_rate_per_s(), settings)
     environment = Environment(user_classes=[Blaster])
     record = Record()
 
@@ -88,7 +91,6 @@ def blast(
         runner = environment.create_local_runner()
         Blaster.inbox = Inbox(environment)
     head = Head(environment, task, settings.processes, stop=stop, dead=crew.dead if crew else list, on_second=note)
-    scenario = task.load_scenario() if task.scenario else None
     session = Session(
         settings,
         head,

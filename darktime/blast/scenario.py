@@ -73,6 +73,10 @@ class Scenario:
         rate = float(self.numbers["rate"])
         return [Plan(stage="hold", rate_per_s=rate, duration_s=float(self.numbers["duration"]), drain_s=5.0)]
 
+    def peak_rate_per_s(self) -> float:
+        """The most that its plans offer in any second; it may not be beyond ``--max-rate``."""
+        return max((plan.peak_rate_per_s() for plan in self.plans()), default=0.0)
+
     def act(self, action: str, traffic: Traffic) -> None:
         """Do what a plan's ``action`` names, just before the plan."""
         raise NotImplementedError(f"{type(self).__name__} knows no action {action!r}")

@@ -91,7 +91,6 @@ class CohortUser(User):
     def _place(self, scenario: Scenario) -> Place:
         """Where ``--host`` points, once the limits of safety and of this machine are checked."""
         limit = os.environ.get("DARKTIME_BLAST_MAX_RATE")
-        rates = [plan.mean_rate_per_s() or 0.0 for plan in scenario.plans()]
         settings = BlastSettings(
             instance=self.host or "",
             allow=tuple(filter(None, os.environ.get("DARKTIME_BLAST_ALLOW", "").split(","))),
@@ -99,7 +98,7 @@ class CohortUser(User):
         )
         try:
             address = check(settings)
-            check_rate(max(rates), settings)
+            check_rate(scenario.peak_rate_per_s(), settings)
             reserve_open_files(scenario.sockets())
         except UsageError:
             self.environment.process_exit_code = 2
