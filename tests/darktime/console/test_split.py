@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from realtime_core.stack import free_port
+from tests.support.schemas import check
 from tests.support.waiting import wait_until
 
 DARKTIME = Path(sys.executable).parent / "darktime"
@@ -48,6 +49,22 @@ def test_it_mirrors_sampled_users_until_it_is_stopped_and_ends_with_a_verdict(tm
         split.terminate()
         out, err = split.communicate(timeout=20)
     results = json.loads(out)
+    check(results)
     assert split.returncode == results["exit_code"] == 5, err
     assert results["verdict"]["outcome"] == "WAIT"
     assert results["copies"]["received"] == results["copies"]["compared"] == 20
+
+
+def test_production_under_another_name_is_no_dark_instance(tmp_path, stack):
+    production = stack.push("production")
+    words = ["--production", production.url, "--dark", f"http://localhost:{production.port}"]
+    done = subprocess.run(
+        [DARKTIME, "split", "--percent", "5", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "copies to production would hurt it" in done.stderr
