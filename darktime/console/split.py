@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +19,9 @@ if TYPE_CHECKING:
     from darktime.split.running import RunningSplit
 
 LOOK_S = 0.5
+AGENT_EARLY_S = 2.0
 SAY_EVERY_S = 10.0
 SETTLE_S = 3.0
-CONNECT_S = 3.0
-NGINX = "nginx"
 REMEDY = '''\
 production and dark are not set: add these two lines to darktime.toml ('darktime init' writes one)
 
@@ -79,17 +77,13 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
     """Run the split to its end; its results."""
     from darktime.split.commands import LedgerNames
     from darktime.split.folder import PrivateFolder
+    from darktime.split.instances import require_two
     from darktime.split.running import describe, free_udp_port, start_split
     from darktime.split.settings import Route, SplitSettings
     from realtime_core.stack import Stack, external_valkey, find_nginx
 
     production, dark = upstream(asked["production"], "production"), upstream(asked["dark"], "dark")
-    for name, place in (("production", production), ("dark", dark)):
-        require_answer(name, place)
-    if production == dark or resolved(production) & resolved(dark):
-        raise UsageError(
-            f"production and dark are both {dark}: copies to production would hurt it; name another instance"
-        )
+    require_two(production, dark)
     began = datetime.now(UTC)
     with Stack(folder / "stack") as stack:
         private = stack.adopt(PrivateFolder()).path
@@ -120,24 +114,26 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
         describe(running, folder / "split.json")
         say(f"mirroring {asked['percent']:g} % of users to {dark}; production's requests go to {settings.listen}")
         say(f"to stop: Ctrl-C, 'darktime kill', or touch {private / 'kill'}")
-        died: list[str] = []
-        stopped = watch(running, min(asked["duration"] or asked["ttl"], asked["ttl"]), died)
+        incidents: list[str] = []
+        stopped = watch(running, min(asked["duration"] or asked["ttl"], asked["ttl"]), incidents)
         running.ramp(0)
-        settle(running)
-        results = judged(running, asked, began, redis.client(), f"split-{folder.name}")
-        if died:
-            without(results, died)
+        if not incidents:
+            settle(running)
+        results = judged(running, asked, began, redis.client(), f"split-{folder.name}", incidents=incidents)
     say(stopped)
     return results
 
 
-def watch(running: RunningSplit, seconds: float, died: list[str]) -> str:
+def watch(running: RunningSplit, seconds: float, incidents: list[str]) -> str:
     """Wait until it is over, one line every ten seconds; why it is over.
 
-    Names in ``died`` the helpers that ended meanwhile: production goes on without them. Raises DarktimeError when nginx
-    itself has ended.
+    nginx alone ends it by dying: production's requests pass through it, and it is this command's child. Of the others a
+    death is noted in ``incidents``, and production goes on. Raises DarktimeError.
     """
+    from darktime.split.incidents import VITAL
+
     ended = {"signal": 0}
+    alive = dict(running.processes)
 
     def end(number: int, _frame: object) -> None:
         ended["signal"] = number
@@ -148,15 +144,14 @@ def watch(running: RunningSplit, seconds: float, died: list[str]) -> str:
         while time.monotonic() < until:
             if ended["signal"]:
                 return "stopped by you"
-            for name, process in running.processes.items():
-                if process.alive() or name in died:
-                    continue
-                if name == NGINX:
-                    raise DarktimeError(f"{name} ended on its own, and with it production's port:\n{process.tail()}")
-                # Production does not need it: nginx has its own sink, and the lease runs out by itself.
-                died.append(name)
-                say(f"{name} ended on its own; production goes on, and no GO can come of this. Its last lines:")
-                say(process.tail())
+            for name in [name for name, process in alive.items() if not process.alive()]:
+                process = alive.pop(name)
+                if name == VITAL:
+                    raise DarktimeError(f"{name} ended on its own. Its last lines:\n{process.tail()}")
+                # The agent's time and ours are the same --ttl: it may be over a moment before us.
+                if name != "agent" or until - time.monotonic() > AGENT_EARLY_S:
+                    incidents.append(f"{name} (process {process.pid}) died: not everything is accounted for")
+                    say(f"{incidents[-1]}; production goes on")
             if time.monotonic() >= next_line:
                 next_line += SAY_EVERY_S
                 state = read_state(running.state)
@@ -179,23 +174,32 @@ def settle(running: RunningSplit) -> None:
         time.sleep(LOOK_S)
 
 
-def judged(running: RunningSplit, asked: dict[str, Any], began: datetime, redis: Any, name: str) -> dict[str, Any]:
+def judged(
+    running: RunningSplit, asked: dict[str, Any], began: datetime, redis: Any, name: str, *, incidents: list[str]
+) -> dict[str, Any]:
     """The results, with the verdict over everything that was compared."""
+    from redis import RedisError
+
     from darktime.demo.findings import hop_record
     from darktime.demo.results import pair_lines, percentiles_ms
     from darktime.split.compare import Pair
+    from darktime.split.incidents import weakened
     from darktime.split.verdict import judge
     from realtime_core.ledger import balance, read
 
     state = read_state(running.state)
     records = pair_lines(running.pairs.read_text(encoding="utf-8")) if running.pairs.exists() else []
-    balances = balance(read(redis, name))
+    try:
+        balances = balance(read(redis, name))
+    except RedisError as error:
+        balances = []
+        incidents.append(f"the Redis that counts does not answer ({error}): nothing is accounted for")
     redis.close()
-    # Streams that production still holds are in flight; they end with this command, and nobody compares them.
-    whole = (
-        [one for one in balances if one.hop in {"mirror>relay", "relay>compared"}] if not state.get("streams") else []
-    )
-    verdict = judge([Pair.from_record(record) for record in records], whole)
+    # Streams that production still holds are in flight; they end with this command, and nobody compares them. What a
+    # dead process had not yet counted is no finding about the dark instance either.
+    closed = not state.get("streams") and not incidents
+    whole = [one for one in balances if closed and one.hop in {"mirror>relay", "relay>compared"}]
+    verdict = weakened(judge([Pair.from_record(record) for record in records], whole), incidents)
     ended = datetime.now(UTC)
     code = {"GO": ExitCode.OK, "NO-GO": ExitCode.FAILED, "WAIT": ExitCode.WAIT}[verdict.outcome]
     return {
@@ -221,20 +225,10 @@ def judged(running: RunningSplit, asked: dict[str, Any], began: datetime, redis:
             side: percentiles_ms(record[side]["seconds"] for record in records) for side in ("production", "dark")
         },
         "ledger": [hop_record(one) for one in balances],
+        "incidents": incidents,
         "verdict": {"outcome": verdict.outcome, "reasons": list(verdict.reasons), "needs": verdict.needs},
         "exit_code": int(code),
     }
-
-
-def without(results: dict[str, Any], died: list[str]) -> None:
-    """What a run without its helpers is worth: what was found against the dark side stands, a GO does not."""
-    reasons = [f"{name} ended on its own: what it did not hear, nobody knows" for name in died]
-    verdict = results["verdict"]
-    verdict["reasons"] = reasons + verdict["reasons"]
-    if verdict["outcome"] == "GO":
-        verdict["outcome"] = "WAIT"
-        verdict["needs"] = "a run in which every part lives to its end"
-        results["exit_code"] = int(ExitCode.WAIT)
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -252,27 +246,6 @@ def upstream(url: str, what: str) -> str:
     if not url.startswith("http://") or "/" in rest or not rest.rpartition(":")[2].isdigit():
         raise UsageError(f"{what} {url}: http://HOST:PORT, please, as in http://127.0.0.1:8000")
     return rest
-
-
-def resolved(place: str) -> set[tuple[str, int]]:
-    """The addresses behind HOST:PORT; none where the name is not found."""
-    host, _, port = place.rpartition(":")
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-    except OSError:
-        return set()
-    return {(str(address[0]), int(port)) for _, _, _, _, address in found}
-
-
-def require_answer(name: str, place: str) -> None:
-    """Raises UsageError where nobody listens: nginx would answer everybody with 502."""
-    host, _, port = place.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
-    except OSError as error:
-        raise UsageError(
-            f"{name} http://{place}: nobody answers there ({error}); start it, or correct the URL"
-        ) from error
 
 
 def say(text: str) -> None:
