@@ -7,10 +7,9 @@ subscribers. The curve is pope.csv; ``speed`` shortens it.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darktime.blast.curve_file import read_curve
+from darktime.blast.curve_file import parse_curve, stretched
 from darktime.blast.fanout import fan_out
 from darktime.blast.plan import Plan
 from darktime.blast.scenario import Finding, Place, Scenario
@@ -32,8 +31,8 @@ class Pope(Scenario):
 
     def plans(self) -> Sequence[Plan]:
         """The curve, ``speed`` times as fast."""
-        file = Path(self.numbers["file"] or Path(__file__).with_suffix(".csv"))
-        points = read_curve(file, speed=float(self.numbers["speed"]), scale=float(self.numbers["scale"]))
+        curve = self.read(".csv", parse_curve)
+        points = stretched(curve, speed=float(self.numbers["speed"]), scale=float(self.numbers["scale"]))
         return [Plan(stage="spike", duration_s=points[-1][0], drain_s=5.0, points=points)]
 
     def traffic(self, cohort: Cohort, place: Place) -> Traffic:

@@ -32,7 +32,7 @@ class PublishAndSubscribe(Scenario):
         assert heard is not None
         owed = heard.delivered + heard.lost
         share = 100 * heard.delivered / owed if owed else None
-        text = f"{heard.delivered:,} of {owed:,} deliveries, {heard.duplicated:,} of them more than once"
+        text = f"{heard.delivered:,} of {owed:,} deliveries, {heard.duplicated:,} copies too many"
         whole = not heard.lost and not heard.duplicated if owed else None
         p99 = heard.latency.percentile_ms(99)
         return [

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from darktime.blast.requests import RequestPool
+from darktime.blast.pooled import pooled
 from darktime.blast.scenario import Place, Scenario
 from darktime.blast.sources import Fixed, get
-from darktime.blast.traffic import Traffic
 from darktime.blast.user import CohortUser
 
 if TYPE_CHECKING:
     from darktime.blast.cohort import Cohort
+    from darktime.blast.traffic import Traffic
 
 
 class Steady(Scenario):
@@ -21,16 +21,8 @@ class Steady(Scenario):
 
     def traffic(self, cohort: Cohort, place: Place) -> Traffic:
         """A pool that GETs ``path``."""
-        path, size = str(self.numbers["path"]), max(place.part(int(self.numbers["connections"])), 1)
-        pool = RequestPool(
-            cohort,
-            place.address,
-            Fixed(get(place.address, path)),
-            size=size,
-            timeout_s=place.timeout_s,
-            source_ips=place.source_ips,
-        )
-        return Traffic(pool, method="GET", name=path, size=size)
+        path = str(self.numbers["path"])
+        return pooled(cohort, place, self.numbers, Fixed(get(place.address, path)), name=path)
 
 
 class SteadyUser(CohortUser):

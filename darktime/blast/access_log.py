@@ -60,11 +60,14 @@ def read_list(text: str) -> list[Listed]:
     return requests
 
 
-def read_log(text: str, methods: Iterable[str] = ("GET", "HEAD")) -> tuple[list[Recorded], int]:
+def read_log(text: str, methods: Iterable[str] = ("GET", "HEAD"), *, speed: float = 1.0) -> tuple[list[Recorded], int]:
     """The requests of an access log in combined format, or of ``SECONDS METHOD PATH`` lines, in order of time.
 
-    And how many lines were left out: other methods, and what cannot be read. Raises ValueError where nothing is left.
+    And how many lines were left out: other methods, and what cannot be read. Times are ``speed`` times as fast.
+    Raises ValueError where nothing is left, and for a speed not above 0.
     """
+    if not speed > 0:
+        raise ValueError(f"at speed={speed:g}: it must be above 0")
     wanted = frozenset(methods)
     timed: list[tuple[float, str, str]] = []
     whole: list[tuple[float, str, str]] = []
@@ -82,7 +85,9 @@ def read_log(text: str, methods: Iterable[str] = ("GET", "HEAD")) -> tuple[list[
         names = " and ".join(sorted(wanted))
         raise ValueError(f"none of its {len(lines)} lines is a request by {names}: name a combined access log")
     began = kept[0][0]
-    return [Recorded(at_s=at - began, method=method, path=path) for at, method, path in kept], len(lines) - len(kept)
+    return [Recorded(at_s=(at - began) / speed, method=method, path=path) for at, method, path in kept], len(
+        lines
+    ) - len(kept)
 
 
 def _seconds(when: str) -> float | None:

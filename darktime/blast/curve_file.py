@@ -1,38 +1,18 @@
-"""Reads a curve of rates from a CSV file of ``seconds,rate`` lines, for plans that follow it."""
+"""Reads a curve of rates from ``seconds,rate`` lines, for plans that follow it. Pure."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from darktime.blast.arrivals import curve
 from darktime.errors import UsageError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 Points = tuple[tuple[float, float], ...]
 
 
-def read_curve(file: Path, *, speed: float = 1.0, scale: float = 1.0) -> Points:
-    """The (seconds, rate) points of a file, ``speed`` times as fast, at ``scale`` times the rates.
-
-    Raises UsageError for a file that cannot be read and for lines that make no curve.
-    """
-    if speed <= 0 or scale <= 0:
-        raise UsageError(f"{file}: speed {speed:g} and scale {scale:g} must be above 0")
-    try:
-        points = parse_curve(file.read_text(encoding="utf-8"))
-        points = tuple((at / speed, rate * scale) for at, rate in points)
-        curve(points)
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}; name a file of seconds,rate lines") from error
-    except ValueError as error:
-        raise UsageError(f"{file}: {error}") from error
-    return points
-
-
 def parse_curve(text: str) -> Points:
-    """``seconds,rate`` lines; blank ones and those with # in front are left out (pure). Raises ValueError."""
+    """The (seconds, rate) points of the lines; blank ones and those with # in front are left out.
+
+    Raises ValueError for a line that is no point, and for points that are no curve.
+    """
     points = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.strip()
@@ -43,4 +23,12 @@ def parse_curve(text: str) -> Points:
         except ValueError as error:
             raise ValueError(f"line {number} is {words[:80]!r}: write SECONDS,RATE, as in 60,200") from error
         points.append((at, rate))
+    curve(points)
     return tuple(points)
+
+
+def stretched(points: Points, *, speed: float, scale: float) -> Points:
+    """The curve ``speed`` times as fast, at ``scale`` times its rates. Raises UsageError for either not above 0."""
+    if not speed > 0 or not scale > 0:
+        raise UsageError(f"a curve with speed={speed:g} and scale={scale:g}: both must be above 0")
+    return tuple((at / speed, rate * scale) for at, rate in points)

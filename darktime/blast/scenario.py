@@ -7,22 +7,25 @@ the command line.
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from darktime.blast.plan import Plan
 from darktime.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from darktime.blast.arrivals import Share
     from darktime.blast.cohort import Cohort
     from darktime.blast.offered import Offered
     from darktime.blast.settings import Address
     from darktime.blast.traffic import Traffic
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,21 @@ class Scenario:
     def peak_rate_per_s(self) -> float:
         """The most that its plans offer in any second; it may not be beyond ``--max-rate``."""
         return max((plan.peak_rate_per_s() for plan in self.plans()), default=0.0)
+
+    def read(self, suffix: str, parse: Callable[[str], T]) -> T:
+        """What ``parse`` makes of the file that the number ``file`` names; empty, of that beside the scenario's own.
+
+        Raises UsageError for a file that cannot be read, and where ``parse`` raises ValueError.
+        """
+        own = sys.modules[type(self).__module__].__file__
+        assert own is not None
+        path = Path(self.numbers.get("file") or Path(own).with_suffix(suffix))
+        try:
+            return parse(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"file={path}: {error.strerror}; name one that can be read") from error
+        except ValueError as error:
+            raise UsageError(f"file={path}: {error}") from error
 
     def act(self, action: str, traffic: Traffic) -> None:
         """Do what a plan's ``action`` names, just before the plan."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -59,6 +60,13 @@ class Listed:
 def get(address: Address, path: str, headers: Mapping[str, str] | None = None) -> bytes:
     """A GET request, preformatted."""
     return request(address, "GET", path, headers=headers)
+
+
+def chat(address: Address, path: str, model: str, prompt: str, *, max_tokens: int) -> bytes:
+    """A request for a chat completion that streams, as OpenAI's interface takes it, preformatted."""
+    said = {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "stream": True}
+    kind = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+    return request(address, "POST", path, headers=kind, body=json.dumps(said).encode())
 
 
 def request(

@@ -5,6 +5,7 @@ Importing this patches the process (it loads Locust).
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
@@ -65,7 +66,13 @@ class CohortUser(User):
 
     @task
     def _run(self) -> None:
-        self.run_cohort(self.cohort)
+        try:
+            self.run_cohort(self.cohort)
+        except UsageError as error:  # said once, and the run is over: Locust would try again and again
+            logging.getLogger("locust.darktime").error("%s", error)  # noqa: TRY400 - it is no fault of the program
+            self.environment.process_exit_code = int(error.exit_code)
+            if self.environment.runner is not None:
+                self.environment.runner.quit()
         raise StopUser
 
     def _run_scenario(self, cohort: Cohort, scenario: Scenario) -> None:
@@ -96,15 +103,9 @@ class CohortUser(User):
             allow=tuple(filter(None, os.environ.get("DARKTIME_BLAST_ALLOW", "").split(","))),
             max_rate_per_s=float(limit) if limit else None,
         )
-        try:
-            address = check(settings)
-            check_rate(scenario.peak_rate_per_s(), settings)
-            reserve_open_files(scenario.sockets())
-        except UsageError:
-            self.environment.process_exit_code = 2
-            if self.environment.runner is not None:
-                self.environment.runner.quit()
-            raise
+        address = check(settings)
+        check_rate(scenario.peak_rate_per_s(), settings)
+        reserve_open_files(scenario.sockets())
         return Place(
             address=address,
             run=secrets.token_hex(4),

@@ -1,15 +1,19 @@
 """Every scenario, run for some two seconds as it is run: a process of its own, against a server that counts too."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from darktime.blast.catalogue import names
 from tests.realtime_core.push.client import metric
 
 ROOT = Path(__file__).parents[3]
+DOC = ROOT / "docs" / "scenarios.md"
 STREAMS = ("--number", "streams=30", "--number", "connections=4")
 
 
@@ -102,3 +106,155 @@ def test_publish_and_subscribe_accounts_for_every_delivery_as_the_server_does(pu
     assert result["totals"]["deliveries"] == 200 * 3 == metric(push, "deliveries_total")
     assert (found["delivered"]["value"], found["delivered"]["ok"]) == (100, True)
     assert found["delivery p99"]["value"] > 0
+
+
+def test_an_api_mix_asks_for_what_its_file_says_in_turn(instance, tmp_path):
+    server = instance("null")
+    listed = tmp_path / "requests.txt"
+    listed.write_text('GET /a\nGET /b\nPOST /c {"d": 1}\n', encoding="utf-8")
+    found, result = run(server.address, "api_mix", *numbers(rate=100, duration=2, connections=4, file=listed))
+    assert result["totals"]["requests"] == 200 == server.counters()["requests"]
+    assert (found["answered well"]["value"], found["answered well"]["text"]) == (100, "200: 200")
+    assert found["service p99"]["value"] > 0
+
+
+def test_token_streams_are_timed_as_the_server_sends_them(instance):
+    server = instance("token-stream", events=10, first_ms=60, between_ms=20)
+    words = numbers(rate=10, duration=2, first_event_limit_ms=1000, between_limit_ms=500)
+    found, result = run(server.address, "token_stream", *words, "--slo", "p99<2s,first_event_p99<1s,errors<0.1%")
+    counted = server.counters()
+    assert result["totals"]["requests"] == 20 == counted["completed"]
+    assert 55 <= found["first event p50"]["value"] <= found["first event p99"]["value"]
+    assert 15 <= found["between events p50"]["value"] <= found["between events p99"]["value"]
+    assert found["events a stream"]["value"] == 10
+    assert found["goodput"]["text"].startswith("20 of 20")
+    assert found["goodput"]["value"] == pytest.approx(10, rel=0.1)
+    assert result["latency"]["p50_ms"] >= 60 + 9 * 20 - 10, "of a stream that ends by itself the objective is its end"
+
+
+def test_a_log_is_replayed_request_by_request_faster_than_it_was_recorded(instance, tmp_path):
+    server = instance("null")
+    log = tmp_path / "access.log"
+    line = '127.0.0.1 - - [13/Mar/2013:19:06:{:02d} +0000] "{} /{} HTTP/1.1" 200 5 "-" "b"\n'
+    rows = [line.format(number // 10, "GET" if number % 5 else "POST", number) for number in range(200)]
+    log.write_text("".join(rows), encoding="utf-8")
+    found, result = run(server.address, "replay", *numbers(file=log, speed=10, connections=4), "--processes", "2")
+    assert result["totals"]["requests"] == 160 == server.counters()["requests"]
+    assert (found["replayed"]["value"], found["replayed"]["ok"]) == (160, True)
+    assert "40 lines were left out" in found["replayed"]["text"]
+
+
+def locust(file, url, folder, *words, **variables):
+    command = [
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(file),
+        "--headless",
+        "-u",
+        "1",
+        "-t",
+        "3s",
+        "--host",
+        url,
+        *words,
+    ]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=28,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+    )
+
+
+def listed_by_locust(file, url, folder, *words):
+    done = locust(file, url, folder, "--json", "--skip-log-setup", *words)
+    assert done.returncode == 0, done.stderr
+    return {(row["method"], row["name"]): row for row in json.loads(done.stdout)}
+
+
+def test_plain_locust_runs_a_scenario_and_its_total_is_the_servers_own(instance, tmp_path):
+    server = instance("null")
+    file = ROOT / "scenarios" / "steady.py"
+    listed = listed_by_locust(file, server.url, tmp_path, *numbers(rate=200, duration=2, connections=4))
+    assert listed["GET", "/"]["num_requests"] == 400 == server.counters()["requests"]
+    assert listed["GET", "/"]["num_failures"] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "named"),
+    [
+        ([], {"DARKTIME_BLAST_MAX_RATE": "10"}, "the limit is 10/s"),
+        (["--number", "rat=5"], {}, "it has no number 'rat'"),
+    ],
+    ids=["rate", "number"],
+)
+def test_plain_locust_ends_with_exit_2_and_the_reason_where_a_run_may_not_be(
+    instance, tmp_path, words, variables, named
+):
+    server = instance("null")
+    done = locust(ROOT / "scenarios" / "steady.py", server.url, tmp_path, *words, **variables)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count(named) == 1
+    assert "Traceback" not in done.stderr
+    assert server.counters()["requests"] == 0
+
+
+def fences(language):
+    return re.findall(rf"```{language}\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture
+def own_file(tmp_path):
+    (code,), (values,) = fences("python"), fences("toml")
+    assert sum(bool(line) for line in code.splitlines()) <= 10
+    (tmp_path / "health.py").write_text(code, encoding="utf-8")
+    (tmp_path / "health.toml").write_text(values, encoding="utf-8")
+    return tmp_path / "health.py"
+
+
+def test_a_locustfile_of_ten_lines_runs_as_the_documentation_says(instance, tmp_path, own_file):
+    server = instance("null")
+    listed = listed_by_locust(own_file, server.url, tmp_path)
+    assert listed["GET", "/health"]["num_requests"] == 200 == server.counters()["requests"]
+
+
+def test_somebodys_own_file_is_a_scenario_of_the_command_too(instance, own_file):
+    server = instance("null")
+    _, result = run(server.address, own_file)
+    assert result["totals"]["requests"] == 200 == server.counters()["requests"]
+
+
+def test_a_scenarios_peak_may_not_be_beyond_the_limit(instance):
+    server = instance("null")
+    words = ["--instance", server.address, "--max-rate", "150", "--scenario", "pope", *numbers(speed=195)]
+    command = [sys.executable, "-m", "darktime.blast", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=28, check=False, cwd=ROOT)
+    assert done.returncode == 2, "the curve's mean is below it, its peak is not"
+    assert "the limit is 150/s" in done.stderr
+    assert server.counters()["requests"] == 0
+
+
+def test_every_scenario_is_in_the_table_of_the_documentation_and_has_its_numbers_beside():
+    listed = re.findall(r"^\| `(\w+)` \|", DOC.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == names()
+    for name in names():
+        assert (ROOT / "scenarios" / f"{name}.toml").is_file()
+        assert len((ROOT / "scenarios" / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 60
+
+
+def test_every_scenario_has_a_line_about_itself_and_can_be_planned_from_its_own_numbers():
+    code = (
+        "from darktime.blast.catalogue import load, names\n"
+        "for name in names():\n"
+        "    scenario = load(name, {})\n"
+        "    assert scenario.doc and scenario.plans() and scenario.peak_rate_per_s() > 0, name\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=28, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
