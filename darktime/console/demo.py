@@ -72,11 +72,16 @@ def command(*, as_json: bool, out: Path | None, **asked: Any) -> int:
     return int(results["exit_code"])
 
 
-def perform(name: str, *, out: Path | None, **asked: Any) -> tuple[dict[str, Any], Path]:
-    """Run the demo and keep its results and its page; the results and their folder."""
+def perform(
+    name: str, *, out: Path | None, kept: Callable[[dict[str, Any]], None] | None = None, **asked: Any
+) -> tuple[dict[str, Any], Path]:
+    """Run the demo and keep its results and its page; the results and their folder.
+
+    ``kept`` is given the results too, however the run ended once it had begun.
+    """
     settings = settings_from(folder=run_folder(name, out), **asked)
     from darktime.demo.run import DemoRun
-    from darktime.demo.watch import DemoBroken
+    from realtime_core.errors import ConfigurationError
 
     with Screen(TITLE) as screen, ended_by_sigterm_too():
         run = DemoRun(settings, screen)
@@ -84,19 +89,23 @@ def perform(name: str, *, out: Path | None, **asked: Any) -> tuple[dict[str, Any
             run.perform()
         except KeyboardInterrupt:
             click.echo("interrupted; what there was by then is kept", err=True)
-        except DemoBroken:
-            keep(settings.folder, run.results())
+        except (UsageError, ConfigurationError, ModuleNotFoundError):
+            raise  # nothing has run
+        except Exception:
+            keep(settings.folder, run.results(), kept)
             raise
     results = run.results()
-    keep(settings.folder, results)
+    keep(settings.folder, results, kept)
     return results, settings.folder
 
 
-def keep(folder: Path, results: dict[str, Any]) -> None:
+def keep(folder: Path, results: dict[str, Any], kept: Callable[[dict[str, Any]], None] | None = None) -> None:
     """Results first, the page from them."""
     from darktime.report import write_report
 
     keep_results(folder, results)
+    if kept:
+        kept(results)
     write_report(folder)
 
 

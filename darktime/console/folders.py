@@ -19,9 +19,10 @@ PRIVATE = 0o700
 def run_folder(name: str, out: Path | None = None) -> Path:
     """Make the folder of a new run: ``out`` when given, else ``runs/<time>-<name>``. Old runs beside it are removed."""
     if out is None:
-        remove_old(RUNS)
         out = RUNS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
     try:
+        if out.parent == RUNS:
+            remove_old(RUNS)
         out.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
         out.chmod(PRIVATE)
         probe = out / ".writable"
@@ -41,6 +42,19 @@ def remove_old(runs: Path) -> None:
     for folder in runs.iterdir():
         if folder.is_dir() and (folder / "results.json").exists() and time.time() - folder.stat().st_mtime > KEPT_S:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_writable(path: Path | None) -> None:
+    """Check, before a run, that a file can be written after it; an older one is left as it is. Raises UsageError."""
+    if path is None:
+        return
+    there = path.exists()
+    try:
+        path.open("a").close()
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror}): name a file in a folder that exists") from error
 
 
 def keep_results(folder: Path, results: dict[str, Any]) -> Path:

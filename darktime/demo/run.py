@@ -46,7 +46,9 @@ class DemoRun:
         self._ending: ExitCode | None = None
         self._folder = settings.folder / "stack"
         self._processes = Processes(settings.folder / "processes.json")
-        self._watch = Watch(show, visitors=self._folder / "visitors.json", relay=self._folder / "relay.json")
+        self._watch = Watch(
+            show, visitors=self._folder / "visitors.json", relay=self._folder / "relay.json", limit_s=settings.limit_s
+        )
         self._cast: Cast
         self._ledgers: Ledgers
         self._opening: Opening | None = None
@@ -78,6 +80,11 @@ class DemoRun:
         except KeyboardInterrupt:
             self._ending = ExitCode.INTERRUPTED
             self._watch.incidents.append("interrupted before the end: what follows is what there was by then")
+            raise
+        except DemoBroken as error:
+            self._ending = ExitCode.FAILED
+            said = str(error).partition("\n")[0]
+            self._checks.append(findings.Check(what="the run reaches its end", ok=False, detail=said))
             raise
         except Exception:
             self._ending = ExitCode.ERROR
@@ -144,7 +151,7 @@ class DemoRun:
         pairs = self._new_pairs()
         verdict = verdict_of(pairs, balances)
         found = findings.named(balances, deeds) if deeds is not None else None
-        self._checks += findings.check_phase(name, balances, verdict, found)
+        self._checks += findings.check_phase(name, balances, verdict, found, hops_of(external=self._settings.external))
         self._show.note(f"{verdict.outcome}: {verdict.reasons[0] if verdict.reasons else ''}")
         self._phases.append(
             {

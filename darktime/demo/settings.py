@@ -33,6 +33,7 @@ class DemoSettings:
     nginx: str | None = None
     redis: str | None = None
     opening_delay_s: float = 5.0
+    limit_s: float | None = None  # all waiting together: then the run ends as failed
 
     def __post_init__(self) -> None:
         """Raise UsageError for what cannot work."""

@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from darktime.errors import DarktimeError
+from darktime.errors import ThresholdFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,8 @@ SERIES_EVERY_S = 1.0
 WITHOUT_WHICH_NOTHING = frozenset({"valkey", "nginx", "site", "visitors", "production"})
 
 
-class DemoBroken(DarktimeError):  # noqa: N818 - a finding
-    """A part without which the demo cannot go on has died."""
+class DemoBroken(ThresholdFailed):
+    """A part without which the demo cannot go on has died, or its time is over: a failed run whose results are kept."""
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -36,7 +36,8 @@ def read_state(path: Path) -> dict[str, Any]:
 class Watch:
     """Looks at everything five times a second while somebody waits."""
 
-    def __init__(self, show: Show, *, visitors: Path, relay: Path) -> None:
+    def __init__(self, show: Show, *, visitors: Path, relay: Path, limit_s: float | None = None) -> None:
+        self._limit_s = limit_s
         self._show = show
         self._paths = {"visitors": visitors, "relay": relay}
         self._services: dict[str, Service] = {}
@@ -62,9 +63,16 @@ class Watch:
         return name in self._dead
 
     def until(self, predicate: Callable[[], bool], *, timeout_s: float) -> bool:
-        """Look until ``predicate`` holds; False when the time is over first. Raises DemoBroken."""
+        """Look until ``predicate`` holds; False when the time is over first.
+
+        Raises:
+            DemoBroken: a vital part has died, or the whole run has waited for too long.
+        """
         deadline = time.monotonic() + timeout_s
         while not predicate():
+            if self._limit_s is not None and time.monotonic() > self._began + self._limit_s:
+                self.incidents.append(f"stopped after {self._limit_s:g} s: something had not answered in its time")
+                raise DemoBroken(self.incidents[-1])
             if time.monotonic() >= deadline:
                 return False
             self.look()

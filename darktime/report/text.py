@@ -58,7 +58,7 @@ def _demo(results: Results) -> list[str]:
             if results["blast"]
             else []
         ),
-        *(row("INCIDENT", incident) for incident in results["incidents"][:2]),
+        *_incidents(results["incidents"]),
         row(
             "RUN",
             fig.duration(results["duration_s"]),
@@ -69,6 +69,14 @@ def _demo(results: Results) -> list[str]:
     ]
     tail = _ledger(results["phases"]) + [line for line in tail if line]
     return [*head, *_checks(results["checks"], MAX_LINES - len(head) - len(tail)), *tail]
+
+
+def _incidents(incidents: Sequence[str]) -> list[str]:
+    """Two in full; of more, who it was: a summary may not be silent about one of them."""
+    if len(incidents) <= 2:  # noqa: PLR2004 - two lines
+        return [row("INCIDENT", incident) for incident in incidents]
+    who = [incident.partition(" (process ")[0] for incident in incidents]
+    return [row("INCIDENT", _ids(f"{len(incidents)}: ", who).strip())]
 
 
 def _ledger(phases: Sequence[Mapping[str, Any]]) -> list[str]:

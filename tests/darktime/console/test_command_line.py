@@ -107,3 +107,75 @@ def test_doctor_says_what_is_there_and_what_is_missing_with_the_remedy(monkeypat
     said = capsys.readouterr().out
     assert "pip install 'darktime[embedded]'" in said
     assert "apt-get install" in said
+
+
+AS_NOBODY = """
+import importlib, os, sys
+from darktime.console.main import DARKTIME, run
+import darktime.report  # read before the drop: nobody may not be able to read this checkout
+for name in ("split", "init", "ramp", "who", "report", "demo"):
+    importlib.import_module(f"darktime.console.{name}")
+os.chdir(sys.argv[1])
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+raise SystemExit(run(DARKTIME, sys.argv[2:]))
+"""
+
+
+def as_nobody(folder, *words):
+    """Exit code and lines on stderr of a command of somebody for whom a folder can be closed, as none is for root."""
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, folder, *words], capture_output=True, text=True, timeout=20, check=False
+    )
+    return done.returncode, done.stderr.strip().splitlines()
+
+
+@pytest.mark.parametrize(
+    "words", [["split", "--percent", "5"], ["init"], ["report"], ["ramp", "5"], ["who", "me"], ["demo"]]
+)
+def test_in_a_folder_that_may_not_be_entered_each_command_is_one_clear_line(tmp_path, words):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    closed.chmod(0)
+    code, said = as_nobody(closed, *words)
+    assert (code, len(said)) == (ExitCode.USAGE, 1), said
+
+
+def test_a_settings_file_that_may_not_be_read_is_one_clear_line(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("")
+    path.chmod(0)
+    code, said = as_nobody(tmp_path, "--config", str(path), "init")
+    assert (code, len(said)) == (ExitCode.USAGE, 1), said
+    assert "mine.toml" in said[0]
+
+
+def test_init_where_nothing_may_be_written_is_one_clear_line(tmp_path):
+    folder = tmp_path / "readonly"
+    folder.mkdir()
+    folder.chmod(0o555)
+    code, said = as_nobody(folder, "init")
+    assert (code, len(said)) == (ExitCode.USAGE, 1), said
+    assert "darktime.toml" in said[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["report", "--junit", "nowhere/x.xml"],
+        ["smoke", "--junit", "nowhere/x.xml"],
+        ["smoke", "--json", "nowhere/x.json"],
+        ["report", "a-file"],
+        ["ramp", "5", "--run", "a-file"],
+        ["--config", "a-file/x.toml", "init"],
+    ],
+)
+def test_a_path_that_cannot_be_is_one_clear_line_before_anything_runs(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").write_text("")
+    assert run(DARKTIME, words) == ExitCode.USAGE
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1, said
+    assert not (tmp_path / "runs").exists()

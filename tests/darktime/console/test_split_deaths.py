@@ -73,9 +73,9 @@ def test_with_the_server_killed_that_it_counts_in_the_results_are_kept_and_say_s
         ask(port, 10)
         split.terminate()
         out, err = split.communicate(timeout=20)
+    assert split.returncode == 5, err
     results = json.loads(out)
     check(results)
-    assert split.returncode == 5, err
     assert any("does not answer" in reason for reason in results["verdict"]["reasons"])
 
 

@@ -23,6 +23,7 @@ class Hop:
     missing: tuple[Item, ...] = ()
     extra: tuple[Item, ...] = ()
     undecoded: int = 0
+    sent: int = 5
     explained: dict = field(default_factory=dict)
 
     @property
@@ -62,20 +63,34 @@ def test_one_id_too_few_too_many_or_unnamed_is_not_exact(hop):
 
 
 def test_a_fault_at_any_other_hop_fails_the_faulty_phase():
-    checks = check_phase("fault", [faulty(), Hop("dark>relay", missing=(Item("x"),))], NO_GO, named([faulty()], DEEDS))
+    checks = check_phase(
+        "fault", [faulty(), Hop("dark>relay", missing=(Item("x"),))], NO_GO, named([faulty()], DEEDS), []
+    )
     assert [check.ok for check in checks] == [True, False, True]
     assert unbalanced([faulty()], besides=["pipeline>dark"]) == []
 
 
 def test_a_faulty_phase_in_which_nothing_was_injected_shows_nothing():
     found = named([Hop("pipeline>dark")], {"lost": [], "doubled": []})
-    assert not check_phase("fault", [Hop("pipeline>dark")], NO_GO, found)[0].ok
+    assert not check_phase("fault", [Hop("pipeline>dark")], NO_GO, found, [])[0].ok
 
 
 def test_a_clean_phase_must_balance_and_not_be_refused():
-    assert all(check.ok for check in check_phase("clean", [Hop("a")], WAIT, None))
-    assert not all(check.ok for check in check_phase("clean", [Hop("a")], NO_GO, None))
-    assert not all(check.ok for check in check_phase("clean", [faulty()], GO, None))
+    assert all(check.ok for check in check_phase("clean", [Hop("a")], WAIT, None, ["a"]))
+    assert not all(check.ok for check in check_phase("clean", [Hop("a")], NO_GO, None, ["a"]))
+    assert not all(check.ok for check in check_phase("clean", [faulty()], GO, None, []))
+
+
+@pytest.mark.parametrize("balances", [[], [Hop("a")], [Hop("a"), Hop("b", sent=0)]])
+def test_a_hop_on_which_nothing_was_counted_does_not_balance(balances):
+    clean, _ = check_phase("clean", balances, GO, None, ["a", "b"])
+    assert not clean.ok
+    assert "b: nothing was sent" in clean.detail
+
+
+def test_nobody_and_no_copy_show_nothing():
+    assert not check_users(["a"], [], []).ok
+    assert not check_copies({"offered": 0, "received": 0, "compared": 0, "reasons": {}}).ok
 
 
 def test_the_opening_must_show_a_difference():

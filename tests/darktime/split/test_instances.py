@@ -23,10 +23,8 @@ def test_one_instance_under_two_names_is_refused(listener, host):
 def test_an_instance_where_nobody_listens_is_refused_by_its_name(listener):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    for names, who in (
-        ((f"127.0.0.1:{port}", f"127.0.0.1:{listener}"), "production"),
-        ((f"127.0.0.1:{listener}", f"127.0.0.1:{port}"), "dark"),
-    ):
+    here, nowhere = f"127.0.0.1:{listener}", f"127.0.0.1:{port}"
+    for names, who in (((nowhere, here), "production"), ((here, nowhere), "dark")):
         with pytest.raises(UsageError, match=f"^{who} .*nobody listens"):
             require_two(*names)
 
