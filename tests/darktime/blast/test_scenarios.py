@@ -107,6 +107,7 @@ def test_publish_and_subscribe_accounts_for_every_delivery_as_the_server_does(pu
     found, result = run(address, "publish_and_subscribe", *STREAMS, *numbers(rate=100, duration=2, channels=10))
     assert result["totals"]["deliveries"] == 200 * 3 == metric(push, "deliveries_total")
     assert (found["delivered"]["value"], found["delivered"]["ok"]) == (100, True)
+    assert "100 publishes/s" in result["sentence"]
     assert found["delivery p99"]["value"] > 0
 
 
