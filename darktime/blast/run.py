@@ -70,6 +70,7 @@ def blast(
     scenario = task.load_scenario() if task.scenario else None
     if scenario is not None:
         check_rate(scenario.peak_rate_per_s(), settings)
+        push = scenario.listens
     environment = Environment(user_classes=[Blaster])
     record = Record()
 
