@@ -23,6 +23,7 @@ KEYS: dict[str, frozenset[str]] = {
             "percent",
             "max_percent",
             "dark_state",
+            "path",
             "ttl",
             "nginx",
             "redis",

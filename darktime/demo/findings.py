@@ -60,21 +60,6 @@ def unbalanced(balances: Iterable[HopBalance], *, besides: Sequence[str] = ()) -
     ]
 
 
-def hop_record(balance: HopBalance) -> dict[str, Any]:
-    """A hop as the results file holds it."""
-    return {
-        "hop": balance.hop,
-        "sent": balance.sent,
-        "received": balance.received,
-        "explained": dict(balance.explained),
-        "missing": [{"id": item.id or f"#{item.key:x}", "times": item.times} for item in balance.missing],
-        "extra": [{"id": item.id or f"#{item.key:x}", "times": item.times} for item in balance.extra],
-        "undecoded": balance.undecoded,
-        "open_owners": list(balance.open_owners),
-        "balanced": balance.balanced,
-    }
-
-
 def check_opening(naive_ms: float, ours_ms: float) -> Check:
     """The reason, measured: the second request on the same connection while the dark instance hangs."""
     return Check(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from darktime.blast.settings import reserve_open_files
-from darktime.errors import UsageError
-from darktime.split.running import address, answers
+from darktime.split.instances import address, check_instances
 from realtime_core.stack import external_valkey, find_nginx, require_free
 
 if TYPE_CHECKING:
@@ -23,6 +22,5 @@ def preflight(settings: DemoSettings) -> None:
         external_valkey(settings.redis)
     if settings.listen:
         require_free(*address(settings.listen), "nginx")
-    for option, instance in (("--production", settings.production), ("--dark", settings.dark)):
-        if instance and not answers(*address(instance)):
-            raise UsageError(f"{option} http://{instance}: nobody listens there; start it, or leave both out")
+    if settings.production and settings.dark:
+        check_instances(settings.production, settings.dark)

@@ -14,14 +14,15 @@ from redis import RedisError
 from darktime import __version__
 from darktime.demo import findings
 from darktime.demo.cast import Cast
-from darktime.demo.front import latency_of, verdict_of
+from darktime.demo.front import verdict_of
 from darktime.demo.opening import measure_opening
 from darktime.demo.phase import Ledgers, Span, begin_on_border, hops_of, settle, write_for
 from darktime.demo.preflight import preflight
 from darktime.demo.processes import Processes
-from darktime.demo.results import SCHEMA_VERSION, copies_of, pair_lines, traffic_of
+from darktime.demo.results import SCHEMA_VERSION, traffic_of
 from darktime.demo.watch import DemoBroken, Watch
 from darktime.errors import ExitCode
+from darktime.split.results import copies_of, hop_record, latency_of, pair_lines, verdict_record
 from realtime_core.stack import Stack
 
 if TYPE_CHECKING:
@@ -150,8 +151,8 @@ class DemoRun:
             {
                 "name": name,
                 "seconds": until - since,
-                "verdict": {"outcome": verdict.outcome, "reasons": list(verdict.reasons), "needs": verdict.needs},
-                "ledger": [findings.hop_record(one) for one in balances],
+                "verdict": verdict_record(verdict),
+                "ledger": [hop_record(one) for one in balances],
                 "latency": latency_of(pairs),
                 "injected": deeds,
                 "named": {"missing": list(found.missing), "extra": list(found.extra)} if found else None,

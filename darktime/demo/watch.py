@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from darktime.errors import DarktimeError
+from darktime.split.vigil import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,15 +22,6 @@ WITHOUT_WHICH_NOTHING = frozenset({"valkey", "nginx", "site", "visitors", "produ
 
 class DemoBroken(DarktimeError):  # noqa: N818 - a finding
     """A part without which the demo cannot go on has died."""
-
-
-def read_state(path: Path) -> dict[str, Any]:
-    """A child's state file; empty until it has written one."""
-    try:
-        state: dict[str, Any] = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return state
 
 
 class Watch:
