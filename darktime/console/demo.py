@@ -13,7 +13,7 @@ import click
 
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.screen import Screen
-from darktime.errors import UsageError
+from darktime.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,8 +72,13 @@ def command(*, as_json: bool, out: Path | None, **asked: Any) -> int:
     return int(results["exit_code"])
 
 
-def perform(name: str, *, out: Path | None, **asked: Any) -> tuple[dict[str, Any], Path]:
-    """Run the demo and keep its results and its page; the results and their folder."""
+def perform(
+    name: str, *, out: Path | None, always: Callable[[dict[str, Any]], None] | None = None, **asked: Any
+) -> tuple[dict[str, Any], Path]:
+    """Run the demo and keep its results and its page; the results and their folder.
+
+    ``always`` gets the results however the run ended, once it has begun: also when an error is raised.
+    """
     settings = settings_from(folder=run_folder(name, out), **asked)
     from darktime.demo.run import DemoRun
     from darktime.demo.watch import DemoBroken
@@ -84,10 +89,17 @@ def perform(name: str, *, out: Path | None, **asked: Any) -> tuple[dict[str, Any
             run.perform()
         except KeyboardInterrupt:
             click.echo("interrupted; what there was by then is kept", err=True)
-        except DemoBroken:
-            keep(settings.folder, run.results())
+        except DemoBroken as error:
+            click.secho(f"darktime: {error}", fg="red", err=True)
+        except Exception as error:
+            if always:
+                always(run.results())
+            if getattr(error, "exit_code", None) != ExitCode.USAGE:  # then there was no run
+                keep(settings.folder, run.results())
             raise
     results = run.results()
+    if always:
+        always(results)
     keep(settings.folder, results)
     return results, settings.folder
 
@@ -120,6 +132,7 @@ def settings_from(
     phase_seconds: float,
     blast_seconds: float,
     opening_delay: float = 5.0,
+    within: float | None = None,
     seed: int | None,
     listen: str | None,
     **rest: Any,
@@ -134,6 +147,7 @@ def settings_from(
         phase_s=phase_seconds,
         blast_s=blast_seconds,
         opening_delay_s=opening_delay,
+        within_s=within,
         seed=random.randrange(1_000_000) if seed is None else seed,
         listen=listen,
         **rest,

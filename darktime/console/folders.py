@@ -34,6 +34,19 @@ def run_folder(name: str, out: Path | None = None) -> Path:
     return out.resolve()
 
 
+def check_writable(path: Path | None, option: str) -> None:
+    """Raise UsageError when a file that a run is to write at its end cannot be written. What is there stays."""
+    if path is None:
+        return
+    try:
+        was_there = path.exists()
+        path.open("a").close()
+        if not was_there:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(f"{option} {path}: {error.strerror}; name a file in a folder you may write") from error
+
+
 def remove_old(runs: Path) -> None:
     """Remove runs older than a week: recorded traffic is not for ever."""
     if not runs.is_dir():

@@ -8,6 +8,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
 
 from redis import RedisError
 
@@ -47,7 +48,9 @@ class DemoRun:
         self._ending: ExitCode | None = None
         self._folder = settings.folder / "stack"
         self._processes = Processes(settings.folder / "processes.json")
-        self._watch = Watch(show, visitors=self._folder / "visitors.json", relay=self._folder / "relay.json")
+        self._watch = Watch(
+            show, visitors=self._folder / "visitors.json", relay=self._folder / "relay.json", within_s=settings.within_s
+        )
         self._cast: Cast
         self._ledgers: Ledgers
         self._opening: Opening | None = None
@@ -62,7 +65,8 @@ class DemoRun:
         """Everything, in order. Every child is ended on the way out, whatever the way.
 
         Raises:
-            DarktimeError, RealtimeError: it cannot run, or a part without which it cannot go on has died.
+            DemoBroken: a part without which it cannot go on has died, or its time is over.
+            DarktimeError, RealtimeError: it cannot run.
             KeyboardInterrupt: Ctrl-C.
         """
         settings = self._settings
@@ -73,15 +77,18 @@ class DemoRun:
                 self._cast = Cast(stack, settings, self._processes)
                 try:
                     self._play()
-                except RedisError as error:
-                    raise DemoBroken(f"the Redis of the demo does not answer any more: {error}") from error
+                except (RedisError, URLError) as error:
+                    self._watch.look()  # who has died is said by name
+                    raise DemoBroken(f"a server of the demo does not answer any more: {error}") from error
             self._cast.forget()
         except KeyboardInterrupt:
             self._ending = ExitCode.INTERRUPTED
             self._watch.incidents.append("interrupted before the end: what follows is what there was by then")
             raise
-        except Exception:
-            self._ending = ExitCode.ERROR
+        except Exception as error:
+            self._ending = ExitCode(getattr(error, "exit_code", ExitCode.ERROR))
+            said = str(error).partition("\n")[0] or type(error).__name__
+            self._checks.append(findings.Check(what="the run comes to its end", ok=False, detail=said))
             raise
 
     def _open(self) -> None:

@@ -33,6 +33,7 @@ class DemoSettings:
     nginx: str | None = None
     redis: str | None = None
     opening_delay_s: float = 5.0
+    within_s: float | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for what cannot work."""
@@ -46,6 +47,8 @@ class DemoSettings:
             )
         if not 0 <= self.blast_s <= LONGEST_S:
             raise UsageError(f"--blast-seconds {self.blast_s:g}: between 0 (no blast) and {LONGEST_S:g}, please")
+        if self.within_s is not None and not 1 <= self.within_s <= LONGEST_S:
+            raise UsageError(f"--within {self.within_s:g}: between 1 and {LONGEST_S:g} seconds, please")
         if (self.production is None) != (self.dark is None):
             raise UsageError(
                 "--production and --dark go together: name both instances, or neither for the embedded ones"
