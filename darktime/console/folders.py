@@ -18,20 +18,21 @@ PRIVATE = 0o700
 
 def run_folder(name: str, out: Path | None = None) -> Path:
     """Make the folder of a new run: ``out`` when given, else ``runs/<time>-<name>``. Old runs beside it are removed."""
-    if out is None:
-        remove_old(RUNS)
-        out = RUNS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
+    old = out is None
+    out = out or RUNS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
     try:
+        if old:
+            remove_old(RUNS)
         out.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
         out.chmod(PRIVATE)
         probe = out / ".writable"
         probe.touch()
         probe.unlink()
+        return out.resolve()
     except OSError as error:
         raise UsageError(
             f"cannot keep results in {out}: {error.strerror}; name a folder you may write with --out DIR"
         ) from error
-    return out.resolve()
 
 
 def check_writable(path: Path | None, option: str) -> None:

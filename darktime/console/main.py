@@ -119,7 +119,7 @@ def run(command: click.Command, argv: Sequence[str] | None = None) -> int:
         code = command.main(args=list(argv) if argv is not None else None, standalone_mode=False)
         return int(code or ExitCode.OK)
     except click.ClickException as error:
-        error.show()
+        click.secho(one_line(name, error), fg="red", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.secho(f"{name}: interrupted", fg="yellow", err=True)
@@ -127,6 +127,9 @@ def run(command: click.Command, argv: Sequence[str] | None = None) -> int:
     except (DarktimeError, RealtimeError) as error:
         click.secho(f"{name}: {error}", fg="red", err=True)
         return int(error.exit_code)
+    except PermissionError as error:
+        click.secho(f"{name}: {error.filename or 'this folder'}: {error.strerror}; {PERMITTED}", fg="red", err=True)
+        return ExitCode.USAGE
     except ModuleNotFoundError as error:
         remedy = missing_extra(error)
         if remedy is None:
@@ -137,6 +140,14 @@ def run(command: click.Command, argv: Sequence[str] | None = None) -> int:
         return unexpected(name)
 
 
+def one_line(name: str, error: click.ClickException) -> str:
+    """What is wrong with a command line, and where to look for what is right."""
+    told = " ".join(error.format_message().split())
+    at = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+    return f"{at}: {told} ('{at} --help' says more)" if at else f"{name}: {told}"
+
+
+PERMITTED = "run it as a user who may use that, or in another folder"
 EXTRAS = {
     "locust": "blast",
     "sseclient": "blast",

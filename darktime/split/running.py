@@ -136,9 +136,15 @@ def find(path: Path) -> dict[str, Any]:
     try:
         about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         folder = Path(about["folder"])
+    except PermissionError as error:
+        raise UsageError(f"{path}: {error.strerror}; run this as the user who runs the split") from error
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(f"no split runs here ({path} is not there): name its results folder with --run DIR") from error
-    if not folder.is_dir():
+    try:
+        ended = not folder.is_dir()
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}; run this as the user who runs the split") from error
+    if ended:
         raise UsageError(f"the split of {path} has ended: its folder {folder} is gone")
     return about
 

@@ -1,5 +1,6 @@
 """What both command lines promise whatever the command: lazy imports, suggestions, settings, exit codes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,3 +108,97 @@ def test_doctor_says_what_is_there_and_what_is_missing_with_the_remedy(monkeypat
     said = capsys.readouterr().out
     assert "pip install 'darktime[embedded]'" in said
     assert "apt-get install" in said
+
+
+NOBODY = 65534
+
+
+def as_nobody(folder, *words, cwd=None):
+    """Run darktime as a user whom folders can be closed to, also where the tests run as root."""
+    code = f"import sys, os; os.chdir({str(cwd or folder)!r}); sys.argv = ['darktime', *{list(words)!r}]\n"
+    code += "import darktime.console.main as main, darktime.console.configuration\n"
+    code += "[main.DARKTIME.get_command(None, name) for name in main.DARKTIME.list_commands(None)]\n"
+    # Imported first: this interpreter's own folders may be closed to nobody.
+    code += "import darktime.report, darktime.split.running\n"
+    if os.geteuid() == 0:
+        code += f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+    code += "main.darktime()"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+
+
+def one_clear_line(done, *words):
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "traceback" not in done.stderr.lower()
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.fixture
+def closed(tmp_path):
+    """A folder that nobody may look into or write."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    (folder / "darktime.toml").write_text("[demo]\nvisitors = 20\n")
+    above = [folder, *folder.parents]
+    for one in above[1:4]:
+        one.chmod(0o711)
+    folder.chmod(0o000)
+    yield folder
+    folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["init"],
+        ["demo"],
+        ["smoke"],
+        ["split", "--percent", "5"],
+        ["report"],
+        ["ramp", "5"],
+        ["kill"],
+        ["who", "somebody"],
+    ],
+    ids=" ".join,
+)
+def test_a_current_folder_that_may_not_be_used_is_one_clear_line(closed, words):
+    one_clear_line(as_nobody(closed, *words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config", "CLOSED/darktime.toml", "demo"],
+        ["demo", "--out", "CLOSED/run"],
+        ["smoke", "--junit", "CLOSED/junit.xml"],
+        ["report", "CLOSED"],
+        ["report", "CLOSED/run"],
+        ["ramp", "5", "--run", "CLOSED"],
+        ["kill", "--run", "CLOSED/run"],
+        ["who", "somebody", "--run", "CLOSED"],
+    ],
+    ids=" ".join,
+)
+def test_a_folder_or_file_that_may_not_be_read_is_one_clear_line_that_names_it(closed, words):
+    one_clear_line(as_nobody("/", *(word.replace("CLOSED", str(closed)) for word in words)), str(closed))
+
+
+def test_init_in_a_folder_that_may_not_be_written_is_one_clear_line(tmp_path):
+    tmp_path.chmod(0o755)
+    for above in list(tmp_path.parents)[:2]:
+        above.chmod(0o711)
+    if os.geteuid() != 0:
+        tmp_path.chmod(0o555)
+    one_clear_line(as_nobody(tmp_path, "init"), "darktime.toml", "may write")
+    assert not (tmp_path / "darktime.toml").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["split"], ["split", "--percent", "x"], ["ramp"], ["nonsense"], ["demo", "--nosuch"]]
+)
+def test_a_wrong_command_line_is_one_line_that_says_where_help_is(words, capsys):
+    assert run(DARKTIME, words) == ExitCode.USAGE
+    said = capsys.readouterr().err.strip()
+    assert len(said.splitlines()) == 1
+    assert "--help' says more" in said
