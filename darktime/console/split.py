@@ -112,7 +112,7 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
             only_paths=tuple(asked["path"]),
         )
         nginx = find_nginx(asked["nginx"]).path
-        redis = external_valkey(asked["redis"]) if asked["redis"] else stack.valkey()
+        redis = external_valkey(asked["redis"], name=name) if asked["redis"] else stack.valkey()
         if asked["redis"]:
             last.callback(leave_nothing, redis.client, name)  # once nobody writes there any more
         running = start_split(
