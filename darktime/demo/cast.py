@@ -111,7 +111,9 @@ class Cast:
             *(sys.executable, "-m", "darktime.blast", "--instance", self._dark),
             *("--duration", str(self._settings.blast_s), "--streams", str(BLAST_STREAMS), "--json", str(path)),
         ]
-        return self._stack.start("blast", argv, ready=lambda: True), path
+        service = self._stack.start("blast", argv, ready=lambda: True)
+        self._processes.add("blast", service)
+        return service, path
 
     def order(self, order: str) -> None:
         """Tell the visitors what to do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from darktime.demo.settings import SALT
 from darktime.split.commands import LedgerNames
 from darktime.split.compare import Pair
 from darktime.split.folder import PrivateFolder, prepare
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from realtime_core.stack import Service, Stack
 
 TTL_S = 3600.0
-SALT = "demo"
 MIRRORED = ("/ev/", "/channels-stats")
 
 

@@ -23,7 +23,7 @@ from darktime.demo.processes import Processes
 from darktime.demo.results import SCHEMA_VERSION, traffic_of
 from darktime.demo.watch import DemoBroken, Watch
 from darktime.errors import ExitCode
-from darktime.split.results import copies_of, hop_record, latency_of, pair_lines, verdict_record
+from darktime.split.results import copies_of, hop_record, latency_of, pair_lines, settled, verdict_record
 from realtime_core.stack import Stack
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class DemoRun:
         self._checks: list[findings.Check] = []
         self._blast: dict[str, Any] | None = None
         self._agrees: bool | None = None
+        self._copies_ledger: list[dict[str, Any]] = []
         self._free_from = 0.0
         self._pairs_read = 0
 
@@ -152,7 +153,9 @@ class DemoRun:
         pairs = self._new_pairs()
         verdict = verdict_of(pairs, balances)
         found = findings.named(balances, deeds) if deeds is not None else None
-        self._checks += findings.check_phase(name, balances, verdict, found)
+        self._checks += findings.check_phase(
+            name, balances, verdict, found, hops=hops_of(external=self._settings.external)
+        )
         self._show.note(f"{verdict.outcome}: {verdict.reasons[0] if verdict.reasons else ''}")
         self._phases.append(
             {
@@ -221,18 +224,12 @@ class DemoRun:
             lambda: not watch.visitors.get("present", 1) and not watch.visitors.get("streams", 1), timeout_s=LEAVE_S
         )
         watch.until(
-            lambda: (
-                watch.lost("relay")
-                or (not watch.relay.get("streams", 1) and findings.check_copies(copies_of(watch.relay)).ok)
-            ),
+            lambda: watch.lost("relay") or (not watch.relay.get("streams", 1) and settled(watch.relay)),
             timeout_s=LEAVE_S,
         )
-        off = findings.unbalanced(self._ledgers.balances(hops=WHOLE_RUN_HOPS))
-        self._checks.append(
-            findings.Check(
-                what="the copies' way balances", ok=not off, detail="; ".join(off) or "every copy accounted for"
-            )
-        )
+        balances = self._ledgers.balances(hops=WHOLE_RUN_HOPS)
+        self._copies_ledger = [hop_record(one) for one in balances]
+        self._checks.append(findings.check_copies_way(balances, WHOLE_RUN_HOPS, relay_lost=watch.lost("relay")))
 
     def _blast_dark(self) -> None:
         service, path = self._cast.start_blast()
@@ -252,6 +249,7 @@ class DemoRun:
             users,
             findings.check_copies(copies_of(watch.relay)),
             findings.check_production(
+                watch.visitors.get("requests", 0),
                 watch.visitors.get("errors", 0),
                 watch.visitors.get("broken_streams", 0),
                 watch.visitors.get("samples", []),
@@ -285,7 +283,7 @@ class DemoRun:
                 "percent": settings.percent,
                 "agrees_with_function": self._agrees,
             },
-            "copies": copies_of(watch.relay),
+            "copies": copies_of(watch.relay) | {"ledger": self._copies_ledger},
             "traffic": traffic_of(watch.visitors, watch.relay),
             "phases": self._phases,
             "blast": self._blast,

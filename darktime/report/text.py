@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MAX_LINES = 25
 MAX_COLUMNS = 96
 _LABEL = 11
+_INCIDENTS = 4
 _MORE = len(", and 9,999 more")
 
 
@@ -70,7 +71,10 @@ def _demo(results: Results) -> list[str]:
             if results["blast"]
             else []
         ),
-        *(_row("INCIDENT", incident) for incident in results["incidents"][:2]),
+        *(_row("INCIDENT", incident) for incident in results["incidents"][:_INCIDENTS]),
+        _row("", f"and {len(results['incidents']) - _INCIDENTS} more")
+        if len(results["incidents"]) > _INCIDENTS
+        else "",
         _row(
             "RUN",
             fig.duration(results["duration_s"]),

@@ -17,6 +17,7 @@ import pytest
 from realtime_core.stack import free_port
 from tests.support.ports import refuses
 from tests.support.processes import descendants, describe, running
+from tests.support.schemas import require_schema
 from tests.support.waiting import wait_until
 
 DARKTIME = Path(sys.executable).parent / "darktime"
@@ -175,6 +176,7 @@ def test_a_relay_that_dies_costs_production_nothing_and_the_results_are_kept(tmp
         out, _ = split.communicate(timeout=20)
     results = json.loads(out)
     assert split.returncode == results["exit_code"] == 5
+    require_schema(results)
     assert "relay died" in results["verdict"]["reasons"][0]
     assert json.loads((tmp_path / "run" / "results.json").read_text()) == results
 
@@ -245,5 +247,6 @@ def test_it_mirrors_sampled_users_until_it_is_stopped_and_ends_with_a_verdict(tm
         out, err = split.communicate(timeout=20)
     results = json.loads(out)
     assert split.returncode == results["exit_code"] == 5, err
+    require_schema(results)
     assert results["verdict"]["outcome"] == "WAIT"
     assert results["copies"]["received"] == results["copies"]["compared"] == USERS
