@@ -42,7 +42,6 @@ class Cast:
         self._exporters: dict[str, str] = {}
         self.name = f"demo-{secrets.token_hex(4)}"
         self.visitors_state = stack.folder / "visitors.json"
-        self.relay_state = stack.folder / "relay.json"
         self.pairs = stack.folder / "pairs.jsonl"
         self.deeds = stack.folder / "deeds.json"
         self.redis: Redis
@@ -183,7 +182,7 @@ class Cast:
     def _targets(self) -> str:
         """Prometheus' file_sd format: every exporter of the run."""
         return json.dumps(
-            [{"targets": [address], "labels": {"worker": name}} for name, address in sorted(self._exporters.items())]
+            [{"targets": [address], "labels": {"process": name}} for name, address in sorted(self._exporters.items())]
         )
 
 
