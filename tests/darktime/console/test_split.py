@@ -231,6 +231,43 @@ def test_it_leaves_no_key_in_a_redis_of_somebody_else(tmp_path, stack):
             assert client.dbsize() == 0
 
 
+def readmes_commands():
+    """The two lines of the README's block."""
+    text = (Path(__file__).parents[3] / "README.md").read_text()
+    (block,) = [block.split("```")[0] for block in text.split("```sh\n")[1:] if block.startswith("darktime init")]
+    return block.splitlines()
+
+
+def test_init_and_split_run_as_the_readme_writes_them(tmp_path, stack):
+    """Nothing is added but the addresses, which its reader writes into the file too."""
+    production, dark, port = stack.push("production"), stack.push("dark"), free_port()
+    init, split = readmes_commands()
+    environment = os.environ | {"PATH": f"{DARKTIME.parent}:{os.environ['PATH']}"}
+    subprocess.run(init.split(), cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=20)
+    settings = tmp_path / "darktime.toml"
+    text = settings.read_text()
+    for written, ours in {
+        "http://127.0.0.1:8000": production.url,
+        "http://127.0.0.1:8001": dark.url,
+        "127.0.0.1:8080": f"127.0.0.1:{port}",
+    }.items():
+        assert text.count(written) == 1
+        text = text.replace(written, ours)
+    settings.write_text(text)
+    with subprocess.Popen(
+        split.split(), cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running_split:
+        try:
+            wait_until(lambda: list(tmp_path.glob("runs/*-split/split.json")), timeout_s=20)
+            ask(port)
+        finally:
+            running_split.send_signal(signal.SIGINT)
+        out, err = running_split.communicate(timeout=20)
+    assert running_split.returncode == 5, err
+    assert out.startswith("VERDICT    WAIT")
+    assert len(list(tmp_path.glob("runs/*-split/report.html"))) == 1
+
+
 def test_it_mirrors_sampled_users_until_it_is_stopped_and_ends_with_a_verdict(tmp_path, stack):
     with splitting(tmp_path, stack.push("production").url, stack.push("dark").url) as (split, port):
         who = subprocess.run(

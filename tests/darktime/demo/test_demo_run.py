@@ -257,7 +257,7 @@ def test_ctrl_c_and_sigterm_at_thirty_drawn_moments_leave_nothing(tmp_path):
 
 @A_MINUTE
 @pytest.mark.engine("chromium")
-def test_somebody_who_watches_along_in_a_browser_sees_comments_arrive_and_changes_no_figure(tmp_path):
+def test_somebody_who_watches_along_in_a_browser_sees_comments_arrive_changes_no_figure_and_reads_the_page(tmp_path):
     from playwright.sync_api import sync_playwright
 
     port = free_port()
@@ -275,7 +275,12 @@ def test_somebody_who_watches_along_in_a_browser_sees_comments_arrive_and_change
             page.click("button")
             page.wait_for_function("document.getElementById('comments').textContent.includes('I was here')")
             assert errors == []
+            out, _ = demo.communicate(timeout=60)
+            page.goto((tmp_path / "report.html").as_uri())
+            drawn = [chart.locator("path").count() for chart in page.locator("svg[role=img]").all()]
+            assert len(drawn) >= 5
+            assert all(marks > 3 for marks in drawn)
+            assert errors == [], "the page that the run left behind"
             browser.close()
-        out, _ = demo.communicate(timeout=60)
     results = json.loads(out)
     assert demo.returncode == 0, [check for check in results["checks"] if not check["ok"]]
