@@ -1,16 +1,16 @@
-"""The optional packages: which extra brings which, and how to say that one is not there."""
+"""The extras: which package belongs to which, and what is missing of those that a command is going to need."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from typing import TYPE_CHECKING
+import importlib.util
+from typing import TYPE_CHECKING, Final
 
 from darktime.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-EXTRAS = {
+EXTRAS: Final = {
     "locust": "blast",
     "sseclient": "blast",
     "altair": "report",
@@ -22,21 +22,20 @@ EXTRAS = {
 }
 
 
+def missing(packages: Iterable[str]) -> list[str]:
+    """Those of the packages that are not installed. Nothing is imported."""
+    return [package for package in packages if importlib.util.find_spec(package) is None]
+
+
 def require(packages: Iterable[str]) -> None:
-    """Look for packages without importing one. Raises UsageError that names all that are not there, and their extras."""
-    absent = [package for package in packages if find_spec(package) is None]
-    if absent:
-        raise UsageError(remedy(absent))
+    """Raise UsageError that names what is not installed of these packages, and the extras to install."""
+    lacking = missing(packages)
+    if lacking:
+        raise UsageError(
+            f"this needs {', '.join(lacking)}, which {'is' if len(lacking) == 1 else 'are'} not installed: {remedy(lacking)}"
+        )
 
 
-def missing_extra(error: ModuleNotFoundError) -> str | None:
-    """The sentence that names the extra whose package is not installed; None when it is none of ours."""
-    package = (error.name or "").partition(".")[0]
-    return remedy([package]) if package in EXTRAS else None
-
-
-def remedy(absent: list[str]) -> str:
-    """What is not there, and the command that brings it."""
-    extras = ",".join(sorted({EXTRAS[package] for package in absent}))
-    verb = "is" if len(absent) == 1 else "are"
-    return f"this needs {', '.join(absent)}, which {verb} not installed: pip install 'darktime[{extras}]'"
+def remedy(packages: Iterable[str]) -> str:
+    """The command that installs the extras of these packages."""
+    return f"pip install 'darktime[{','.join(sorted({EXTRAS[package] for package in packages}))}]'"

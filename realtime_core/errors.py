@@ -5,7 +5,6 @@
     - StartFailed                   a child process did not become ready; carries the tail of its log
   + QueueError             exit 1
     - QueueFull                     back-pressure: the bounded queue refused a put; nothing was written
-    - StaleClaim                    a claim was settled by somebody else, or its lease ran out
 """
 
 from __future__ import annotations
@@ -39,7 +38,3 @@ class QueueError(RealtimeError):
 
 class QueueFull(QueueError):  # noqa: N818
     """The queue holds as many jobs as it may; nothing of the refused put was written."""
-
-
-class StaleClaim(QueueError):  # noqa: N818
-    """The claim's token is no longer the job's: somebody else owns or has settled it."""

@@ -23,6 +23,7 @@ KEYS: dict[str, frozenset[str]] = {
             "percent",
             "max_percent",
             "dark_state",
+            "path",
             "ttl",
             "nginx",
             "redis",
@@ -51,7 +52,13 @@ allow = []                             # hosts beyond this machine that may be s
 
 def load_defaults(ctx: click.Context, param: click.Parameter, path: Path) -> Path:
     """Read the settings file, when there is one, into the commands' defaults."""
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a folder above it may not be looked into
+        raise click.UsageError(
+            f"{path}: {error.strerror}; run in a folder that you may read, or name another file with --config"
+        ) from error
+    if not there:
         if ctx.get_parameter_source(param.name or "config") != click.core.ParameterSource.DEFAULT:
             raise click.UsageError(f"{path}: no such settings file; 'darktime init' writes one")
         return path
@@ -66,7 +73,9 @@ def read(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{path}: not readable as TOML: {error}") from error
     except OSError as error:
-        raise click.UsageError(f"{path}: {error.strerror or error}") from error
+        raise click.UsageError(
+            f"{path}: {error.strerror or error}; make it readable, or name another file with --config"
+        ) from error
     for table, values in tables.items():
         if table not in KEYS:
             raise click.UsageError(f"{path}: unknown table [{table}]{nearest(table, KEYS)}")

@@ -13,7 +13,7 @@ import click
 
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.screen import Screen
-from darktime.errors import UsageError
+from darktime.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,11 +73,11 @@ def command(*, as_json: bool, out: Path | None, **asked: Any) -> int:
 
 
 def perform(
-    name: str, *, out: Path | None, kept: Callable[[dict[str, Any]], None] | None = None, **asked: Any
+    name: str, *, out: Path | None, always: Callable[[dict[str, Any]], None] | None = None, **asked: Any
 ) -> tuple[dict[str, Any], Path]:
     """Run the demo and keep its results and its page; the results and their folder.
 
-    ``kept`` is given the results too, however the run ended once it had begun.
+    ``always`` gets the results however the run ended, once it has begun: also when an error is raised.
     """
     settings = settings_from(folder=run_folder(name, out), **asked)
     from darktime.demo.run import DemoRun
@@ -89,13 +89,18 @@ def perform(
             run.perform()
         except KeyboardInterrupt:
             click.echo("interrupted; what there was by then is kept", err=True)
-        except (UsageError, ConfigurationError, ModuleNotFoundError):
-            raise  # nothing has run
-        except Exception:
-            keep(settings.folder, run.results(), kept)
+        except DemoBroken as error:
+            click.secho(f"darktime: {error}", fg="red", err=True)
+        except Exception as error:
+            if always:
+                always(run.results())
+            if getattr(error, "exit_code", None) != ExitCode.USAGE:  # then there was no run
+                keep(settings.folder, run.results())
             raise
     results = run.results()
-    keep(settings.folder, results, kept)
+    if always:
+        always(results)
+    keep(settings.folder, results)
     return results, settings.folder
 
 
@@ -129,6 +134,7 @@ def settings_from(
     phase_seconds: float,
     blast_seconds: float,
     opening_delay: float = 5.0,
+    within: float | None = None,
     seed: int | None,
     listen: str | None,
     **rest: Any,
@@ -143,6 +149,7 @@ def settings_from(
         phase_s=phase_seconds,
         blast_s=blast_seconds,
         opening_delay_s=opening_delay,
+        within_s=within,
         seed=random.randrange(1_000_000) if seed is None else seed,
         listen=listen,
         **rest,

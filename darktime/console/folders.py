@@ -18,21 +18,34 @@ PRIVATE = 0o700
 
 def run_folder(name: str, out: Path | None = None) -> Path:
     """Make the folder of a new run: ``out`` when given, else ``runs/<time>-<name>``. Old runs beside it are removed."""
-    if out is None:
-        out = RUNS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
+    old = out is None
+    out = out or RUNS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
     try:
-        if out.parent == RUNS:
+        if old:
             remove_old(RUNS)
         out.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
         out.chmod(PRIVATE)
         probe = out / ".writable"
         probe.touch()
         probe.unlink()
+        return out.resolve()
     except OSError as error:
         raise UsageError(
             f"cannot keep results in {out}: {error.strerror}; name a folder you may write with --out DIR"
         ) from error
-    return out.resolve()
+
+
+def check_writable(path: Path | None, option: str) -> None:
+    """Raise UsageError when a file that a run is to write at its end cannot be written. What is there stays."""
+    if path is None:
+        return
+    try:
+        was_there = path.exists()
+        path.open("a").close()
+        if not was_there:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(f"{option} {path}: {error.strerror}; name a file in a folder you may write") from error
 
 
 def remove_old(runs: Path) -> None:

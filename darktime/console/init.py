@@ -14,7 +14,10 @@ from darktime.console.configuration import TEMPLATE
 def command(*, force: bool) -> None:
     """Write darktime.toml into the current folder."""
     path = Path("darktime.toml")
-    if path.exists() and not force:
-        raise click.UsageError(f"{path} is there already; --force writes over it")
-    path.write_text(TEMPLATE, encoding="utf-8")
+    try:
+        if path.exists() and not force:
+            raise click.UsageError(f"{path} is there already; --force writes over it")
+        path.write_text(TEMPLATE, encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror}; run it in a folder that you may write") from error
     click.echo(f"wrote {path}: set production and dark, then run 'darktime split --percent 5'")

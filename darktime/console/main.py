@@ -15,7 +15,7 @@ import click
 from darktime import __version__
 from darktime.console.configuration import load_defaults
 from darktime.errors import DarktimeError, ExitCode
-from darktime.extras import missing_extra
+from darktime.extras import EXTRAS, remedy
 from realtime_core.errors import RealtimeError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def run(command: click.Command, argv: Sequence[str] | None = None) -> int:
         code = command.main(args=list(argv) if argv is not None else None, standalone_mode=False)
         return int(code or ExitCode.OK)
     except click.ClickException as error:
-        show(name, error)
+        click.secho(one_line(name, error), fg="red", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.secho(f"{name}: interrupted", fg="yellow", err=True)
@@ -132,11 +132,14 @@ def run(command: click.Command, argv: Sequence[str] | None = None) -> int:
     except (DarktimeError, RealtimeError) as error:
         click.secho(f"{name}: {error}", fg="red", err=True)
         return int(error.exit_code)
+    except PermissionError as error:
+        click.secho(f"{name}: {error.filename or 'this folder'}: {error.strerror}; {PERMITTED}", fg="red", err=True)
+        return ExitCode.USAGE
     except ModuleNotFoundError as error:
-        remedy = missing_extra(error)
-        if remedy is None:
+        sentence = missing_extra(error)
+        if sentence is None:
             return unexpected(name)
-        click.secho(f"{name}: {remedy}", fg="red", err=True)
+        click.secho(f"{name}: {sentence}", fg="red", err=True)
         return ExitCode.USAGE
     except OSError as error:
         if error.errno not in UNUSABLE or not error.filename:
@@ -151,18 +154,22 @@ def run(command: click.Command, argv: Sequence[str] | None = None) -> int:
         return unexpected(name)
 
 
-# A file or folder that somebody named, or the folder they are in: theirs to change, and no fault of ours.
-UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EDQUOT}
+def one_line(name: str, error: click.ClickException) -> str:
+    """What is wrong with a command line, and where to look for what is right."""
+    told = " ".join(error.format_message().split())
+    at = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+    return f"{at}: {told} ('{at} --help' says more)" if at else f"{name}: {told}"
 
 
-def show(name: str, error: click.ClickException) -> None:
-    """One line; click's own usage text is one --help away. Without any word there is nothing but help to show."""
-    if not isinstance(error, click.UsageError) or not error.message or type(error).__name__ == "NoArgsIsHelpError":
-        error.show()
-        return
-    path = error.ctx.command_path if error.ctx else name
-    message = " ".join(error.format_message().split()).rstrip(".")
-    click.secho(f"{path}: {message} (see '{path} --help')", fg="red", err=True)
+PERMITTED = "run it as a user who may use that, or in another folder"
+
+
+def missing_extra(error: ModuleNotFoundError) -> str | None:
+    """The sentence that names the extra whose package is not installed; None when it is none of ours."""
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return None
+    return f"this needs {package}, which is not installed: {remedy([package])}"
 
 
 def unexpected(name: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from darktime.console.folders import RUNS, require_writable
+from darktime.console.folders import RUNS, check_writable
 from darktime.errors import ExitCode, UsageError
 
 
@@ -27,7 +27,7 @@ def command(*, run: Path | None, junit: Path | None, as_json: bool) -> int:
     """Make report.html of a run again (the newest in runs/ when RUN is left out) and print its summary."""
     from darktime.report import junit_xml, text_summary, write_report
 
-    require_writable(junit)
+    check_writable(junit, "--junit")
     folder = run or newest()
     path = folder / "results.json"
     try:

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import json
+import secrets
 import signal
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from darktime import __version__
 from darktime.console.folders import keep_results, run_folder
-from darktime.errors import DarktimeError, ExitCode, UsageError
+from darktime.errors import UsageError
+from darktime.split.vigil import FRONT, Vigil, read_state
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis import Redis
+
     from darktime.split.running import RunningSplit
 
 LOOK_S = 0.5
 AGENT_EARLY_S = 2.0
 SAY_EVERY_S = 10.0
 SETTLE_S = 3.0
+AGENT_EARLY_S = 5.0  # it began to count its time to live before we did
 REMEDY = '''\
 production and dark are not set: add these two lines to darktime.toml ('darktime init' writes one)
 
 [split]
 production = "http://127.0.0.1:8000"
 dark = "http://127.0.0.1:8001"'''
+STATE_REMEDY = """\
+only you know what the dark instance may change: say --dark-state, or dark_state in [split] of darktime.toml:
+"isolated" (its own database), "readonly" (it writes nothing), "shared" (production's database: with --path only)"""
 
 
 @click.command("split")
@@ -42,10 +52,10 @@ dark = "http://127.0.0.1:8001"'''
 @click.option("--max-percent", type=float, help="Fixed in the configuration; --percent when left out.")
 @click.option(
     "--dark-state",
-    default="isolated",
     type=click.Choice(["isolated", "readonly", "shared"]),
-    help="What it may change.",
+    help="What it may change; only you know. shared needs --path.",
 )
+@click.option("--path", multiple=True, metavar="PREFIX", help="Mirror only paths that begin so; may be repeated.")
 @click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then mirroring ends by itself.")
 @click.option("--duration", type=float, metavar="SECONDS", help="Stop by itself after so long.")
 @click.option("--nginx", metavar="PATH", help="The nginx to run.")
@@ -59,6 +69,8 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
     """
     if not asked["production"] or not asked["dark"]:
         raise UsageError(REMEDY)
+    if not asked["dark_state"]:
+        raise UsageError(STATE_REMEDY)
     folder = run_folder("split", out)
     results = perform(folder, **asked)
     keep_results(folder, results)
@@ -76,16 +88,17 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
 def perform(folder: Path, **asked: Any) -> dict[str, Any]:
     """Run the split to its end; its results."""
     from darktime.split.commands import LedgerNames
+    from darktime.split.conclusion import conclude, ledger_of
     from darktime.split.folder import PrivateFolder
-    from darktime.split.instances import require_two
+    from darktime.split.instances import check_instances
     from darktime.split.running import describe, free_udp_port, start_split
     from darktime.split.settings import Route, SplitSettings
     from realtime_core.stack import Stack, external_valkey, find_nginx
 
     production, dark = upstream(asked["production"], "production"), upstream(asked["dark"], "dark")
-    require_two(production, dark)
-    began = datetime.now(UTC)
-    with Stack(folder / "stack") as stack:
+    check_instances(production, dark, listen=asked["listen"])
+    began, name = datetime.now(UTC), f"split-{secrets.token_hex(4)}"
+    with ExitStack() as last, Stack(folder / "stack") as stack:
         private = stack.adopt(PrivateFolder()).path
         settings = SplitSettings(
             listen=asked["listen"],
@@ -97,9 +110,12 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
             key=asked["key"],
             salt=asked["experiment"],
             max_percent=asked["max_percent"] or asked["percent"],
+            only_paths=tuple(asked["path"]),
         )
         nginx = find_nginx(asked["nginx"]).path
-        redis = external_valkey(asked["redis"]) if asked["redis"] else stack.valkey()
+        redis = external_valkey(asked["redis"], name=name) if asked["redis"] else stack.valkey()
+        if asked["redis"]:
+            last.callback(leave_nothing, redis.client, name)  # once nobody writes there any more
         running = start_split(
             stack,
             settings,
@@ -109,29 +125,26 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
             percent=asked["percent"],
             ttl_s=asked["ttl"],
             results=folder,
-            ledger=LedgerNames(url=redis.url, name=f"split-{folder.name}"),
+            ledger=LedgerNames(url=redis.url, name=name),
         )
         describe(running, folder / "split.json")
         say(f"mirroring {asked['percent']:g} % of users to {dark}; production's requests go to {settings.listen}")
         say(f"to stop: Ctrl-C, 'darktime kill', or touch {private / 'kill'}")
-        incidents: list[str] = []
-        stopped = watch(running, min(asked["duration"] or asked["ttl"], asked["ttl"]), incidents)
+        vigil = Vigil(running.processes)
+        stopped = watch(running, vigil, seconds=asked["duration"] or asked["ttl"], ttl_s=asked["ttl"])
         running.ramp(0)
-        if not incidents:
-            settle(running)
-        results = judged(running, asked, began, redis=redis.client(), name=f"split-{folder.name}", incidents=incidents)
+        settle(running, vigil)
+        balances = ledger_of(redis.client, name, vigil)
+        results = conclude(running, vigil, asked, began=began, balances=balances)
     say(stopped)
     return results
 
 
-def watch(running: RunningSplit, seconds: float, incidents: list[str]) -> str:
+def watch(running: RunningSplit, vigil: Vigil, *, seconds: float, ttl_s: float) -> str:
     """Wait until it is over, one line every ten seconds; why it is over.
 
-    nginx alone ends it by dying: production's requests pass through it, and it is this command's child. Of the others a
-    death is noted in ``incidents``, and production goes on. Raises DarktimeError.
+    Only nginx cannot be done without: it ends with this command, and production's requests with it.
     """
-    from darktime.split.incidents import VITAL
-
     ended = {"signal": 0}
     alive = dict(running.processes)
 
@@ -140,18 +153,17 @@ def watch(running: RunningSplit, seconds: float, incidents: list[str]) -> str:
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        until, next_line = time.monotonic() + seconds, time.monotonic() + SAY_EVERY_S
-        while time.monotonic() < until:
+        began = time.monotonic()
+        next_line = began + SAY_EVERY_S
+        while (past := time.monotonic() - began) < min(seconds, ttl_s):
             if ended["signal"]:
                 return "stopped by you"
-            for name in [name for name, process in alive.items() if not process.alive()]:
-                process = alive.pop(name)
-                if name == VITAL:
-                    raise DarktimeError(f"{name} ended on its own. Its last lines:\n{process.tail()}")
-                # The agent's time and ours are the same --ttl: it may be over a moment before us.
-                if name != "agent" or until - time.monotonic() > AGENT_EARLY_S:
-                    incidents.append(f"{name} (process {process.pid}) died: not everything is accounted for")
-                    say(f"{incidents[-1]}; production goes on")
+            if past >= ttl_s - AGENT_EARLY_S:
+                vigil.release("agent")  # it gives the lease back, as it was told
+            for incident in vigil.look():
+                say(incident)
+            if vigil.lost(FRONT):
+                return "ended, because nginx did"
             if time.monotonic() >= next_line:
                 next_line += SAY_EVERY_S
                 state = read_state(running.state)
@@ -163,81 +175,26 @@ def watch(running: RunningSplit, seconds: float, incidents: list[str]) -> str:
     return "the time is over"
 
 
-def settle(running: RunningSplit) -> None:
+def settle(running: RunningSplit, vigil: Vigil) -> None:
     """Let the last copies be compared."""
+    from darktime.split.results import settled
+
     until = time.monotonic() + SETTLE_S
-    while time.monotonic() < until:
-        state = read_state(running.state)
-        out = sum(state.get("reasons", {}).values())
-        if state.get("offered", 0) == state.get("received", 0) == state.get("compared", 0) + out:
-            return
+    while time.monotonic() < until and not vigil.lost("relay") and not settled(read_state(running.state)):
         time.sleep(LOOK_S)
+        vigil.look()
 
 
-def judged(
-    running: RunningSplit, asked: dict[str, Any], began: datetime, *, redis: Any, name: str, incidents: list[str]
-) -> dict[str, Any]:
-    """The results, with the verdict over everything that was compared."""
+def leave_nothing(client: Callable[[], Redis], name: str) -> None:
+    """Take this run's keys out of a Redis that is not ours, or say which they are."""
     from redis import RedisError
 
-    from darktime.demo.findings import hop_record
-    from darktime.demo.results import pair_lines, percentiles_ms
-    from darktime.split.compare import Pair
-    from darktime.split.incidents import weakened
-    from darktime.split.verdict import judge
-    from realtime_core.ledger import balance, read
+    from darktime.split.conclusion import forget
 
-    state = read_state(running.state)
-    records = pair_lines(running.pairs.read_text(encoding="utf-8")) if running.pairs.exists() else []
     try:
-        balances = balance(read(redis, name))
+        forget(client, name)
     except RedisError as error:
-        balances = []
-        incidents.append(f"the Redis that counts does not answer ({error}): nothing is accounted for")
-    redis.close()
-    # Streams that production still holds are in flight; they end with this command, and nobody compares them. What a
-    # dead process had not yet counted is no finding about the dark instance either.
-    closed = not state.get("streams") and not incidents
-    whole = [one for one in balances if closed and one.hop in {"mirror>relay", "relay>compared"}]
-    verdict = weakened(judge([Pair.from_record(record) for record in records], whole), incidents)
-    ended = datetime.now(UTC)
-    code = {"GO": ExitCode.OK, "NO-GO": ExitCode.FAILED, "WAIT": ExitCode.WAIT}[verdict.outcome]
-    return {
-        "schema_version": 1,
-        "kind": "split",
-        "started": began.isoformat(timespec="seconds"),
-        "finished": ended.isoformat(timespec="seconds"),
-        "duration_s": round((ended - began).total_seconds(), 1),
-        "version": __version__,
-        "command": f"darktime split --percent {asked['percent']:g}",
-        "experiment": running.settings.salt,
-        "percent": asked["percent"],
-        "production": asked["production"],
-        "dark": asked["dark"],
-        "users": {"seen": None, "sampled": len(state.get("users", []))},
-        "copies": {
-            "offered": state.get("offered", 0),
-            "received": state.get("received", 0),
-            "compared": state.get("compared", 0),
-            "reasons": {reason: count for reason, count in state.get("reasons", {}).items() if count},
-        },
-        "latency": {
-            side: percentiles_ms(record[side]["seconds"] for record in records) for side in ("production", "dark")
-        },
-        "ledger": [hop_record(one) for one in balances],
-        "incidents": incidents,
-        "verdict": {"outcome": verdict.outcome, "reasons": list(verdict.reasons), "needs": verdict.needs},
-        "exit_code": int(code),
-    }
-
-
-def read_state(path: Path) -> dict[str, Any]:
-    """The relay's state; empty until it has written one."""
-    try:
-        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state
+        say(f"the keys of this run are still in that Redis, all have {{{name}}} in their names: {error}")
 
 
 def upstream(url: str, what: str) -> str:

@@ -42,7 +42,6 @@ class Cast:
         self._exporters: dict[str, str] = {}
         self.name = f"demo-{secrets.token_hex(4)}"
         self.visitors_state = stack.folder / "visitors.json"
-        self.relay_state = stack.folder / "relay.json"
         self.pairs = stack.folder / "pairs.jsonl"
         self.deeds = stack.folder / "deeds.json"
         self.redis: Redis
@@ -111,7 +110,9 @@ class Cast:
             *(sys.executable, "-m", "darktime.blast", "--instance", self._dark),
             *("--duration", str(self._settings.blast_s), "--streams", str(BLAST_STREAMS), "--json", str(path)),
         ]
-        return self._stack.start("blast", argv, ready=lambda: True), path
+        service = self._stack.start("blast", argv, ready=lambda: True)
+        self._processes.add("blast", service)
+        return service, path
 
     def order(self, order: str) -> None:
         """Tell the visitors what to do."""
@@ -181,7 +182,7 @@ class Cast:
     def _targets(self) -> str:
         """Prometheus' file_sd format: every exporter of the run."""
         return json.dumps(
-            [{"targets": [address], "labels": {"worker": name}} for name, address in sorted(self._exporters.items())]
+            [{"targets": [address], "labels": {"process": name}} for name, address in sorted(self._exporters.items())]
         )
 
 

@@ -60,21 +60,6 @@ def unbalanced(balances: Iterable[HopBalance], *, besides: Sequence[str] = ()) -
     ]
 
 
-def hop_record(balance: HopBalance) -> dict[str, Any]:
-    """A hop as the results file holds it."""
-    return {
-        "hop": balance.hop,
-        "sent": balance.sent,
-        "received": balance.received,
-        "explained": dict(balance.explained),
-        "missing": [{"id": item.id or f"#{item.key:x}", "times": item.times} for item in balance.missing],
-        "extra": [{"id": item.id or f"#{item.key:x}", "times": item.times} for item in balance.extra],
-        "undecoded": balance.undecoded,
-        "open_owners": list(balance.open_owners),
-        "balanced": balance.balanced,
-    }
-
-
 def check_opening(naive_ms: float, ours_ms: float) -> Check:
     """The reason, measured: the second request on the same connection while the dark instance hangs."""
     return Check(
@@ -84,30 +69,31 @@ def check_opening(naive_ms: float, ours_ms: float) -> Check:
     )
 
 
-def uncounted(balances: Iterable[HopBalance], hops: Iterable[str]) -> list[str]:
-    """Those of the expected hops on which nothing was counted: nothing sent and nothing received balances too."""
-    counted = {balance.hop for balance in balances if balance.sent}
-    return [f"{hop}: nothing was sent" for hop in hops if hop not in counted]
+def idle(balances: Iterable[HopBalance], expected: Iterable[str]) -> list[str]:
+    """The hops over which nothing went: what balances at nothing has shown nothing."""
+    sent = {balance.hop: balance.sent for balance in balances}
+    return [f"{hop}: nothing was sent" for hop in expected if not sent.get(hop)]
 
 
 def check_phase(
-    name: str, balances: Sequence[HopBalance], verdict: Verdict, found: Named | None, hops: Iterable[str]
+    name: str, balances: Sequence[HopBalance], verdict: Verdict, found: Named | None, *, hops: Sequence[str]
 ) -> list[Check]:
     """The clean phase balances and is not a NO-GO; the faulty one is, with exactly the injected ids.
 
-    ``hops``: those that must have been counted.
+    ``hops``: those over which something must have gone.
     """
     outcome = verdict.outcome
     said = f"{outcome}: {'; '.join(verdict.reasons)}"
+    nothing = idle(balances, hops)
     if found is None:
-        off = unbalanced(balances) + uncounted(balances, hops)
+        off = nothing + unbalanced(balances)
         return [
             Check(
                 what=f"{name}: every hop balances", ok=not off, detail="; ".join(off) or f"{len(balances)} hops at 0"
             ),
             Check(what=f"{name}: the verdict is GO or WAIT", ok=outcome in {"GO", "WAIT"}, detail=said),
         ]
-    off = unbalanced(balances, besides=[FAULT_HOP]) + uncounted(balances, hops)
+    off = nothing + unbalanced(balances, besides=[FAULT_HOP])
     count = f"{len(found.missing)} lost, {len(found.extra)} doubled"
     injected = bool(found.missing or found.extra)
     return [
@@ -122,14 +108,13 @@ def check_users(seen: Iterable[str], copied: Iterable[str], expected: Iterable[s
     seen, copied, expected = set(seen), set(copied), set(expected)
     return Check(
         what="nginx sampled exactly the users that the function names",
-        ok=bool(copied) and copied == expected,
-        detail=f"{len(copied)} of {len(seen)} users; {len(copied ^ expected)} differ"
-        + ("" if copied else "; of nobody nothing is shown: more --visitors, or a higher --percent"),
+        ok=copied == expected and bool(expected),
+        detail=f"{len(copied)} of {len(seen)} users; {len(copied ^ expected)} differ",
     )
 
 
 def check_copies(copies: Mapping[str, Any]) -> Check:
-    """Every copy was compared, or left with a reason."""
+    """There were copies, and every one was compared, or left with a reason."""
     left = sum(copies["reasons"].values())
     return Check(
         what="every copy was compared or has a reason",
@@ -139,12 +124,20 @@ def check_copies(copies: Mapping[str, Any]) -> Check:
     )
 
 
-def check_production(errors: int, broken: int, samples: Sequence[str]) -> Check:
-    """No request of production failed and no stream broke."""
+def check_copies_way(balances: Sequence[HopBalance], hops: Sequence[str], *, relay_lost: bool) -> Check:
+    """The hops of the copies balance, with something on them. A relay that died counted nothing afterwards."""
+    off = idle(balances, hops) + unbalanced(balances)
+    if relay_lost:
+        off.insert(0, f"{hops[0]}: the relay died, and copies from then on went to nginx's sink")
+    return Check(what="the copies' way balances", ok=not off, detail="; ".join(off) or "every copy accounted for")
+
+
+def check_production(requests: int, errors: int, broken: int, samples: Sequence[str]) -> Check:
+    """There were requests, none of production's failed, and no stream broke."""
     return Check(
         what="no production request failed, no production stream broke",
-        ok=not errors and not broken,
-        detail=f"{errors} failed, {broken} broken" + (f" ({samples[0]})" if samples else ""),
+        ok=requests > 0 and not errors and not broken,
+        detail=f"{errors} of {requests:,} failed, {broken} broken" + (f" ({samples[0]})" if samples else ""),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from darktime.demo.results import percentiles_ms
+from darktime.demo.settings import SALT
 from darktime.split.commands import LedgerNames
 from darktime.split.compare import Pair
 from darktime.split.folder import PrivateFolder, prepare
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from realtime_core.stack import Service, Stack
 
 TTL_S = 3600.0
-SALT = "demo"
 MIRRORED = ("/ev/", "/channels-stats")
 
 
@@ -115,8 +114,3 @@ def split_settings(folder: Path, *, listen: str, routes: tuple[Route, ...], max_
 def verdict_of(records: Sequence[Mapping[str, Any]], balances: Sequence[HopBalance]) -> Verdict:
     """The verdict over some pairs and hops."""
     return judge([Pair.from_record(record) for record in records], balances)
-
-
-def latency_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Both sides' percentiles over some pairs, as the results file holds them."""
-    return {side: percentiles_ms(record[side]["seconds"] for record in records) for side in ("production", "dark")}

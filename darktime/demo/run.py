@@ -8,20 +8,22 @@ import signal
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
 
 from redis import RedisError
 
 from darktime import __version__
 from darktime.demo import findings
 from darktime.demo.cast import Cast
-from darktime.demo.front import latency_of, verdict_of
+from darktime.demo.front import verdict_of
 from darktime.demo.opening import measure_opening
 from darktime.demo.phase import Ledgers, Span, begin_on_border, hops_of, settle, write_for
 from darktime.demo.preflight import preflight
 from darktime.demo.processes import Processes
-from darktime.demo.results import SCHEMA_VERSION, copies_of, pair_lines, traffic_of
+from darktime.demo.results import SCHEMA_VERSION, traffic_of
 from darktime.demo.watch import DemoBroken, Watch
 from darktime.errors import ExitCode
+from darktime.split.results import copies_of, hop_record, latency_of, pair_lines, settled, verdict_record
 from realtime_core.stack import Stack
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ class DemoRun:
         self._folder = settings.folder / "stack"
         self._processes = Processes(settings.folder / "processes.json")
         self._watch = Watch(
-            show, visitors=self._folder / "visitors.json", relay=self._folder / "relay.json", limit_s=settings.limit_s
+            show, visitors=self._folder / "visitors.json", relay=self._folder / "relay.json", within_s=settings.within_s
         )
         self._cast: Cast
         self._ledgers: Ledgers
@@ -56,6 +58,7 @@ class DemoRun:
         self._checks: list[findings.Check] = []
         self._blast: dict[str, Any] | None = None
         self._agrees: bool | None = None
+        self._copies_ledger: list[dict[str, Any]] = []
         self._free_from = 0.0
         self._pairs_read = 0
 
@@ -63,7 +66,8 @@ class DemoRun:
         """Everything, in order. Every child is ended on the way out, whatever the way.
 
         Raises:
-            DarktimeError, RealtimeError: it cannot run, or a part without which it cannot go on has died.
+            DemoBroken: a part without which it cannot go on has died, or its time is over.
+            DarktimeError, RealtimeError: it cannot run.
             KeyboardInterrupt: Ctrl-C.
         """
         settings = self._settings
@@ -74,20 +78,18 @@ class DemoRun:
                 self._cast = Cast(stack, settings, self._processes)
                 try:
                     self._play()
-                except RedisError as error:
-                    raise DemoBroken(f"the Redis of the demo does not answer any more: {error}") from error
+                except (RedisError, URLError) as error:
+                    self._watch.look()  # who has died is said by name
+                    raise DemoBroken(f"a server of the demo does not answer any more: {error}") from error
             self._cast.forget()
         except KeyboardInterrupt:
             self._ending = ExitCode.INTERRUPTED
             self._watch.incidents.append("interrupted before the end: what follows is what there was by then")
             raise
-        except DemoBroken as error:
-            self._ending = ExitCode.FAILED
-            said = str(error).partition("\n")[0]
-            self._checks.append(findings.Check(what="the run reaches its end", ok=False, detail=said))
-            raise
-        except Exception:
-            self._ending = ExitCode.ERROR
+        except Exception as error:
+            self._ending = ExitCode(getattr(error, "exit_code", ExitCode.ERROR))
+            said = str(error).partition("\n")[0] or type(error).__name__
+            self._checks.append(findings.Check(what="the run comes to its end", ok=False, detail=said))
             raise
 
     def _open(self) -> None:
@@ -151,14 +153,16 @@ class DemoRun:
         pairs = self._new_pairs()
         verdict = verdict_of(pairs, balances)
         found = findings.named(balances, deeds) if deeds is not None else None
-        self._checks += findings.check_phase(name, balances, verdict, found, hops_of(external=self._settings.external))
+        self._checks += findings.check_phase(
+            name, balances, verdict, found, hops=hops_of(external=self._settings.external)
+        )
         self._show.note(f"{verdict.outcome}: {verdict.reasons[0] if verdict.reasons else ''}")
         self._phases.append(
             {
                 "name": name,
                 "seconds": until - since,
-                "verdict": {"outcome": verdict.outcome, "reasons": list(verdict.reasons), "needs": verdict.needs},
-                "ledger": [findings.hop_record(one) for one in balances],
+                "verdict": verdict_record(verdict),
+                "ledger": [hop_record(one) for one in balances],
                 "latency": latency_of(pairs),
                 "injected": deeds,
                 "named": {"missing": list(found.missing), "extra": list(found.extra)} if found else None,
@@ -220,18 +224,12 @@ class DemoRun:
             lambda: not watch.visitors.get("present", 1) and not watch.visitors.get("streams", 1), timeout_s=LEAVE_S
         )
         watch.until(
-            lambda: (
-                watch.lost("relay")
-                or (not watch.relay.get("streams", 1) and findings.check_copies(copies_of(watch.relay)).ok)
-            ),
+            lambda: watch.lost("relay") or (not watch.relay.get("streams", 1) and settled(watch.relay)),
             timeout_s=LEAVE_S,
         )
-        off = findings.unbalanced(self._ledgers.balances(hops=WHOLE_RUN_HOPS))
-        self._checks.append(
-            findings.Check(
-                what="the copies' way balances", ok=not off, detail="; ".join(off) or "every copy accounted for"
-            )
-        )
+        balances = self._ledgers.balances(hops=WHOLE_RUN_HOPS)
+        self._copies_ledger = [hop_record(one) for one in balances]
+        self._checks.append(findings.check_copies_way(balances, WHOLE_RUN_HOPS, relay_lost=watch.lost("relay")))
 
     def _blast_dark(self) -> None:
         service, path = self._cast.start_blast()
@@ -251,6 +249,7 @@ class DemoRun:
             users,
             findings.check_copies(copies_of(watch.relay)),
             findings.check_production(
+                watch.visitors.get("requests", 0),
                 watch.visitors.get("errors", 0),
                 watch.visitors.get("broken_streams", 0),
                 watch.visitors.get("samples", []),
@@ -284,7 +283,7 @@ class DemoRun:
                 "percent": settings.percent,
                 "agrees_with_function": self._agrees,
             },
-            "copies": copies_of(watch.relay),
+            "copies": copies_of(watch.relay) | {"ledger": self._copies_ledger},
             "traffic": traffic_of(watch.visitors, watch.relay),
             "phases": self._phases,
             "blast": self._blast,

@@ -22,6 +22,7 @@ import gevent.pool  # noqa: E402
 import redis  # noqa: E402
 
 from darktime.demo.canary import Canary  # noqa: E402
+from darktime.demo.settings import uid  # noqa: E402
 from darktime.demo.tally import Tally, write_state  # noqa: E402
 from darktime.demo.visitor import REQUEST_TIMEOUT_S, Visitor  # noqa: E402
 from realtime_core.ledger import Ledger  # noqa: E402
@@ -30,11 +31,6 @@ STATE_EVERY_S = 0.5
 ORDER_WAIT_S = 1
 MEAN_PAUSE_S = 2.0
 CONNECTS_PER_S = 200
-
-
-def uid(number: int) -> str:
-    """The cookie of the visitor of that number."""
-    return f"visitor-{number:05d}"
 
 
 class Population:

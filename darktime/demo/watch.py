@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from darktime.errors import ThresholdFailed
+from darktime.errors import DarktimeError, ExitCode
+from darktime.split.vigil import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,29 +20,23 @@ SERIES_EVERY_S = 1.0
 WITHOUT_WHICH_NOTHING = frozenset({"valkey", "nginx", "site", "visitors", "production"})
 
 
-class DemoBroken(ThresholdFailed):
-    """A part without which the demo cannot go on has died, or its time is over: a failed run whose results are kept."""
+class DemoBroken(DarktimeError):  # noqa: N818 - a finding
+    """A part without which the demo cannot go on has died, or its time is over: what there is by then is kept."""
 
-
-def read_state(path: Path) -> dict[str, Any]:
-    """A child's state file; empty until it has written one."""
-    try:
-        state: dict[str, Any] = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return state
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
 
 
 class Watch:
     """Looks at everything five times a second while somebody waits."""
 
-    def __init__(self, show: Show, *, visitors: Path, relay: Path, limit_s: float | None = None) -> None:
-        self._limit_s = limit_s
+    def __init__(self, show: Show, *, visitors: Path, relay: Path, within_s: float | None = None) -> None:
+        """Watch from now on; with ``within_s`` the first look after so many seconds raises DemoBroken."""
         self._show = show
         self._paths = {"visitors": visitors, "relay": relay}
         self._services: dict[str, Service] = {}
         self._dead: set[str] = set()
         self._began = time.monotonic()
+        self._within_s = within_s
         self._next_point = 0.0
         self._last_counts: dict[str, int] = {}
         self.visitors: dict[str, Any] = {}
@@ -84,7 +78,10 @@ class Watch:
         self.until(lambda: False, timeout_s=seconds)
 
     def look(self) -> None:
-        """One look at everything."""
+        """One look at everything. Raises DemoBroken."""
+        if self._within_s is not None and time.monotonic() - self._began >= self._within_s:
+            self.incidents.append(f"stopped before the end: the {self._within_s:g} s that it may take were over")
+            raise DemoBroken(f"{self.incidents[-1]}; a slow or stuck part is the likely cause, see the results")
         for name, service in list(self._services.items()):
             if not service.alive():
                 self._died(name, service)

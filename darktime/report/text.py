@@ -15,6 +15,10 @@ from darktime.report.summaries import blast, compare
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+MAX_LINES = 25
+MAX_COLUMNS = 96
+_LABEL = 11
+_INCIDENTS = 4
 _MORE = len(", and 9,999 more")
 
 
@@ -58,8 +62,11 @@ def _demo(results: Results) -> list[str]:
             if results["blast"]
             else []
         ),
-        *_incidents(results["incidents"]),
-        row(
+        *(_row("INCIDENT", incident) for incident in results["incidents"][:_INCIDENTS]),
+        _row("", f"and {len(results['incidents']) - _INCIDENTS} more")
+        if len(results["incidents"]) > _INCIDENTS
+        else "",
+        _row(
             "RUN",
             fig.duration(results["duration_s"]),
             f"seed {results['seed']}",

@@ -1,39 +1,147 @@
-"""The two instances of a split before it starts: that both are there, and that they are two."""
+"""Whether the dark instance is another one than production: what can be known before anybody is mirrored."""
 
 from __future__ import annotations
 
+import http.client
 import socket
-from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING, Final
 
 from darktime.errors import UsageError
-from darktime.split.running import address, answers
+from darktime.split.nginx_config import probe_answer, probe_path
+
+if TYPE_CHECKING:
+    from darktime.split.settings import SplitSettings
+
+CONNECT_TIMEOUT_S: Final = 2.0
+PROBE_TIMEOUT_S: Final = 1.0  # our own nginx answers it without asking anybody
+_MOST_BYTES: Final = 64
+_ANYBODY: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not listened on
 
 
-def require_two(production: str, dark: str) -> None:
-    """Check both HOST:PORT. Raises UsageError when nobody listens at one, or both are the same address."""
-    for name, instance in (("production", production), ("dark", dark)):
-        if not answers(*address(instance)):
-            raise UsageError(f"{name} http://{instance}: nobody listens there; start it, or name another instance")
-    if production == dark or addresses(production) & addresses(dark):
-        both = f"both {dark}" if production == dark else f"the same address ({production} and {dark})"
-        raise UsageError(f"production and dark are {both}: copies to production would hurt it; name another instance")
+def address(listen: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
-def addresses(instance: str) -> frozenset[tuple[str, int]]:
-    """Every address and port that a HOST:PORT stands for on this machine; empty when its name is not known."""
-    host, port = address(instance)
+def check_instances(production: str, dark: str, *, listen: str | None = None) -> None:
+    """Check that both (HOST:PORT) answer, and that no two names stand for one server, or for our own address.
+
+    Raises:
+        UsageError: nobody listens, a name is not known, or the dark instance is production or what we listen on.
+    """
+    found = {name: resolved(at, name) for name, at in (("production", production), ("dark", dark))}
+    if same(found["production"], found["dark"]):
+        raise UsageError(
+            f"production {production} and dark {dark} are the same server: copies to production would hurt it; "
+            "name another instance"
+        )
+    if listen is not None:
+        for name, at in (("production", production), ("dark", dark)):
+            if same(found[name], resolved(listen, "listen")):
+                raise UsageError(
+                    f"{name} {at} is where nginx is to listen ({listen}): requests would go in a circle; "
+                    "name the instance behind it, or listen elsewhere"
+                )
+    for name, at in (("production", production), ("dark", dark)):
+        if not answers(*address(at), timeout_s=CONNECT_TIMEOUT_S):
+            raise UsageError(f"{name} http://{at}: nobody listens there; start it, or name another")
+
+
+def resolved(at: str, what: str) -> frozenset[tuple[str, int]]:
+    """The addresses and port that a HOST:PORT stands for. Raises UsageError for a name that nobody knows."""
+    host, port = address(at)
     try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        told = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"{what} {at}: its name is not known ({error}); write another host") from error
+    return frozenset((str(entry[4][0]), port) for entry in told)
+
+
+def same(one: frozenset[tuple[str, int]], other: frozenset[tuple[str, int]]) -> bool:
+    """Whether two sets of addresses have a server in common.
+
+    On this machine a port may be reached by many addresses: there the listening socket decides, not the address.
+    """
+    if one & other:
+        return True
+    for host, port in one:
+        for elsewhere, its_port in other:
+            if port == its_port and is_here(host) and is_here(elsewhere):
+                sockets = _listening(host, port)
+                if sockets and sockets == _listening(elsewhere, port):
+                    return True
+    return False
+
+
+def is_here(host: str) -> bool:
+    """Whether an address is one of this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
     except OSError:
-        return frozenset()
-    return frozenset((_plain(one), port) for one in found)
+        return False
+    return True
 
 
-def _plain(address: str) -> str:
-    """One spelling an address: who connects to "any" reaches loopback, and IPv4 within IPv6 is IPv4."""
-    ip = ip_address(address.partition("%")[0])
-    if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    if ip.is_unspecified:
-        return "::1" if ip.version == 6 else "127.0.0.1"  # noqa: PLR2004 - IPv6
-    return str(ip)
+def answers(host: str, port: int, *, timeout_s: float = 0.5) -> bool:
+    """Whether somebody listens there."""
+    try:
+        socket.create_connection((host, port), timeout=timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
+def refuse_our_own_front(settings: SplitSettings, dark: str) -> None:
+    """Ask the dark instance (HOST:PORT) for what only our nginx knows: whether its name leads to production's front.
+
+    A dark instance that is slow, refuses or hangs is no obstacle: our nginx answers at once.
+
+    Raises:
+        UsageError: it answered, so copies would come back to production.
+    """
+    link = http.client.HTTPConnection(*address(dark), timeout=PROBE_TIMEOUT_S)
+    try:
+        link.request("GET", probe_path(settings.secret), headers={"X-Darktime": "1"})
+        said = link.getresponse().read1(_MOST_BYTES)
+    except (OSError, http.client.HTTPException):
+        return
+    finally:
+        link.close()
+    if said.strip() == probe_answer(settings.secret).encode():
+        raise UsageError(
+            f"dark {dark} leads back to {settings.listen}, where production's requests go: copies would hurt production; "
+            "name the new instance itself"
+        )
+
+
+def _listening(host: str, port: int) -> frozenset[str]:
+    """The sockets that may take a connection to this address of this machine: those of the address, else the open ones."""
+    exact, open_to_all = set(), set()
+    for table, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
+        for at, its_port, inode in _listeners(table, family):
+            if its_port != port:
+                continue
+            if at == host:
+                exact.add(inode)
+            elif at in _ANYBODY:
+                open_to_all.add(inode)
+    return frozenset(exact or open_to_all)
+
+
+def _listeners(table: str, family: socket.AddressFamily) -> list[tuple[str, int, str]]:
+    try:
+        with open(table, encoding="ascii") as lines:  # noqa: PTH123 - a file of the kernel's
+            rows = [line.split() for line in lines][1:]
+    except OSError:
+        return []
+    found = []
+    for row in rows:
+        if row[3] != "0A":
+            continue
+        packed, _, port = row[1].rpartition(":")
+        raw = b"".join(bytes.fromhex(packed[at : at + 8])[::-1] for at in range(0, len(packed), 8))
+        found.append((socket.inet_ntop(family, raw), int(port, 16), row[9]))
+    return found

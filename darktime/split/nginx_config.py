@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from darktime.split.levels import level_name
 from darktime.split.log_format import LOG_FORMAT, SINK_FORMAT
+from darktime.split.marks import mark
 from darktime.split.settings import safe_path
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from darktime.split.settings import Route, SplitSettings
 
 MIRROR: Final = "/__darktime_mirror"
+PROBE: Final = "/__darktime_probe/"
 # Production's own streams may be silent for long, and its uploads may be long: only production ends them.
 _PATIENCE_S: Final = 86_400
 
@@ -50,6 +52,16 @@ def render_naive(settings: SplitSettings, folder: Path, dark: str) -> dict[str, 
     dark_upstream = f"upstream naive_dark {{\n  server {dark};\n}}\n"
     maps = [_HOST_MAP, _CONNECTION_MAP]
     return {"nginx.conf": _whole(settings, root, [*maps, *_upstreams(settings.routes), dark_upstream, server])}
+
+
+def probe_path(secret: str) -> str:
+    """A path that nobody can guess: this nginx answers it by itself, and no other server does."""
+    return PROBE + mark(secret, "probe path")
+
+
+def probe_answer(secret: str) -> str:
+    """What this nginx answers there."""
+    return mark(secret, "probe answer")
 
 
 def _whole(settings: SplitSettings, root: str, blocks: list[str]) -> str:
@@ -205,7 +217,9 @@ def _front_server(settings: SplitSettings, root: str) -> str:
     for index, route in enumerate(settings.routes):
         if route.mirrored:
             locations += _candidate_locations(settings, root, index)
-    return f"server {{\n{_front(settings)}{''.join(locations)}{_mirror_location(settings)}}}\n"
+    # Whoever asks the dark instance for this and gets the answer has been led back to production's front.
+    probe = f"  location = {probe_path(settings.secret)} {{\n    return 200 {probe_answer(settings.secret)};\n  }}\n"
+    return f"server {{\n{_front(settings)}{''.join(locations)}{probe}{_mirror_location(settings)}}}\n"
 
 
 def _matches(routes: tuple[Route, ...]) -> list[tuple[int, Route, str]]:

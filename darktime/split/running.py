@@ -12,6 +12,7 @@ from darktime.errors import UsageError
 from darktime.split import levels
 from darktime.split.commands import agent_command, nginx_command, relay_command
 from darktime.split.folder import prepare, write_private
+from darktime.split.instances import address, answers, refuse_our_own_front
 from darktime.split.nginx_config import render
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from darktime.split.commands import Command, LedgerNames
     from darktime.split.settings import SplitSettings
 
-CONNECT_TIMEOUT_S: Final = 0.5
 ABOUT: Final = "split.json"
 Process_co = TypeVar("Process_co", covariant=True)
 
@@ -66,6 +66,7 @@ def start_split(
     ttl_s: float,
     results: Path,
     ledger: LedgerNames | None = None,
+    probe: bool = True,
 ) -> RunningSplit:
     """Start relay, agent and nginx, in the order in which each needs the other.
 
@@ -79,9 +80,10 @@ def start_split(
         ttl_s: after so many seconds the agent gives the lease back and mirroring ends.
         results: where the relay's state and the pairs go.
         ledger: where the relay counts.
+        probe: ask the dark instance first whether its name leads back to this nginx.
 
     Raises:
-        UsageError: the listen address or a path cannot be used.
+        UsageError: the listen address or a path cannot be used, or the dark instance is production by another name.
     """
     prepare(folder, settings, render(settings, folder))
     levels.set_percent(folder, percent, settings.max_percent)
@@ -92,6 +94,8 @@ def start_split(
     )
     processes = {"relay": _start(starter, relay)}
     processes["nginx"] = start_nginx(starter, settings, folder, nginx)
+    if probe:
+        refuse_our_own_front(settings, dark.removeprefix("http://"))
     # The lease comes last: until everything stands, nobody is mirrored.
     processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s))
     return RunningSplit(
@@ -132,26 +136,17 @@ def find(path: Path) -> dict[str, Any]:
     try:
         about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         folder = Path(about["folder"])
+    except PermissionError as error:
+        raise UsageError(f"{path}: {error.strerror}; run this as the user who runs the split") from error
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(f"no split runs here ({path} is not there): name its results folder with --run DIR") from error
-    if not folder.is_dir():
+    try:
+        ended = not folder.is_dir()
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}; run this as the user who runs the split") from error
+    if ended:
         raise UsageError(f"the split of {path} has ended: its folder {folder} is gone")
     return about
-
-
-def address(listen: str) -> tuple[str, int]:
-    """Host and port of HOST:PORT."""
-    host, _, port = listen.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def answers(host: str, port: int) -> bool:
-    """Whether somebody listens there."""
-    try:
-        socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
-    except OSError:
-        return False
-    return True
 
 
 def free_tcp_port() -> int:

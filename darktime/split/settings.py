@@ -164,7 +164,9 @@ class SplitSettings:
         if self.dark_state not in get_args(DarkState):
             raise UsageError(f"dark state {self.dark_state!r}: say isolated, readonly or shared")
         if self.dark_state == "shared" and not self.only_paths:
-            raise UsageError("a dark instance that shares state with production gets listed paths only: name them")
+            raise UsageError(
+                "a dark instance that shares state with production gets listed paths only: name them, as in --path /thread/"
+            )
 
     def _check_numbers(self) -> None:
         if not 0.1 <= self.max_percent <= 100:  # noqa: PLR2004 - percent

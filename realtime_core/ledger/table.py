@@ -85,10 +85,6 @@ class Table:
         self.keys = (self.keys + sign * other.keys) % PRIME
         self.checks = (self.checks + sign * other.checks) % PRIME
 
-    def subtract(self, other: Table) -> None:
-        """Take another table's bag out of this one, in place."""
-        self.merge(other, -1)
-
     def copy(self) -> Table:
         """The same bag in a table of its own."""
         twin = Table(self.cells)

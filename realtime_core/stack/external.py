@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,9 @@ from redis.retry import Retry
 from realtime_core.errors import ConfigurationError
 
 MINIMUM = (6, 2)
+_WRITE = "return redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])"
+_PASSWORD = "write redis://USER:PASSWORD@HOST:PORT/0"  # noqa: S105 - a sentence
+_PROBE_MS = 10_000  # then it is gone even if nobody removes it
 log = logging.getLogger(__name__)
 
 
@@ -31,11 +35,14 @@ class ExternalValkey:
         return Redis.from_url(self.url, **options)
 
 
-def external_valkey(url: str, *, timeout_s: float = 3.0) -> ExternalValkey:
+def external_valkey(url: str, *, name: str = "preflight", timeout_s: float = 3.0) -> ExternalValkey:
     """Ask the server at ``url`` (``redis://``, ``rediss://`` or ``unix://``) whether it can be used.
 
+    It is asked to write, as the core does: by a script, under a key with ``{name}`` in it, which is removed at once.
+
     Raises:
-        ConfigurationError: the URL is none, nobody answers, the server refuses, is no Redis, or is older than 6.2.
+        ConfigurationError: the URL is none, nobody answers, the server refuses (a password, a command, a write), is no
+            Redis, or is older than 6.2.
     """
     shown = _without_password(url)
     retry = Retry(NoBackoff(), 0)
@@ -49,6 +56,8 @@ def external_valkey(url: str, *, timeout_s: float = 3.0) -> ExternalValkey:
             version = str(client.info("server").get("redis_version", ""))
         except (RedisError, OSError, UnicodeError) as error:
             raise ConfigurationError(f"{shown}: {_refusal(error)}") from error
+        if _numbers(version) >= MINIMUM:
+            _try_to_write(client, name, shown)
         warnings = _warnings(client)
     if _numbers(version) < MINIMUM:
         raise ConfigurationError(
@@ -59,12 +68,27 @@ def external_valkey(url: str, *, timeout_s: float = 3.0) -> ExternalValkey:
     return ExternalValkey(url=url, version=version, warnings=warnings)
 
 
+def _try_to_write(client: Redis, name: str, shown: str) -> None:
+    key = f"probe:{{{name}}}:{secrets.token_hex(4)}"
+    try:
+        client.eval(_WRITE, 1, key, _PROBE_MS)
+        client.unlink(key)
+    except (RedisError, OSError) as error:
+        text = str(error).partition(" script:")[0].rstrip(".")
+        raise ConfigurationError(
+            f"{shown}: it refuses to write {key} ({text}): name one that may be written (no replica, room in its memory) "
+            "and a user who may run scripts on such keys"
+        ) from error
+
+
 def _refusal(error: Exception) -> str:
     text = str(error).rstrip(".")
     if isinstance(error, InvalidResponse | UnicodeError):
         return "what answers there is no Redis: check host and port"
+    if text.startswith("NOAUTH") or "HELLO must be called" in text:
+        return f"it wants a password (NOAUTH), and none was given: {_PASSWORD}"  # the rest is about the protocol
     if isinstance(error, AuthenticationError) or text.startswith(("NOAUTH", "WRONGPASS")):
-        return f"it refuses the password ({text}): write redis://USER:PASSWORD@HOST:PORT/0"
+        return f"it refuses the password ({text}): {_PASSWORD}"
     # redis-py takes these two replies for a broken connection.
     if isinstance(error, ResponseError) or "DENIED" in text or "max number of clients" in text:
         return f"it refuses ({text}): allow this host and this user to use it"

@@ -24,13 +24,15 @@ class Nginx:
     """An nginx that runs on this machine.
 
     ``modules`` are the names it was built with (``http_ssl_module``, ``headers-more-nginx-module-0.40``),
-    ``module_files`` the loadable ones in its modules folder (``ngx_nchan_module.so``).
+    ``module_files`` the loadable ones in its modules folder (``ngx_nchan_module.so``), ``without`` those that stock
+    builds have and this one lacks (``http_mirror_module``).
     """
 
     path: Path
     version: str
     modules: frozenset[str]
     module_files: tuple[Path, ...]
+    without: frozenset[str] = frozenset()
 
 
 def find_nginx(path: Path | str | None = None) -> Nginx:
@@ -75,4 +77,10 @@ def _ask(path: Path) -> Nginx:
     added = [Path(source).name for source in re.findall(r"--add-module=(\S+)", told)]
     folder = re.search(r"--modules-path=(\S+)", told)
     files = tuple(sorted(Path(folder[1]).glob("*.so"))) if folder else ()
-    return Nginx(path=path, version=version[1], modules=frozenset(built_with + added), module_files=files)
+    return Nginx(
+        path=path,
+        version=version[1],
+        modules=frozenset(built_with + added),
+        module_files=files,
+        without=frozenset(re.findall(r"--without-(\S+_module)(?![\w=])", told)),
+    )

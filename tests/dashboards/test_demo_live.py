@@ -42,6 +42,8 @@ def test_every_query_of_the_dashboards_is_answered_with_data_from_a_real_demo(pr
     wait_until(targets.exists, timeout_s=30, what="the demo's exporters are known")
     addresses = [address for group in json.loads(targets.read_text()) for address in group["targets"]]
     assert len(addresses) == 6, "site, worker, three push servers, relay: one exporter a process"
+    named = {group["labels"]["process"] for group in json.loads(targets.read_text())}
+    assert named == {"site", "worker", "production", "dark", "window", "relay"}
     running = prometheus({"demo": addresses})
     wait_until_answered(running, queries.all_queries(job="demo", interval="5s"), timeout_s=40)
     assert running.ask('count(up{job="demo"} == 1)')[0]["value"][1] == "6"

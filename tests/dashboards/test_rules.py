@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,16 @@ def promtool(*arguments: str | Path) -> str:
 def test_the_rules_and_the_example_are_valid() -> None:
     assert "5 rules found" in promtool("check", "rules", FOLDER / "rules" / "realtime.yml")
     assert "SUCCESS" in promtool("check", "config", FOLDER / "prometheus.yml")
+
+
+def test_the_example_scrapes_the_targets_that_a_demo_writes(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER, tmp_path / "dashboards")
+    targets = tmp_path / "dashboards" / "targets.json"
+    targets.write_text('[{"targets": ["127.0.0.1:1"], "labels": {"process": "relay"}}]')
+    assert "SUCCESS" in promtool("check", "config", tmp_path / "dashboards" / "prometheus.yml")
+    targets.write_text('[{"targets": "no list"}]')
+    with pytest.raises(AssertionError):
+        promtool("check", "config", tmp_path / "dashboards" / "prometheus.yml")
 
 
 def test_the_alerts_fire_on_what_they_name_after_their_time_and_not_before() -> None:

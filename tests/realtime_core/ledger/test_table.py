@@ -68,9 +68,9 @@ def test_merging_and_subtracting_are_adding_and_taking_out(
     merged = table_of(one)
     merged.merge(table_of(other))
     assert columns(merged) == columns(table_of(one + other))
-    merged.subtract(table_of(one))
+    merged.merge(table_of(one), -1)
     assert columns(merged) == columns(table_of(other))
-    merged.subtract(table_of(other))
+    merged.merge(table_of(other), -1)
     assert merged.is_zero()
 
 
@@ -115,7 +115,7 @@ def test_seven_lost_three_doubled_and_one_tripled_of_100_000_are_named() -> None
     gone = set(lost)
     arrived = [key for key in keys if key not in gone] + doubled + tripled * 2
     received.add(arrived, [1] * len(arrived))
-    sent.subtract(received)
+    sent.merge(received, -1)
     decoded = sent.decode()
     wanted = dict.fromkeys(lost, 1) | dict.fromkeys(doubled, -1) | dict.fromkeys(tripled, -2)
     assert decoded.items == wanted

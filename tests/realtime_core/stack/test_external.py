@@ -73,9 +73,54 @@ def test_a_wrong_password_is_one_clear_line_without_the_password(stack: Stack) -
     for url in (f"redis://app:hunter2@127.0.0.1:{port}/0", f"redis://127.0.0.1:{port}/0"):
         text = refusal(url)
         assert "hunter2" not in text
-        assert "refuses the password" in text
+        assert "the password (" in text or "wants a password (NOAUTH)" in text
         assert "USER:PASSWORD" in text
     assert external_valkey(f"redis://app:right@127.0.0.1:{port}/0").version
+
+
+def test_a_password_that_is_missing_is_said_without_the_protocols_own_words(stack: Stack) -> None:
+    port = free_port()
+    stack.valkey(listen=("127.0.0.1", port), options=["--requirepass", "right"])
+    text = refusal(f"redis://127.0.0.1:{port}/0")
+    assert "(NOAUTH)" in text
+    assert "HELLO" not in text
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ["~*", "+@all", "-@write"],
+        ["~*", "+@all", "-@scripting"],
+        ["~theirs:*", "+@all"],
+        ["%R~*", "+@all"],
+    ],
+    ids=" ".join,
+)
+def test_a_user_who_may_not_write_is_refused_before_anything_starts(stack: Stack, rule: list[str]) -> None:
+    port = free_port()
+    users = ["--user", "default", "off", "--user", "app", "on", ">right", *rule]
+    server = stack.valkey(listen=("127.0.0.1", port), options=users)
+    text = refusal(f"redis://app:right@127.0.0.1:{port}/0")
+    assert "refuses to write" in text
+    assert "right@" not in text
+    assert server.alive()
+
+
+def test_a_server_that_only_copies_another_is_refused(stack: Stack, valkey: Valkey) -> None:
+    replica = stack.valkey(options=["--replicaof", "127.0.0.1", str(free_port())])
+    assert "refuses to write" in refusal(replica.url)
+
+
+def test_a_server_without_room_is_refused(stack: Stack) -> None:
+    full = stack.valkey(options=["--maxmemory", "1mb"])
+    assert "refuses to write" in refusal(full.url)
+
+
+def test_the_question_leaves_no_key(stack: Stack) -> None:
+    server = stack.valkey()
+    external_valkey(server.url, name="run-1")
+    with server.client() as client:
+        assert client.dbsize() == 0
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from realtime_core.stack import ready_line
+from tests.support.ports import refuses
 from tests.support.processes import descendants, running
 from tests.support.waiting import wait_until
 
@@ -21,15 +21,8 @@ if TYPE_CHECKING:
 
     Parent = Callable[[str], tuple[Service, list[int], list[int]]]
 
+PROMISE_S = 2.0  # what the README says
 PARENT = Path(__file__).with_name("parent.py")
-
-
-def refuses(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 @pytest.fixture
@@ -51,8 +44,11 @@ def test_kill_9_of_the_parent_frees_every_port_and_ends_every_process(parent: Pa
     assert len(ports) == 3
     assert len(below) >= 5  # valkey, the Python server, nginx's master and its two workers
     os.kill(service.pid, signal.SIGKILL)
-    wait_until(lambda: all(refuses(port) for port in ports), what="every port refusing")
-    wait_until(lambda: not any(running(pid) for pid in below), what="every process ended")
+
+    def gone() -> bool:
+        return all(map(refuses, ports)) and not any(map(running, below))
+
+    wait_until(gone, timeout_s=PROMISE_S, what="every port refusing and every process ended")
 
 
 def test_ctrl_c_leaves_no_process_and_no_port(parent: Parent) -> None:

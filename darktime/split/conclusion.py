@@ -1,0 +1,81 @@
+"""The end of a split: its ledger read, its pairs judged, its results put together, nothing left in a Redis of others."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from redis import RedisError
+
+from darktime import __version__
+from darktime.errors import ExitCode
+from darktime.split.compare import Pair
+from darktime.split.results import copies_of, hop_record, latency_of, pair_lines, tempered, verdict_record
+from darktime.split.verdict import judge
+from darktime.split.vigil import FRONT, read_state
+from realtime_core.ledger import balance, read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from redis import Redis
+
+    from darktime.split.running import RunningSplit
+    from darktime.split.vigil import Vigil
+    from realtime_core.ledger import HopBalance
+
+JUDGED_HOPS: Final = frozenset({"mirror>relay", "relay>compared"})
+
+
+def ledger_of(client: Callable[[], Redis], name: str, vigil: Vigil) -> list[HopBalance]:
+    """The balance of each hop; none, and an incident, when Redis does not answer."""
+    try:
+        with client() as redis:
+            return balance(read(redis, name))
+    except RedisError as error:
+        vigil.incidents.append(f"the Redis of the ledger does not answer, so nothing is reconciled: {error}")
+        return []
+
+
+def forget(client: Callable[[], Redis], name: str) -> None:
+    """Remove this run's keys. Raises RedisError."""
+    with client() as redis:
+        for key in redis.scan_iter(match=f"*{{{name}}}*", count=1000):
+            redis.unlink(key)
+
+
+def conclude(
+    running: RunningSplit,
+    vigil: Vigil,
+    asked: Mapping[str, Any],
+    *,
+    began: datetime,
+    balances: Sequence[HopBalance],
+) -> dict[str, Any]:
+    """The results, with the verdict over everything that was compared; what died makes it anything but GO."""
+    state = read_state(running.state)
+    records = pair_lines(running.pairs.read_text(encoding="utf-8")) if running.pairs.exists() else []
+    # Streams that production still holds are in flight, and a relay that died closed no account: neither is a loss.
+    countable = not state.get("streams") and not vigil.lost("relay")
+    whole = [one for one in balances if one.hop in JUDGED_HOPS] if countable else []
+    verdict = tempered(judge([Pair.from_record(record) for record in records], whole), vigil.incidents)
+    ended = datetime.now(UTC)
+    return {
+        "schema_version": 1,
+        "kind": "split",
+        "started": began.isoformat(timespec="seconds"),
+        "finished": ended.isoformat(timespec="seconds"),
+        "duration_s": round((ended - began).total_seconds(), 1),
+        "version": __version__,
+        "command": f"darktime split --percent {asked['percent']:g}",
+        "experiment": running.settings.salt,
+        "percent": asked["percent"],
+        "production": asked["production"],
+        "dark": asked["dark"],
+        "users": {"seen": None, "sampled": len(state.get("users", []))},
+        "copies": copies_of(state),
+        "latency": latency_of(records),
+        "ledger": [hop_record(one) for one in balances],
+        "verdict": verdict_record(verdict),
+        "exit_code": int(ExitCode.ERROR if vigil.lost(FRONT) else verdict.exit_code),
+    }

@@ -1,0 +1,81 @@
+"""What a split's results hold of pairs, copies, hops and the verdict. Pure; the demo's phases use the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from darktime.split.verdict import Verdict
+    from realtime_core.ledger import HopBalance
+
+SIDES: Final = ("production", "dark")
+
+
+def percentiles_ms(seconds: Iterable[float]) -> dict[str, float | int | None]:
+    """p50, p95 and p99 in milliseconds, and of how many."""
+    ordered = sorted(seconds)
+    figures: dict[str, float | int | None] = {
+        f"p{share}_ms": ordered[min(len(ordered) - 1, len(ordered) * share // 100)] * 1000 if ordered else None
+        for share in (50, 95, 99)
+    }
+    return figures | {"pairs": len(ordered)}
+
+
+def latency_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Both sides' percentiles over some pairs."""
+    return {side: percentiles_ms(record[side]["seconds"] for record in records) for side in SIDES}
+
+
+def pair_lines(text: str) -> list[dict[str, Any]]:
+    """The pairs in a part of the relay's file; a line that is still being written is left for the next reading."""
+    whole, newline, _ = text.rpartition("\n")
+    return [json.loads(line) for line in whole.splitlines()] if newline else []
+
+
+def copies_of(relay: Mapping[str, Any]) -> dict[str, Any]:
+    """What became of the copies, from the relay's state."""
+    return {
+        "offered": relay.get("offered", 0),
+        "received": relay.get("received", 0),
+        "compared": relay.get("compared", 0),
+        "reasons": {reason: count for reason, count in relay.get("reasons", {}).items() if count},
+    }
+
+
+def settled(relay: Mapping[str, Any]) -> bool:
+    """Whether every copy that was offered has come, and has been compared or has left with a reason."""
+    out = sum(relay.get("reasons", {}).values())
+    return bool(relay.get("offered", 0) == relay.get("received", 0) == relay.get("compared", 0) + out)
+
+
+def hop_record(balance: HopBalance) -> dict[str, Any]:
+    """A hop as the results file holds it."""
+    return {
+        "hop": balance.hop,
+        "sent": balance.sent,
+        "received": balance.received,
+        "explained": dict(balance.explained),
+        "missing": [{"id": item.id or f"#{item.key:x}", "times": item.times} for item in balance.missing],
+        "extra": [{"id": item.id or f"#{item.key:x}", "times": item.times} for item in balance.extra],
+        "undecoded": balance.undecoded,
+        "open_owners": list(balance.open_owners),
+        "balanced": balance.balanced,
+    }
+
+
+def verdict_record(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as the results file holds it."""
+    return {"outcome": verdict.outcome, "reasons": list(verdict.reasons), "needs": verdict.needs}
+
+
+def tempered(verdict: Verdict, incidents: Sequence[str]) -> Verdict:
+    """The verdict of a run in which something of ours died: never GO, and it says what died first."""
+    if not incidents:
+        return verdict
+    if verdict.outcome == "GO":
+        verdict = replace(verdict, outcome="WAIT", needs="a run in which nothing of darktime's dies")
+    return replace(verdict, reasons=(*incidents, *verdict.reasons))

@@ -1,0 +1,64 @@
+"""Who is alive while a split runs: which process has ended, once each, and what that costs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Protocol
+
+    class Process(Protocol):
+        """What is asked of a process."""
+
+        def alive(self) -> bool:
+            """Whether it runs."""
+
+        def tail(self, lines: int = ...) -> str:
+            """Its last lines."""
+
+
+FRONT: Final = "nginx"
+COSTS: Final = {
+    "relay": "copies go to nginx's sink from then on, and nobody compares them; production is not touched",
+    "agent": "nobody renews the lease, so mirroring ends when it runs out; production is not touched",
+}
+
+
+class Vigil:
+    """Looks at a running split's processes. ``incidents`` says, in sentences, which of them died."""
+
+    def __init__(self, processes: Mapping[str, Process]) -> None:
+        self._processes = dict(processes)
+        self.incidents: list[str] = []
+        self._lost: set[str] = set()
+
+    def look(self) -> list[str]:
+        """The incidents that are new since the last look."""
+        new = []
+        for name in [name for name, process in self._processes.items() if not process.alive()]:
+            process = self._processes.pop(name)
+            self._lost.add(name)
+            what = COSTS.get(name) or f"nobody takes production's requests any more. Its last lines:\n{process.tail()}"
+            new.append(f"{name} died: {what}")
+        self.incidents += new
+        return new
+
+    def lost(self, name: str) -> bool:
+        """Whether that process has been found dead."""
+        return name in self._lost
+
+    def release(self, name: str) -> None:
+        """Look at this one no more: it may end now."""
+        self._processes.pop(name, None)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The relay's state; empty until it has written one."""
+    try:
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state
