@@ -81,7 +81,7 @@ def perform(
     """
     settings = settings_from(folder=run_folder(name, out), **asked)
     from darktime.demo.run import DemoRun
-    from realtime_core.errors import ConfigurationError
+    from darktime.demo.watch import DemoBroken
 
     with Screen(TITLE) as screen, ended_by_sigterm_too():
         run = DemoRun(settings, screen)
@@ -104,13 +104,11 @@ def perform(
     return results, settings.folder
 
 
-def keep(folder: Path, results: dict[str, Any], kept: Callable[[dict[str, Any]], None] | None = None) -> None:
+def keep(folder: Path, results: dict[str, Any]) -> None:
     """Results first, the page from them."""
     from darktime.report import write_report
 
     keep_results(folder, results)
-    if kept:
-        kept(results)
     write_report(folder)
 
 

@@ -57,19 +57,6 @@ def remove_old(runs: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def require_writable(path: Path | None) -> None:
-    """Check, before a run, that a file can be written after it; an older one is left as it is. Raises UsageError."""
-    if path is None:
-        return
-    there = path.exists()
-    try:
-        path.open("a").close()
-        if not there:
-            path.unlink()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}): name a file in a folder that exists") from error
-
-
 def keep_results(folder: Path, results: dict[str, Any]) -> Path:
     """Write ``results.json`` whole or not at all."""
     path = folder / "results.json"

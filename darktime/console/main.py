@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import sys
 import tempfile
@@ -140,15 +139,6 @@ def run(command: click.Command, argv: Sequence[str] | None = None) -> int:
         if sentence is None:
             return unexpected(name)
         click.secho(f"{name}: {sentence}", fg="red", err=True)
-        return ExitCode.USAGE
-    except OSError as error:
-        if error.errno not in UNUSABLE or not error.filename:
-            return unexpected(name)
-        click.secho(
-            f"{name}: {error.filename} cannot be used ({error.strerror}): name another, or change what forbids it",
-            fg="red",
-            err=True,
-        )
         return ExitCode.USAGE
     except Exception:  # noqa: BLE001 - the one place where everything ends
         return unexpected(name)

@@ -41,8 +41,6 @@ def command(
 
     results, folder = perform(
         "smoke",
-        kept=keep_too,
-        limit_s=LIMIT_S,
         out=out,
         always=write,
         within=within,

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from darktime.split.running import RunningSplit
 
 LOOK_S = 0.5
-AGENT_EARLY_S = 2.0
 SAY_EVERY_S = 10.0
 SETTLE_S = 3.0
 AGENT_EARLY_S = 5.0  # it began to count its time to live before we did
@@ -146,7 +145,6 @@ def watch(running: RunningSplit, vigil: Vigil, *, seconds: float, ttl_s: float) 
     Only nginx cannot be done without: it ends with this command, and production's requests with it.
     """
     ended = {"signal": 0}
-    alive = dict(running.processes)
 
     def end(number: int, _frame: object) -> None:
         ended["signal"] = number

@@ -15,9 +15,6 @@ from darktime.report.summaries import blast, compare
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-MAX_LINES = 25
-MAX_COLUMNS = 96
-_LABEL = 11
 _INCIDENTS = 4
 _MORE = len(", and 9,999 more")
 
@@ -62,11 +59,9 @@ def _demo(results: Results) -> list[str]:
             if results["blast"]
             else []
         ),
-        *(_row("INCIDENT", incident) for incident in results["incidents"][:_INCIDENTS]),
-        _row("", f"and {len(results['incidents']) - _INCIDENTS} more")
-        if len(results["incidents"]) > _INCIDENTS
-        else "",
-        _row(
+        *(row("INCIDENT", incident) for incident in results["incidents"][:_INCIDENTS]),
+        row("", f"and {len(results['incidents']) - _INCIDENTS} more") if len(results["incidents"]) > _INCIDENTS else "",
+        row(
             "RUN",
             fig.duration(results["duration_s"]),
             f"seed {results['seed']}",

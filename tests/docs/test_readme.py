@@ -17,7 +17,8 @@ import functools, json, redis
 redis.Redis = functools.partial(redis.Redis, unix_socket_path="URL".removeprefix("unix://"))
 import django
 from django.conf import settings
-settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}, DEFAULT_AUTO_FIELD="django.db.models.AutoField")
+sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+settings.configure(DATABASES={"default": sqlite}, DEFAULT_AUTO_FIELD="django.db.models.AutoField")
 django.setup()
 from django.db import connection, models
 class Comment(models.Model):

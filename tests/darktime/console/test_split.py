@@ -283,7 +283,6 @@ def test_it_mirrors_sampled_users_until_it_is_stopped_and_ends_with_a_verdict(tm
         split.terminate()
         out, err = split.communicate(timeout=20)
     results = json.loads(out)
-    check(results)
     assert split.returncode == results["exit_code"] == 5, err
     require_schema(results)
     assert results["verdict"]["outcome"] == "WAIT"

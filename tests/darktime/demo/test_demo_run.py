@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from darktime.report import text_summary
-from realtime_core.stack import free_port, require_free
+from realtime_core.stack import free_port
 from tests.support.engines import require_engine
 from tests.support.ports import ports_of, refuses
 from tests.support.processes import descendants, running
@@ -35,7 +34,6 @@ def start(folder, *words, preexec_fn=None):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, MARK: str(folder)},
         preexec_fn=preexec_fn,  # noqa: PLW1509 - no threads here
     )
 
@@ -204,7 +202,6 @@ def test_it_runs_the_same_against_instances_that_are_already_there_and_leaves_no
     ) as demo:
         out, err = demo.communicate(timeout=85)
     results = json.loads(out)
-    check(results)
     assert demo.returncode == 0, (err, [check for check in results["checks"] if not check["ok"]])
     clean, fault = results["phases"]
     hops = {"hooks>queue", "queue>pipeline", "pipeline>production", "pipeline>dark", "pipeline>window"}
@@ -251,7 +248,7 @@ def test_ctrl_c_and_sigterm_at_thirty_drawn_moments_leave_nothing(tmp_path):
         with start(tmp_path / str(number)) as demo:
             with suppress(subprocess.TimeoutExpired):
                 demo.wait(moment)
-            over = demo.poll() is not None
+            below = descendants(demo.pid)
             demo.send_signal(draw.choice([signal.SIGINT, signal.SIGTERM]))
             demo.communicate(timeout=30)
         assert demo.returncode in ({130} if moment < ENDS_BY_ITSELF_S else {130, 0}), moment
@@ -264,7 +261,7 @@ def test_somebody_who_watches_along_in_a_browser_sees_comments_arrive_changes_no
     from playwright.sync_api import sync_playwright
 
     port = free_port()
-    with start(tmp_path, "--json", "--phase-seconds", "6", "--listen", f"127.0.0.1:{port}") as demo:
+    with start(tmp_path, "--json", "--phase-seconds", "5", "--listen", f"127.0.0.1:{port}") as demo:
         wait_until(lambda: "visitors" in processes(tmp_path), timeout_s=20)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(require_engine("chromium")), args=["--no-sandbox"])
@@ -278,6 +275,7 @@ def test_somebody_who_watches_along_in_a_browser_sees_comments_arrive_changes_no
             page.click("button")
             page.wait_for_function("document.getElementById('comments').textContent.includes('I was here')")
             assert errors == []
+            page.goto("about:blank")  # away before the stream ends with the demo
             out, _ = demo.communicate(timeout=60)
             page.goto((tmp_path / "report.html").as_uri())
             drawn = [chart.locator("path").count() for chart in page.locator("svg[role=img]").all()]
@@ -286,5 +284,4 @@ def test_somebody_who_watches_along_in_a_browser_sees_comments_arrive_changes_no
             assert errors == [], "the page that the run left behind"
             browser.close()
     results = json.loads(out)
-    check(results)
     assert demo.returncode == 0, [check for check in results["checks"] if not check["ok"]]

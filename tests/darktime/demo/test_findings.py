@@ -33,7 +33,6 @@ class Hop:
     missing: tuple[Item, ...] = ()
     extra: tuple[Item, ...] = ()
     undecoded: int = 0
-    sent: int = 5
     explained: dict = field(default_factory=dict)
 
     @property
