@@ -1,14 +1,31 @@
 from __future__ import annotations
 
+import json
+from importlib import resources
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from referencing import Registry, Resource
 
 from darktime.errors import ExitCode, UsageError
 from darktime.report import html_page, junit_xml, text_summary, validate
-from tests.support.schemas import SCHEMAS, check
+from darktime.report.kinds import KINDS, SCHEMA_VERSION
+
+SCHEMAS = {
+    kind: json.loads(
+        resources.files("darktime.report").joinpath(f"schema/{kind}.v{SCHEMA_VERSION}.json").read_text("utf-8")
+    )
+    for kind in KINDS
+}
+REGISTRY: Registry[Any] = Registry().with_resources(
+    (schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values()
+)
+
+
+def check(results: dict[str, Any]) -> None:
+    Draft202012Validator(SCHEMAS[results["kind"]], registry=REGISTRY).validate(results)
 
 
 def test_the_committed_schemas_are_schemas() -> None:
