@@ -79,7 +79,7 @@ def test_the_demo_finds_exactly_what_was_injected_and_says_so(tmp_path):
 @A_MINUTE
 @pytest.mark.parametrize("after", ["opening-naive", "site", "visitors", "blast"])
 def test_ctrl_c_at_any_moment_leaves_no_process_behind(tmp_path, after):
-    with start(tmp_path) as demo:
+    with start(tmp_path, "--phase-seconds", "1") as demo:
         wait_until(lambda: after in processes(tmp_path), timeout_s=60)
         below = descendants(demo.pid)
         ports = ports_of(below)
