@@ -206,6 +206,19 @@ def test_an_nginx_that_dies_ends_the_split_and_the_results_are_kept(tmp_path, st
     assert "nginx died" in err
 
 
+def test_a_ledger_that_dies_ends_the_reconciling_and_nothing_else(tmp_path, stack):
+    with splitting(tmp_path, stack.push("production").url, stack.push("dark").url) as (split, port):
+        os.kill(child(split.pid, "valkey-server"), signal.SIGKILL)
+        ask(port)
+        split.terminate()
+        out, _ = split.communicate(timeout=25)
+    results = json.loads(out)
+    require_schema(results)
+    assert split.returncode == results["exit_code"] == 5
+    assert "Redis of the ledger does not answer" in results["verdict"]["reasons"][0]
+    assert results["ledger"] == []
+
+
 def test_kill_9_of_the_command_ends_its_nginx_and_everything_else_within_two_seconds(tmp_path, stack):
     """The README says so: today's nginx is the command's own child."""
     with splitting(tmp_path, stack.push("production").url, stack.push("dark").url) as (split, port):
