@@ -97,10 +97,10 @@ def blast(instance: str, *words: str, limit_s: float = 40.0, **options: Any) -> 
         return run.end(limit_s)
 
 
-def undisturbed(instance: str, *words: str, tries: int = 3) -> Ended:
+def undisturbed(instance: str, *words: str, tries: int = 3, limit_s: float = 40.0) -> Ended:
     """Run one again while it says that this machine was too busy to judge by (exit code 4), at most ``tries`` times."""
-    run = blast(instance, *words)
+    run = blast(instance, *words, limit_s=limit_s)
     while run.code == ExitCode.INVALID and tries > 1:
         tries -= 1
-        run = blast(instance, *words)
+        run = blast(instance, *words, limit_s=limit_s)
     return run

@@ -35,7 +35,9 @@ def test_one_worker_of_2_ms_with_random_arrivals_holds_less_than_500_by_a_strict
     run = undisturbed(worker.address, *words)
     low, high = run.interval
     assert run.code == 0, run.said
-    assert run.found["limit"] == "instance"
+    # Some hundred requests do not decide a p99 that is nearly met: its own end of the interval may be undecided.
+    at_500 = [probe["outcome"] for probe in run.found["probes"] if probe["rate_per_s"] == 500]
+    assert at_500 == ["fail", "fail"], run.said
     assert 200 <= low < high <= 500, run.said
 
 
