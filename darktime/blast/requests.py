@@ -213,6 +213,7 @@ class RequestPool:
         """Read what has arrived, and send what may go."""
         connections, known, clock = self._connections, self._known, time.monotonic
         fixed, closed, waiting, idle = self._fixed, self.closed_model, self._waiting, self._idle
+        fresh = self._fresh  # its connections end with their reply: the general way does that
         latencies, services, prompt = self._latencies, self._services, self._prompt
         last_reply, last_status, follow = self._last_reply, self._last_status, self._follow
         quick = 0  # replies of ``last_status`` that are not counted yet
@@ -221,7 +222,7 @@ class RequestPool:
             connection = connections.get(fd)
             if connection is None:  # closed by another of this batch
                 continue
-            if mask != IN or connection.state != _BUSY or connection.reader is not None:
+            if fresh or mask != IN or connection.state != _BUSY or connection.reader is not None:
                 self._ready(connection, mask)
                 continue
             try:

@@ -1,0 +1,255 @@
+"""What a blast must find out, on instances whose one fault is known: small and short; at full size elsewhere."""
+
+import os
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.darktime.blast.runs import blast, running, undisturbed
+from tests.support.waiting import wait_until
+
+HTTP = ("--path", "/")
+
+
+def held(rate, seconds, *words):
+    return ("--rate", str(rate), "--duration", str(seconds), *words)
+
+
+def test_a_token_bucket_is_found_at_its_rate(instance):
+    bucket = instance("token-bucket", rate=500)
+    run = blast(bucket.address, *HTTP, "--duration", "15", "--slo", "p99<200ms,errors<1%")
+    low, high = run.interval
+    assert low <= 505, run.said
+    assert high >= 500, run.said
+    assert high / low <= 1.11, run.said
+    assert run.code == 0
+    assert run.found["limit"] == "instance"
+
+
+def test_one_worker_of_2_ms_with_random_arrivals_holds_less_than_500_by_a_strict_p99(instance):
+    worker = instance("fifo", service="constant:2")
+    # Random arrivals: even ones never wait for each other below the capacity.
+    words = (*HTTP, "--duration", "10", "--seed", "7", "--slo", "p99<20ms,errors<1%")
+    run = undisturbed(worker.address, *words)
+    low, high = run.interval
+    assert run.code == 0, run.said
+    # Some hundred requests do not decide a p99 that is nearly met: its own end of the interval may be undecided.
+    at_500 = [probe["outcome"] for probe in run.found["probes"] if probe["rate_per_s"] == 500]
+    assert at_500 == ["fail", "fail"], run.said
+    assert 200 <= low < high <= 500, run.said
+
+
+def test_a_stall_of_half_a_second_shows_in_the_open_model_and_is_hidden_by_the_closed_one(instance):
+    stall = {"stall_s": 0.5, "every_s": 3}
+    opened = blast(instance("stall", **stall).address, *HTTP, *held(200, 6), "--slo", "p99<200ms")
+    closed = blast(
+        instance("stall", **stall).address,
+        *HTTP,
+        "--closed",
+        "--duration",
+        "6",
+        "--connections",
+        "4",
+        "--slo",
+        "p99<200ms",
+    )
+    latency = opened.found["latency"]
+    # A sixth of the arrivals met the stall, and waited 0 to 0.5 s.
+    assert latency["p50_ms"] < 50, opened.said
+    assert 150 < latency["p90_ms"] < 300, latency
+    assert 420 < latency["p99_ms"] < 560, latency
+    assert (opened.code, opened.found["limit"]) == (3, "instance"), opened.found["sentence"]
+    assert closed.found["latency"]["p99_ms"] < 50, closed.found["latency"]
+    assert closed.found["latency"]["max_ms"] > 400, "it was there all the same"
+    assert closed.code == 0, closed.found["sentence"]
+
+
+def test_a_fresh_connection_is_made_for_every_request(instance):
+    server = instance("null")
+    run = blast(server.address, *HTTP, *held(100, 2), "--fresh")
+    assert run.code == 0, run.said
+    assert run.found["totals"]["requests"] == run.found["totals"]["connects"] == 200
+    assert server.counters()["connections"] == 200 + 1, "and the one that asked whether somebody answers"
+
+
+def few_files():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+
+
+def test_more_streams_than_open_files_are_refused_by_name_before_anything_is_opened(instance):
+    push = instance("sse")
+    run = blast(push.address, *held(10, 2), "--streams", "1000", before=few_files)
+    assert run.code == 2
+    assert run.result is None
+    assert "200" in run.said, run.said
+    assert "ulimit -n" in run.said, run.said
+    assert "Traceback" not in run.said
+    assert not push.counters().get("subscribed")
+
+
+def test_open_files_that_run_out_in_the_middle_are_the_generators_fault(instance):
+    server = instance("delay", delay="constant:100")
+    with running(server.address, *HTTP, *held(200, 5), "--fresh") as run:
+        wait_until(lambda: server.counters()["requests"] > 50, what="requests")
+        open_now = len(list(Path(f"/proc/{run.pid}/fd").iterdir()))
+        resource.prlimit(run.pid, resource.RLIMIT_NOFILE, (open_now // 2, open_now // 2))
+        ended = run.end(30)
+    assert ended.code == 4, ended.said
+    assert ended.found["limit"] == "generator"
+    assert "refused" in ended.found["sentence"], ended.found["sentence"]
+    assert ended.found["capacity"]["highest_pass_per_s"] is None
+
+
+def test_connections_above_a_ceiling_that_are_answered_503_fail_by_name(instance):
+    cap = instance("cap", limit=100)
+    run = undisturbed(cap.address, *HTTP, *held(400, 2), "--connections", "150")
+    counted, found = cap.counters(), run.found
+    assert run.code == 3, run.said
+    assert counted["inside_most"] == 100
+    assert found["limit"] == "instance"
+    assert found["reasons"] == {"status_5xx": found["statuses"]["503"]}
+    assert found["statuses"]["503"] == found["totals"]["failures"] > 0
+    assert "status_5xx" in found["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "theirs", "ours"),
+    [
+        ("drop_every", "dropped", "lost"),
+        ("duplicate_every", "duplicated", "duplicated"),
+        ("swap_every", "swapped", "reordered"),
+    ],
+)
+@pytest.mark.parametrize("scope", ["event", "delivery"])
+def test_what_a_push_server_drops_doubles_or_swaps_is_counted_exactly(instance, fault, theirs, ours, scope):
+    push = instance("sse", scope=scope, **{fault: 20})
+    run = blast(
+        push.address, *held(200, 2, "--streams", "30", "--channels", "3"), "--timeout", "1", "--slo", "lost<90%"
+    )
+    counted, totals = push.counters(), run.found["totals"]
+    others = {"lost", "duplicated", "reordered"} - {ours}
+    assert counted["published"] == totals["requests"] == 400, run.said
+    assert totals[ours] == counted[theirs] > 0
+    assert [totals[name] for name in others] == [0, 0]
+    assert totals["deliveries"] == 400 * 10 - totals["lost"]
+    assert totals["deliveries"] == counted["deliveries"] - totals["duplicated"]
+
+
+def test_a_delivery_that_is_late_by_100_ms_is_told_from_the_publish_that_was_answered_at_once(instance):
+    push = instance("sse", delay_ms=100)
+    run = blast(push.address, *held(100, 3, "--streams", "20", "--channels", "4"), "--slo", "p99<500ms")
+    assert run.code == 0, run.said
+    assert 97 <= run.found["latency"]["p50_ms"] <= 108, run.found["latency"]
+    acknowledged = dict(run.found["spectrum"]["service"])
+    assert acknowledged[50.0] < 10, acknowledged
+
+
+def test_a_fan_out_one_after_the_other_shows_as_spread(instance):
+    push = instance("sse", serial_us=200)
+    run = blast(push.address, *held(4, 3, "--streams", "500", "--channels", "1"), "--slo", "p99<2000ms")
+    assert run.code == 0, run.said
+    spread = run.found["streams"]["spread"]
+    assert 85 <= spread["p50_ms"] <= 125, spread
+
+
+FORMS = {
+    "walk": {"cut": "walk", "cut_pause_ms": 1},
+    "every byte": {"cut": "every", "cut_pause_ms": 0.2},
+    "crlf": {"line_ends": "crlf"},
+    "cr": {"line_ends": "cr"},
+    "mixed in small chunks": {"line_ends": "mixed", "chunk_bytes": 7},
+    "lines, comments, bom": {"lines": "around", "comments": 2, "bom": True, "fields": True},
+    "bare, utf8": {"bare": True, "utf8": True},
+    "all of it": {
+        "line_ends": "mixed",
+        "chunk_bytes": 5,
+        "lines": "around",
+        "comments": 3,
+        "bom": True,
+        "utf8": True,
+        "fields": True,
+        "cut": "walk",
+        "cut_pause_ms": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_events_in_any_form_the_standard_allows_are_all_read(instance, form):
+    push = instance("sse", **form)
+    run = blast(push.address, *held(20, 2, "--streams", "8", "--channels", "2"), "--slo", "p99<2000ms")
+    counted, totals = push.counters(), run.found["totals"]
+    assert run.code == 0, run.said
+    assert counted["published"] == totals["requests"] == 40
+    assert totals["deliveries"] == counted["deliveries"] == 40 * 4
+    assert (totals["lost"], totals["duplicated"], totals["reordered"]) == (0, 0, 0)
+
+
+def test_two_processes_count_what_one_does_and_what_the_server_counts(instance):
+    server = instance("null")
+    runs = [blast(server.address, *HTTP, *held(301, 2), "--processes", str(processes)) for processes in (1, 2)]
+    for run in runs:
+        assert run.code == 0, run.said
+        assert run.found["totals"]["requests"] == run.found["locust"]["requests"] == 602
+    assert server.counters()["requests"] == 1204
+    assert sum(worker["requests"] for worker in runs[1].found["workers"]) == 602
+    assert len(runs[1].found["workers"]) == 2
+
+
+def test_two_processes_account_for_every_delivery(instance):
+    push = instance("sse", drop_every=25)
+    run = blast(
+        push.address,
+        *held(200, 2, "--streams", "20", "--channels", "4"),
+        *("--processes", "2", "--timeout", "1", "--slo", "lost<90%"),
+    )
+    counted, totals = push.counters(), run.found["totals"]
+    assert counted["published"] == totals["requests"] == run.found["locust"]["requests"] == 400, run.said
+    assert totals["deliveries"] == counted["deliveries"]
+    assert totals["lost"] == counted["dropped"] > 0
+
+
+def test_a_worker_that_is_killed_voids_the_run(instance):
+    server = instance("null")
+    with running(server.address, *HTTP, *held(200, 8), "--processes", "2") as run:
+        wait_until(lambda: server.counters()["requests"] > 100, timeout_s=15, what="requests")
+        victim = run.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        ended = run.end(30)
+    assert ended.code == 4, ended.said
+    assert "lost" in ended.found["health"]["verdict"]
+    assert str(victim) in ended.found["health"]["verdict"]
+    assert ended.found["capacity"] == {"highest_pass_per_s": None, "lowest_fail_per_s": None}
+    assert "No capacity" in ended.found["sentence"]
+
+
+def test_failures_too_are_the_same_to_the_server_to_locust_and_to_the_result(instance):
+    server = instance("token-bucket", rate=270)
+    run = blast(server.address, *HTTP, *held(300, 3), "--slo", "errors<50%")
+    counted, totals = server.counters(), run.found["totals"]
+    assert totals["requests"] == run.found["locust"]["requests"] == counted["requests"] == 900
+    assert totals["failures"] == run.found["locust"]["failures"] == counted["status_429"] > 0
+    assert run.found["statuses"]["200"] == counted["status_200"]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_that_is_ended_writes_what_it_has_and_ends_with_130(instance, processes):
+    server = instance("null")
+    with running(server.address, *HTTP, *held(200, 20), "--processes", str(processes)) as run:
+        wait_until(lambda: server.counters()["requests"] > 200, timeout_s=15, what="requests")
+        run.process.send_signal(signal.SIGTERM)
+        ended = run.end(20)
+    assert ended.code == 130, ended.said
+    totals = ended.found["totals"]
+    assert totals["requests"] == ended.found["locust"]["requests"] == server.counters()["requests"] > 200
+    assert ended.found["exit_code"] == 130
+
+
+@pytest.mark.parametrize(("slo", "code", "ok"), [("p99<30ms", 3, False), ("p99<500ms", 0, True)])
+def test_an_objective_that_is_missed_ends_with_3_and_one_that_is_met_with_0(instance, slo, code, ok):
+    server = instance("delay", delay="constant:50")
+    run = undisturbed(server.address, *HTTP, *held(100, 3), "--slo", slo)
+    assert run.code == run.found["exit_code"] == code, run.said
+    assert run.found["thresholds"][0]["ok"] is ok

@@ -1,0 +1,151 @@
+"""What a blast must find out, on instances whose one fault is known: at full size."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from tests.darktime.blast.runs import blast, running, undisturbed
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+
+HTTP = ("--path", "/")
+
+
+def test_a_token_bucket_of_500_is_found_within_5_percent_in_3_minutes(instance):
+    bucket = instance("token-bucket", rate=500)
+    run = blast(bucket.address, *HTTP, "--search", "--duration", "150", "--slo", "p99<200ms,errors<1%", limit_s=180)
+    low, high = run.interval
+    assert run.code == 0, run.said
+    assert run.found["limit"] == "instance"
+    # Of 1 % errors are allowed: 500 answered a second are 505 asked.
+    assert low <= 505.1, run.said
+    assert high >= 500, run.said
+    assert high / low <= 1.05, run.said
+
+
+def test_a_stall_of_1_s_in_10_shows_in_the_open_model_and_is_hidden_by_the_closed_one(instance):
+    slo = ("--slo", "p99<200ms")
+    opened = undisturbed(instance("stall").address, *HTTP, "--rate", "200", "--duration", "40", *slo, limit_s=60)
+    closed = blast(
+        instance("stall").address, *HTTP, "--closed", "--connections", "4", "--duration", "40", *slo, limit_s=60
+    )
+    latency = opened.found["latency"]
+    assert 850 <= latency["p99_ms"] <= 1050, latency
+    assert latency["p90_ms"] < 200, latency
+    assert opened.code == 3, opened.said
+    assert closed.code == 0, closed.said
+    assert closed.found["latency"]["p99_ms"] < 50, closed.found["latency"]
+
+
+@contextmanager
+def burning(core, count):
+    """So many processes that do nothing but use one core."""
+    argv = ["taskset", "-c", str(core), sys.executable, "-c", "while True: pass"]
+    burners = [subprocess.Popen(argv) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+
+
+def test_a_generator_that_gets_no_time_gives_no_capacity(instance):
+    server = instance("null")
+    core = max(os.sched_getaffinity(0))
+    with burning(core, 4):
+        run = blast(
+            server.address,
+            *(*HTTP, "--rate", "2000", "--duration", "6", "--slo", "p99<20ms"),
+            prefix=("taskset", "-c", str(core), "nice", "-n", "19"),
+            limit_s=120,
+        )
+    assert run.code == 4, run.said
+    assert run.found["limit"] == "generator"
+    assert run.found["capacity"] == {"highest_pass_per_s": None, "lowest_fail_per_s": None}
+    assert "generator-bound" in run.found["health"]["verdict"]
+    assert "No capacity is given" in run.found["sentence"]
+
+
+def test_more_streams_than_1000_open_files_are_refused(instance):
+    push = instance("sse")
+    run = blast(
+        push.address,
+        *("--rate", "10", "--streams", "5000"),
+        before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 1000)),
+    )
+    assert run.code == 2
+    assert "1,000" in run.said
+    assert not push.counters().get("subscribed")
+
+
+def test_one_lost_of_1000_is_counted_exactly_among_100000_deliveries(instance):
+    push = instance("sse", drop_every=1000)
+    run = blast(
+        push.address,
+        *("--rate", "250", "--duration", "20", "--streams", "100", "--channels", "5"),
+        *("--slo", "lost<1%,p99<5000ms"),
+        limit_s=60,
+    )
+    counted, totals = push.counters(), run.found["totals"]
+    assert run.code == 0, run.said
+    assert counted["published"] == totals["requests"] == 5000
+    assert totals["lost"] == counted["dropped"] == 100_000 // 1000
+    assert totals["deliveries"] == counted["deliveries"] == 100_000 - totals["lost"]
+
+
+def test_a_fan_out_to_5000_one_after_the_other_shows_as_spread(instance):
+    push = instance("sse", serial_us=20)
+    run = blast(
+        push.address,
+        *("--rate", "1", "--duration", "15", "--streams", "5000", "--channels", "1", "--slo", "p99<5000ms"),
+        limit_s=120,
+    )
+    assert run.code == 0, run.said
+    assert run.found["totals"]["deliveries"] == push.counters()["deliveries"] == 75_000
+    spread = run.found["streams"]["spread"]
+    assert 85 <= spread["p50_ms"] <= 115, spread
+
+
+@pytest.mark.parametrize("kind", ["graceful", "collapse"])
+def test_how_an_instance_behaves_beyond_its_capacity_is_named(instance, kind):
+    server = instance("overload", kind=kind)
+    words = (*HTTP, "--beyond", "--duration", "20", "--slo", "p99<200ms,errors<1%")
+    run = undisturbed(server.address, *words, limit_s=120)
+    overload = run.found["overload"]
+    assert overload is not None, run.said
+    assert overload["verdict"] == kind, overload
+    assert overload["recovered_after_s"] is not None, overload
+    assert not overload["metastable"]
+
+
+def test_two_processes_agree_with_one_on_counts_and_times(instance):
+    server = instance("delay", delay="constant:20")
+    runs = [
+        undisturbed(server.address, *HTTP, "--rate", "500", "--duration", "20", "--processes", str(count), limit_s=60)
+        for count in (1, 2)
+    ]
+    for run in runs:
+        assert run.code == 0, run.said
+        assert run.found["totals"]["requests"] == run.found["locust"]["requests"] == 10_000
+    one, two = (run.found["latency"]["p50_ms"] for run in runs)
+    assert abs(one - two) < 1, (one, two)
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_a_worker_that_is_killed_late_voids_the_run_all_the_same(instance, processes):
+    server = instance("null")
+    words = (*HTTP, "--rate", "500", "--duration", "20", "--processes", str(processes))
+    with running(server.address, *words) as run:
+        wait_until(lambda: server.counters()["requests"] > 5000, timeout_s=40, what="requests")
+        os.kill(run.workers()[-1], signal.SIGKILL)
+        ended = run.end(40)
+    assert ended.code == 4, ended.said
+    assert ended.found["capacity"]["highest_pass_per_s"] is None
+    assert len([one for one in ended.found["workers"] if one["state"] == "lost"]) == 1, ended.found["workers"]
