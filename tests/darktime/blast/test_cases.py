@@ -12,6 +12,9 @@ from tests.support.waiting import wait_until
 
 HTTP = ("--path", "/")
 
+# Not yet steady enough for every build: a search on a busy machine is at times undecided.
+pytestmark = pytest.mark.long
+
 
 def held(rate, seconds, *words):
     return ("--rate", str(rate), "--duration", str(seconds), *words)

@@ -112,3 +112,12 @@ def test_plain_locust_runs_the_same_scenario_and_its_total_is_the_servers(instan
     done = subprocess.run([*locust, *words], capture_output=True, text=True, timeout=28, check=False)
     rows = json.loads(done.stdout[done.stdout.index("[") :])
     assert sum(row["num_requests"] for row in rows) == 200 == null.counters()["requests"], done.stderr
+
+
+def test_fresh_makes_a_connection_for_every_request(instance):
+    null = instance("null")
+    done, result = blast(null, "--path", "/", "--rate", "200", "--duration", "2", "--fresh")
+    assert done.returncode == 0, done.stderr
+    assert result["totals"]["requests"] == 400 == result["totals"]["connects"]
+    # One more: before the run somebody looks whether anybody listens.
+    assert null.counters()["connections"] in {400, 401}
