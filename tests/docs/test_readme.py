@@ -64,7 +64,10 @@ def test_the_check_runs_the_two_commands_that_set_everything_up():
 
 
 def test_make_demo_ends_in_the_demo():
-    done = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+    # Under `make test` this make is an inner one: it would say so, and take the outer one's flags.
+    alone = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
+    command = ["make", "--no-print-directory", "-n", "demo"]
+    done = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout.splitlines()[-1] == ".venv/bin/darktime demo"
 
 
