@@ -113,6 +113,11 @@ class Histogram:
         last = min(bucket_of(self.max_us), _BUCKETS - 1)
         return [(at, times) for at, times in enumerate(self._buckets[first : last + 1], first) if times]
 
+    def sum_of_squares_us2(self) -> float:
+        """Of all times, each taken as its bucket's upper end; what is in overflow counts as the maximum."""
+        inside = sum(times * highest_of(bucket) ** 2 for bucket, times in self.buckets())
+        return float(inside + self.overflow * self.max_us**2)
+
     def percentile(self, percent: float) -> int | None:
         """The time in µs that ``percent`` of all do not exceed (nearest rank, the bucket's upper end).
 

@@ -6,8 +6,9 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from darktime.blast.growth import Spans, Times
 from darktime.blast.health import Health
-from darktime.blast.offered import Offered
+from darktime.blast.offered import Offered, times_judged
 from darktime.blast.tally import cpu_s
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from darktime.blast.arrivals import Share
     from darktime.blast.cohort import Cohort
+    from darktime.blast.histogram import Histogram
     from darktime.blast.plan import Plan
     from darktime.blast.tally import Tally
     from darktime.blast.traffic import Traffic
@@ -39,6 +41,8 @@ class Offering:
         self._stop = stop
         self._flight_s = 0.0  # requests in flight, summed over time
         self._looked = 0.0
+        self._half = 0.0  # when the first half of the plan is over
+        self._first: Times | None = None  # the replies of that half
 
     def offer(self, plan: Plan, *, began_s: float = 0.0, patient: bool = False) -> Offered:
         """Send what is planned, whether or not the instance keeps up; closed, as fast as it answers.
@@ -50,6 +54,7 @@ class Offering:
         used = cpu_s()
         start = self._looked = time.monotonic()
         self._flight_s = 0.0
+        self._half, self._first = start + plan.duration_s / 2, None
         aborted = self._closed(plan, start, patient) if plan.closed else self._open(plan, start, patient)
         duration_s = time.monotonic() - start
         cpu_share = (cpu_s() - used) / max(duration_s, 1e-9)
@@ -57,6 +62,7 @@ class Offering:
         loop_lag_ms = self._cohort.loop_lag_max_s * 1000
         planned, refused = self._planned, self._refused
         self._tally.flush()
+        in_time = Times.of(self._latency())
         answered_in_time = self._tally.plan_counts.requests - self._tally.plan_counts.failures
         unsent = refused + self._drain(time.monotonic() + plan.drain_s)
         self._tally.flush()
@@ -64,7 +70,11 @@ class Offering:
         if plan.closed:
             planned = counts.requests
         mean = plan.mean_rate_per_s()
-        listening = self._traffic.streams is not None or hasattr(self._load, "take_deliveries")
+        listening = self._listening
+        spans = None
+        if self._first is not None and plan.steady:
+            after = Times.of(self._latency()) - in_time
+            spans = Spans(first=self._first, second=in_time - self._first, after=after)
         reads = max(counts.requests, 1)
         return Offered(
             stage=plan.stage,
@@ -77,6 +87,7 @@ class Offering:
             answered_in_time=answered_in_time,
             streams_open=self._traffic.streams.open if self._traffic.streams is not None else 0,
             aborted=aborted,
+            spans=spans,
             counts=counts,
             deliveries=deliveries if listening else None,
             health=Health(
@@ -121,6 +132,17 @@ class Offering:
         now = time.monotonic()
         self._flight_s += self._load.in_flight * (now - self._looked)
         self._looked = now
+        if self._first is None and now >= self._half:
+            self._tally.flush()
+            self._first = Times.of(self._latency())
+
+    @property
+    def _listening(self) -> bool:
+        return self._traffic.streams is not None or hasattr(self._load, "take_deliveries")
+
+    def _latency(self) -> Histogram:
+        """The times that the objective is about, of what was counted of the plan by now."""
+        return times_judged(self._tally.plan_counts, self._tally.plan_deliveries if self._listening else None)
 
     def _over(self, start: float, end: float, patient: bool) -> str:  # noqa: FBT001
         """Why it is over, a blank when its time is, nothing while it goes on."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from darktime.blast.counts import Counts
 from darktime.blast.deliveries import Deliveries
+from darktime.blast.growth import Spans, Times
 from darktime.blast.health import Health
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class Second:
 _PLAIN = ("at_s", "planned", "streams", "connections", "in_flight", "loop_lag_ms", "cpu_share")
 
 
+def times_judged(counts: Counts, heard: Deliveries | None) -> Histogram:
+    """The times that an objective is about: of deliveries, or of replies, such as streams that end by themselves."""
+    return counts.latency if heard is None or heard.first_event.count else heard.latency
+
+
 @dataclass(slots=True, kw_only=True)
 class Offered:
     """One plan, offered for a while. ``stage`` says why: hold, double, bisect, confirm, beyond, recover and so on.
@@ -78,13 +84,13 @@ class Offered:
     answered_in_time: int | None = None  # well, before the plan's time was over; None: not counted apart
     workers: int = 1
     aborted: str = ""  # why it ended before its time
+    spans: Spans | None = None  # when the replies (deliveries) came; None: it ended before the half of its time
     counts: Counts = field(default_factory=Counts)
     deliveries: Deliveries | None = None
 
     def latency(self) -> Histogram:
-        """The times that the objective is about: of deliveries, or of replies, such as streams that end by themselves."""
-        heard = self.deliveries
-        return self.counts.latency if heard is None or heard.first_event.count else heard.latency
+        """The times that the objective is about."""
+        return times_judged(self.counts, self.deliveries)
 
     def merge(self, other: Offered) -> None:
         """Add what another worker counted while it offered its part of the same plan."""
@@ -101,6 +107,7 @@ class Offered:
             self.answered_in_time += other.answered_in_time
         self.workers += other.workers
         self.aborted = self.aborted or other.aborted
+        self.spans = self.spans + other.spans if self.spans is not None and other.spans is not None else None
         self.counts.merge(other.counts)
         if self.deliveries is not None and other.deliveries is not None:
             self.deliveries.merge(other.deliveries)
@@ -111,6 +118,7 @@ class Offered:
         return {
             **plain,
             "health": asdict(self.health),
+            "spans": asdict(self.spans) if self.spans is not None else None,
             "counts": self.counts.to_dict(),
             "deliveries": self.deliveries.to_dict() if self.deliveries is not None else None,
         }
@@ -119,9 +127,10 @@ class Offered:
     def from_dict(cls, saved: dict[str, Any]) -> Self:
         """What ``to_dict`` gave."""
         plain = {name: saved[name] for name in _OFFERED_PLAIN}
-        deliveries = saved["deliveries"]
+        deliveries, spans = saved["deliveries"], saved["spans"]
         return cls(
             **plain,
+            spans=Spans(**{name: Times(**times) for name, times in spans.items()}) if spans is not None else None,
             health=Health(**saved["health"]),
             counts=Counts.from_dict(saved["counts"]),
             deliveries=Deliveries.from_dict(deliveries) if deliveries is not None else None,

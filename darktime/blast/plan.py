@@ -35,6 +35,11 @@ class Plan:
         """Whether the instance sets the rate."""
         return self.rate_per_s is None and not self.points and not self.times_s
 
+    @property
+    def steady(self) -> bool:
+        """Whether the same rate is offered all the time."""
+        return self.rate_per_s is not None and not self.points and not self.times_s
+
     def mean_rate_per_s(self) -> float | None:
         """What is planned, on average; None in the closed model."""
         if self.points:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from darktime.blast.growth import SHORTFALL_LIMIT, shortfall, still_needed_s
 from darktime.blast.health import HEALTHY, is_clear, verdict
 from darktime.blast.little import little_error, stationary
 from darktime.blast.readings import read_all
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from darktime.blast.slo import Slo
 
 PASS, FAIL, UNDECIDED, GENERATOR = "pass", "fail", "undecided", "generator"
-# Of the planned requests, so many must have been answered within the probe: else a queue is growing somewhere.
-GOODPUT_LIMIT = 0.97
 CONFIRM = "confirm"
 # What a reply that came says (its status) against what we found out by waiting. Of a failure, so many decide whose it is.
 STATUS_REASON = "status_"
@@ -191,8 +190,13 @@ def _outcome(offered: Offered, readings: tuple[Reading, ...], answered: int, err
     missed = sorted((one for one in readings if one.ok is False), key=lambda one: one.unit == "ms")
     if missed:
         return FAIL, missed[0].why
-    if offered.rate_per_s is not None and answered < GOODPUT_LIMIT * offered.planned:
+    if offered.rate_per_s is not None and answered < (1 - SHORTFALL_LIMIT) * offered.planned:
         return FAIL, f"{answered / max(offered.planned, 1):.0%} of the plan answered: a queue grows"
+    spans = offered.spans
+    if spans is not None and (short := shortfall(spans, offered.duration_s)) > SHORTFALL_LIMIT:
+        return FAIL, f"times grew by {1000 * short:,.0f} ms a second: {short:.0%} of what came went into a queue"
+    if spans is not None and still_needed_s(spans, offered.duration_s):
+        return UNDECIDED, f"{offered.duration_s:g} s are too short to see whether a queue grows"
     undecided = next((one for one in readings if one.ok is None), None)
     if undecided is not None:
         return UNDECIDED, undecided.why
@@ -207,7 +211,9 @@ def _more_s(offered: Offered, readings: tuple[Reading, ...]) -> float | None:
     counted = max(offered.latency().count, 1)
     if None in more:
         return None
-    return round(offered.duration_s * max((one or 0 for one in more), default=0) / counted, 3)
+    more_s = offered.duration_s * max((one or 0 for one in more), default=0) / counted
+    to_see_s = still_needed_s(offered.spans, offered.duration_s) if offered.spans is not None else 0.0
+    return round(max(more_s, to_see_s), 3)
 
 
 def _refused(offered: Offered, readings: tuple[Reading, ...]) -> bool:

@@ -121,7 +121,8 @@ class Session:
                 stage=attempt.stage,
                 rate_per_s=attempt.rate_per_s,
                 duration_s=min(attempt.duration_s, settings.duration_s),
-                drain_s=DRAIN_S,
+                # What the objective allows to take longer is waited for.
+                drain_s=min(max(DRAIN_S, settings.slo.good_ms / 1000), settings.timeout_s),
                 seed=settings.seed,
             )
             offered = self._head.offer(plan)

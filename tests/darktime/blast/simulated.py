@@ -4,6 +4,7 @@ from random import Random
 
 from darktime.blast.counts import Counts
 from darktime.blast.deliveries import Deliveries
+from darktime.blast.growth import Spans, Times
 from darktime.blast.health import Health
 from darktime.blast.histogram import Histogram
 from darktime.blast.offered import Offered
@@ -51,13 +52,18 @@ def queue(rate, duration, *, service_s, stage="hold", drain_s=1.0, seed=1, bound
     """One worker that takes ``service_s`` a request, first come first served, at Poisson arrivals."""
     random = Random(seed)
     counts, free_at, at, planned = Counts(), 0.0, random.expovariate(rate), 0
-    under_way = 0.0
+    under_way, in_time = 0.0, 0
+    came = {"first": Histogram(), "second": Histogram(), "after": Histogram()}
     while at < duration:
         planned += 1
         free_at = max(free_at, at) + service_s
         took = min(free_at, duration + drain_s) - at
         under_way += min(free_at, duration) - at
         counts.latency.add(round(took * 1e6))
+        ended = at + took
+        span = "after" if ended >= duration else "first" if ended < duration / 2 else "second"
+        came[span].add(round(took * 1e6))
+        in_time += span != "after"
         if free_at > duration + drain_s:
             counts.fail("unfinished")
         else:
@@ -72,5 +78,7 @@ def queue(rate, duration, *, service_s, stage="hold", drain_s=1.0, seed=1, bound
         health=bound,
         stage=stage,
         in_flight_mean=under_way / duration,
+        answered_in_time=in_time,
+        spans=Spans(**{name: Times.of(histogram) for name, histogram in came.items()}),
         counts=counts,
     )
