@@ -24,7 +24,7 @@ from darktime.blast.feed import totals
 from darktime.blast.hand import Inbox
 from darktime.blast.head import Head
 from darktime.blast.outcome import Outcome, result_of
-from darktime.blast.probe import recognise
+from darktime.blast.probe import check_there, recognise
 from darktime.blast.record import Record
 from darktime.blast.session import Session
 from darktime.blast.settings import check, check_rate, reserve_open_files
@@ -80,7 +80,7 @@ def blast(
         if on_second is not None:
             on_second(second)
 
-    ceiling_per_s = calibrated(settings) if settings.searches and not push else None
+    ceiling_per_s = calibrated(settings, tls=address.tls) if settings.searches and not push else None
     witness = None
     if settings.with_canary:
         witness = Witness(address, "/channels-stats" if push else task.path)
@@ -149,6 +149,8 @@ def _start(runner: Any, processes: int, head: Head) -> None:
 
 def _task(settings: BlastSettings, address: Address) -> Task:
     endpoint = None if settings.scenario else recognise(address, settings.path)
+    if endpoint is None and address.tls:
+        check_there(address)
     push = endpoint is not None and endpoint.kind == "push"
     return Task(
         address=asdict(address),
@@ -180,9 +182,9 @@ def _listed(environment: Environment, head: Head, record: Record) -> dict[str, i
     return totals(environment)
 
 
-def calibrated(settings: BlastSettings) -> float | None:
+def calibrated(settings: BlastSettings, *, tls: bool = False) -> float | None:
     """Requests a second that all processes together are enough for; None when it could not be measured."""
-    argv = [sys.executable, "-m", "darktime.blast.calibrate", str(settings.connections)]
+    argv = [sys.executable, "-m", "darktime.blast.calibrate", str(settings.connections), *(["tls"] if tls else [])]
     try:
         done = subprocess.run(argv, capture_output=True, timeout=CALIBRATE_S, check=True)
         found = json.loads(done.stdout)

@@ -50,6 +50,8 @@ class BlastSettings:
     headers: dict[str, str] = field(default_factory=dict)
     inconclusive: str | None = None  # "pass" or "fail": what exit code 5 becomes
     canary: bool | None = None  # an independent prober beside the cohort; None: where a limit is searched
+    cacert: str | None = None  # TLS: a PEM file of the CA to trust, in place of this machine's
+    insecure: bool = False  # TLS: whoever answers is trusted
     command: str = ""  # how to repeat it
 
     @property
@@ -65,13 +67,16 @@ class BlastSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where an instance listens, resolved once."""
+    """Where an instance listens, resolved once, and whom to trust there."""
 
     host: str
     port: int
     family: int
     ip: str
     loopback: bool
+    tls: bool = False
+    cacert: str | None = None
+    insecure: bool = False
 
     @property
     def authority(self) -> str:
@@ -79,17 +84,32 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """What its URLs begin with; the port that its scheme implies may be left out."""
+        scheme, usual = ("https", 443) if self.tls else ("http", 80)
+        named = f"{scheme}://{self.authority}"
+        return (named, named.removesuffix(f":{usual}")) if self.port == usual else (named,)
 
-def resolve(instance: str) -> Address:
-    """Read ``HOST:PORT`` or ``http://HOST:PORT`` and look the host up. Raises UsageError."""
+
+def resolve(instance: str, *, cacert: str | None = None, insecure: bool = False) -> Address:
+    """Read ``HOST:PORT``, ``http://…`` or ``https://HOST:PORT`` and look the host up. Raises UsageError."""
     url = instance if "://" in instance else f"http://{instance}"
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or 80
+        tls = parts.scheme == "https"
+        host, port = parts.hostname, parts.port or (443 if tls else 80)
     except ValueError as error:
         raise UsageError(f"--instance {instance!r}: {error}; write HOST:PORT") from error
-    if parts.scheme != "http":
-        raise UsageError(f"--instance {instance!r}: only http:// is spoken; name the port behind the TLS proxy")
+    if parts.scheme not in ("http", "https"):
+        raise UsageError(f"--instance {instance!r}: only http:// and https:// are spoken")
+    if not tls and (cacert is not None or insecure):
+        flag = "--cacert" if cacert is not None else "--insecure"
+        raise UsageError(f"{flag} is about TLS: write --instance https://{parts.netloc}, or leave it out")
+    if cacert is not None and insecure:
+        raise UsageError(
+            "--cacert with --insecure: the one says whom to trust, the other to trust anybody; leave one out"
+        )
     if not host or parts.path not in ("", "/") or parts.query or parts.username:
         raise UsageError(f"--instance {instance!r}: write HOST:PORT (the path goes into --path)")
     try:
@@ -99,7 +119,16 @@ def resolve(instance: str) -> Address:
     family, _, _, _, sockaddr = found[0]
     ip = str(sockaddr[0])
     loopback = ipaddress.ip_address(ip.partition("%")[0]).is_loopback
-    return Address(host=host, port=port, family=int(family), ip=ip, loopback=loopback)
+    return Address(
+        host=host,
+        port=port,
+        family=int(family),
+        ip=ip,
+        loopback=loopback,
+        tls=tls,
+        cacert=cacert,
+        insecure=insecure,
+    )
 
 
 def check(settings: BlastSettings) -> Address:
@@ -124,7 +153,7 @@ def check(settings: BlastSettings) -> Address:
         raise UsageError(f"--processes {settings.processes}: at most {MAX_PROCESSES} on one machine")
     if settings.channel is not None and not CHANNEL.fullmatch(settings.channel):
         raise UsageError(f"--channel {settings.channel!r}: 1 to 128 letters, digits and _.:-")
-    address = resolve(settings.instance)
+    address = resolve(settings.instance, cacert=settings.cacert, insecure=settings.insecure)
     check_allowed(settings, address)
     return address
 
