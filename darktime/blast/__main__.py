@@ -37,7 +37,10 @@ def _number(name: str, default: float | None, text: str, kind: type = float) -> 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--instance", required=True, metavar="HOST:PORT|URL", help="What to saturate: loopback, or a host named by --allow."
+    "--instance",
+    required=True,
+    metavar="HOST:PORT|URL",
+    help="What to saturate: loopback, or a host named by --allow; any other is asked modestly.",
 )
 @_number("--rate", None, "Offer N a second for the duration, instead of searching.")
 @_number("--duration", 20.0, "Seconds at the rate, or of the search.")
@@ -143,9 +146,9 @@ def main(  # noqa: PLR0917 - one parameter an option
 
 
 def _run(settings: BlastSettings, stopped: list[int], live_fd: int | None) -> BlastResult:
-    from darktime.blast.settings import check
+    from darktime.blast.settings import admitted
 
-    check(settings)  # before Locust is loaded: a refusal is instant
+    settings, _ = admitted(settings)  # before Locust is loaded: a refusal is instant
     try:
         from darktime.blast.run import blast
         from darktime.blast.snapshot import Snapshots

@@ -42,7 +42,7 @@ def recognise(address: Address, path: str | None) -> Endpoint:
     reader, _ = _ask(address, STREAM_PATH)
     if reader.is_stream:
         return Endpoint(kind="push", path="/")
-    if not address.tls and (reader.head is None or reader.head.status == 400) and _speaks_tls(address):  # noqa: PLR2004
+    if not address.tls and (reader.head is None or reader.head.status == 400) and speaks_tls(address):  # noqa: PLR2004
         raise UsageError(_speaks_tls_text(address))
     return Endpoint(kind="http", path="/")
 
@@ -77,7 +77,7 @@ def connect(address: Address) -> socket.socket:
         raise UsageError(refusal_of(error, address)) from error
 
 
-def _speaks_tls(address: Address) -> bool:
+def speaks_tls(address: Address) -> bool:
     """Whether it would shake hands: then plain HTTP was the wrong thing to speak."""
     try:
         with socket.create_connection((address.ip, address.port), timeout=TIMEOUT_S) as plain:
@@ -108,7 +108,7 @@ def _ask(address: Address, path: str) -> tuple[StreamReader, bytes]:
         except TimeoutError:
             pass  # whatever it is, it is no push endpoint that answers in time
         except (OSError, WireError) as error:
-            if not address.tls and _speaks_tls(address):
+            if not address.tls and speaks_tls(address):
                 raise UsageError(_speaks_tls_text(address)) from error
             raise UsageError(
                 f"{address.authority} answered no HTTP to GET {path}: {error}; correct --instance"

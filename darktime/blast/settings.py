@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from darktime.blast.modest import modest
 from darktime.blast.slo import Slo
 from darktime.errors import UsageError
 
@@ -159,19 +160,28 @@ def check(settings: BlastSettings) -> Address:
 
 
 def check_allowed(settings: BlastSettings, address: Address) -> None:
-    """Loopback is free; any other host must be named, and with a limit. Raises UsageError."""
+    """Loopback is free; another host must be named, and with a limit, for more than a modest run. Raises UsageError."""
     check_rate(settings.rate_per_s or 0.0, settings)
     if address.loopback:
         return
-    if address.host not in settings.allow:
-        raise UsageError(
-            f"{address.host} is not this machine: a run saturates its target, so other hosts must be named. "
-            f"If it is yours to load, add --allow {address.host} and --max-rate"
-        )
+    if not is_named(settings, address):
+        modest(settings, address.host)
+        return
     if settings.max_rate_per_s is None:
         raise UsageError(f"{address.host} is not this machine: --max-rate is required, in requests a second")
     if settings.closed:
         raise UsageError(f"{address.host} is not this machine: --closed has no rate to limit; leave it out")
+
+
+def is_named(settings: BlastSettings, address: Address) -> bool:
+    """Whether it may be saturated: it is this machine, or somebody says that it is his to load."""
+    return address.loopback or address.host in {host.lower() for host in settings.allow}
+
+
+def admitted(settings: BlastSettings) -> tuple[BlastSettings, Address]:
+    """The run that is done, the one that was asked for or a modest one, and where. Raises UsageError as ``check``."""
+    address = check(settings)
+    return (settings if is_named(settings, address) else modest(settings, address.host)), address
 
 
 def check_rate(rate_per_s: float, settings: BlastSettings) -> None:
