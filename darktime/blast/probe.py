@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -74,7 +75,7 @@ def connect(address: Address) -> socket.socket:
         return context_of(address).wrap_socket(plain, server_hostname=server_name(address))
     except OSError as error:
         plain.close()
-        raise UsageError(refusal_of(error, address)) from error
+        raise UsageError(refusal_of(error, address, speaks_http=_speaks_http(error, address))) from error
 
 
 def speaks_tls(address: Address) -> bool:
@@ -86,6 +87,18 @@ def speaks_tls(address: Address) -> bool:
     except OSError:
         return False
     return True
+
+
+def _speaks_http(error: OSError, address: Address) -> bool:
+    """Whether a handshake failed because plain HTTP is spoken: there may be no answer to what looks like a request."""
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        return False
+    try:
+        with socket.create_connection((address.ip, address.port), timeout=TIMEOUT_S) as plain:
+            plain.sendall(get(address, "/"))
+            return plain.recv(65_536).startswith(b"HTTP/")
+    except OSError:
+        return False
 
 
 def _speaks_tls_text(address: Address) -> str:

@@ -43,8 +43,8 @@ def server_name(address: Address) -> str:
     return address.host.partition("%")[0]
 
 
-def refusal_of(error: OSError, address: Address) -> str:
-    """One line: why there is no TLS with this instance, and the remedy."""
+def refusal_of(error: OSError, address: Address, *, speaks_http: bool = False) -> str:
+    """One line: why there is no TLS with this instance, and the remedy. ``speaks_http``: it answered to plain HTTP."""
     where = f"https://{address.authority}"
     if isinstance(error, ssl.SSLCertVerificationError):
         trusted = "" if address.cacert is None else f" by {address.cacert}"
@@ -53,7 +53,7 @@ def refusal_of(error: OSError, address: Address) -> str:
             f"{where}: its certificate does not verify{trusted} ({why}): name the CA that signed it with --cacert FILE, "
             f"or go on without verification with --insecure"
         )
-    if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
+    if speaks_http or (isinstance(error, ssl.SSLError) and error.reason in _NO_TLS):
         return f"{where} speaks no TLS: write http://{address.authority}, or correct the port"
     if isinstance(error, TimeoutError):
         return (

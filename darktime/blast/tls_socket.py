@@ -126,36 +126,42 @@ class TlsSocket(_socket.socket):
     def _encrypt(self, data: bytes, size: int) -> None:
         try:
             taken = self._engine.write(data)
-            while taken < size:  # a record at a time
-                taken += self._engine.write(data[taken:])
+            if taken < size:  # a record at a time
+                rest = memoryview(data)
+                while taken < size:
+                    taken += self._engine.write(rest[taken:])
         except ssl.SSLError as error:
             self._fail(error)
 
     def _decrypted(self) -> bytes:
         """All whole records of what came. Raises OSError for one that is none, or that says what went wrong."""
-        engine, into = self._engine, self._into
+        read, into = self._engine.read, self._into
         text = b""
         try:
-            text = engine.read(_READ_BYTES)
-            while into.pending:
-                text += engine.read(_READ_BYTES)
+            text = last = read(_READ_BYTES)
+            while last and into.pending:  # a record at a time
+                text += (last := read(_READ_BYTES))
+            if not last:
+                self._end()
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
-            self._ended = True
-            into.read()
-            with suppress(OSError):
-                self.shutdown(_socket.SHUT_RD)  # a peer that ends may leave its connection open: the end is to be seen
         except ssl.SSLError as error:
             self._fail(error)
         if self._out.pending:  # an answer of the protocol's own
             self._ship()
         return text
 
+    def _end(self) -> None:
+        """TLS's own end has come. A peer may leave its connection open all the same: the end is to be seen."""
+        self._ended = True
+        self._into.read()
+        with suppress(OSError):
+            self.shutdown(_socket.SHUT_RD)
+
     def _ship(self, flags: int = 0) -> None:
         waiting = self._out.read()
         if self._unsent:
-            waiting = self._unsent + waiting
+            waiting = self._unsent + waiting if waiting else self._unsent
         if not waiting:
             return
         try:
