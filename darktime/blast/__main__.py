@@ -40,7 +40,7 @@ def _number(name: str, default: float | None, text: str, kind: type = float) -> 
     "--instance",
     required=True,
     metavar="HOST:PORT|URL",
-    help="What to saturate: loopback, or a host named by --allow; any other is asked modestly.",
+    help="What to saturate: loopback, or a host named by --allow; any other gets a modest run.",
 )
 @_number("--rate", None, "Offer N a second for the duration, instead of searching.")
 @_number("--duration", 20.0, "Seconds at the rate, or of the search.")

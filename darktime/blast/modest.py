@@ -10,7 +10,7 @@ from darktime.errors import UsageError
 if TYPE_CHECKING:
     from darktime.blast.settings import BlastSettings
 
-# Less than one busy browser asks of a site; a minute of a search engine's crawler.
+# Less than one browser that loads a page asks of a site.
 MODEST_RATE_PER_S = 10.0
 MODEST_DURATION_S = 10.0
 MODEST_CONNECTIONS = 10
@@ -64,4 +64,7 @@ def modest(settings: BlastSettings, host: str) -> BlastSettings:
 
 def remedy(host: str) -> str:
     """How more is allowed."""
-    return f'If {host} is yours to load, add --allow {host} and --max-rate, or allow = ["{host}"] in darktime.toml'
+    return (
+        f"If {host} is yours to load, add --allow {host} and --max-rate, or name them in darktime.toml "
+        f"(allow and max_rate of [blast])"
+    )

@@ -1,4 +1,4 @@
-"""What the sentence of a run says beside its answer: that the run was modest, or nobody's certificate checked. Pure."""
+"""What the sentence of a run says beside its answer: that the run was modest, or its certificate not verified. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def remarked(
     if tls_is_spoken:
         conclusion = _with(conclusion, f"It speaks TLS: write --instance https://{address.authority}.")
     if address.insecure:
-        conclusion = _with(conclusion, "Who it is was not verified (--insecure).")
+        conclusion = _with(conclusion, "Its certificate was not verified (--insecure).")
     return conclusion
 
 

@@ -1,5 +1,6 @@
 """Blasts at a host that is not this machine, within a network that leads nowhere: modest, refused, or within limits."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from tests.darktime.blast.elsewhere import HOST, network
 from tests.darktime.blast.runs import blast
 
+ROOT = Path(__file__).parents[3]
 DARKESTTIME = Path(sys.executable).parent / "darkesttime"
 
 
@@ -65,6 +67,23 @@ def test_the_command_refuses_as_its_process_does(tmp_path, elsewhere):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 2
     assert f"--allow {HOST}" in done.stderr
+
+
+def test_plain_locust_is_refused_where_nobody_named_the_host(tmp_path, instance, elsewhere):
+    null = instance("null", host=HOST, before=elsewhere.prefix)
+    words = ["--headless", "-u", "1", "-t", "3", "--host", f"http://{null.address}"]
+    done = subprocess.run(
+        [*elsewhere.prefix, sys.executable, "-m", "locust", "-f", str(ROOT / "scenarios" / "steady.py"), *words],
+        capture_output=True,
+        text=True,
+        timeout=28,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"--allow {HOST}" in done.stderr
+    assert elsewhere.call(null.counters)["connections"] == 0
 
 
 def test_a_host_is_allowed_by_the_settings_file(tmp_path, instance, elsewhere):
