@@ -38,6 +38,8 @@ RECEIVE_BYTES = 65_536
 RECONNECT_AFTER_S = 0.1
 # Connections under way at once: half of the usual backlog, so that a pool that opens is no storm.
 MAX_CONNECTING = 1024
+# Handshakes under way at once: more would wait for each other's processor time, beyond their timeout.
+MAX_SHAKING = 128
 MAX_REDIRECTS = 5
 TLS_ALERT = b"\x15\x03"  # how a TLS port answers who speaks plain HTTP to it
 _MAX_KNOWN = 1024
@@ -111,6 +113,7 @@ class RequestPool:
         self._source_ips = cycle(source_ips) if source_ips else None
         self._connections: dict[int, _Connection] = {}
         self._connecting = 0
+        self._max_connecting = MAX_SHAKING if address.tls else MAX_CONNECTING
         self._idle: deque[_Connection] = deque()
         self._waiting: deque[float] = deque()
         self._known: dict[bytes, tuple[int, int]] = {}  # head of a common reply -> status, length of its body
@@ -311,7 +314,7 @@ class RequestPool:
         if self._fresh:
             return
         missing = self._size - len(self._connections) - len(self._reopen_at)
-        for _ in range(min(missing, MAX_CONNECTING - self._connecting)):
+        for _ in range(min(missing, self._max_connecting - self._connecting)):
             self._connect()
 
     def _connect(self) -> None:

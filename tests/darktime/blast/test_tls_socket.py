@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import socket
+import ssl
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -261,6 +262,55 @@ def test_a_handshake_that_fails_is_counted_as_tls(certificate, answer):
     assert counts.reasons == {"tls": 1}
     assert counts.connect_errors == 1
     assert counts.connects == 0
+
+
+def test_an_older_tls_is_spoken_too(certificate):
+    context = server_context(*certificate)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def answering(link):
+        with context.wrap_socket(link, server_side=True) as secure:
+            while secure.recv(65_536):
+                secure.sendall(OK)
+
+    with listening(answering, certificate) as address, Rig(address, size=4) as rig:
+        assert rig.ask(20).statuses == {"200": 20}
+
+
+def test_who_speaks_before_he_is_asked_is_not_listened_to_and_troubles_nobody_else(certificate):
+    """His reply comes in one piece with the end of his handshake: nothing of it may stay in what all share."""
+    context = server_context(*certificate)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    early = [True]
+
+    def hasty(link):
+        into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        engine = context.wrap_bio(into, out, server_side=True)
+        while True:
+            try:
+                engine.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                if out.pending:
+                    link.sendall(out.read())
+                into.write(link.recv(65_536))
+        if early.pop() if early else False:
+            engine.write(OK)
+            link.sendall(out.read())
+            link.recv(65_536)
+            return
+        link.sendall(out.read())
+        while True:
+            into.write(link.recv(65_536))
+            engine.read(65_536)
+            engine.write(OK)
+            link.sendall(out.read())
+
+    with listening(hasty, certificate) as address:
+        with Rig(address, fresh=True) as rig:
+            assert rig.ask().reasons == {"tls": 1}
+        with Rig(address) as rig:
+            assert rig.ask(5).statuses == {"200": 5}
 
 
 def test_a_certificate_of_another_name_is_not_trusted(certificate):
