@@ -37,7 +37,10 @@ def _number(name: str, default: float | None, text: str, kind: type = float) -> 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--instance", required=True, metavar="HOST:PORT", help="What to saturate: loopback, or a host named by --allow."
+    "--instance",
+    required=True,
+    metavar="HOST:PORT|URL",
+    help="What to saturate: loopback, or a host named by --allow; any other gets a modest run.",
 )
 @_number("--rate", None, "Offer N a second for the duration, instead of searching.")
 @_number("--duration", 20.0, "Seconds at the rate, or of the search.")
@@ -50,6 +53,8 @@ def _number(name: str, default: float | None, text: str, kind: type = float) -> 
 @_number("--timeout", 5.0, "A request that takes N seconds has failed.")
 @click.option("--allow", multiple=True, metavar="HOST", help="A host beyond this machine that may be saturated.")
 @_number("--max-rate", None, "Never more than N a second; required beyond loopback.")
+@click.option("--cacert", metavar="FILE", help="https: the CA to trust (PEM), in place of this machine's.")
+@click.option("--insecure", is_flag=True, help="https: go on without verification.")
 @click.option("--scenario", metavar="NAME", help="A scenario by name, or a .py file, instead of what is recognised.")
 @click.option("--number", multiple=True, metavar="NAME=VALUE", help="A number of the scenario.")
 @click.option("--channel", metavar="NAME", help="Push endpoint: everything through this one channel.")
@@ -77,6 +82,8 @@ def main(  # noqa: PLR0917 - one parameter an option
     timeout: float,
     allow: tuple[str, ...],
     max_rate: float | None,
+    cacert: str | None,
+    insecure: bool,  # noqa: FBT001
     scenario: str | None,
     number: tuple[str, ...],
     channel: str | None,
@@ -113,6 +120,8 @@ def main(  # noqa: PLR0917 - one parameter an option
             slo=parse_slo(slo),
             allow=allow,
             max_rate_per_s=max_rate,
+            cacert=cacert,
+            insecure=insecure,
             timeout_s=timeout,
             scenario=scenario,
             numbers=pairs(number, "=", "--number"),
@@ -137,9 +146,9 @@ def main(  # noqa: PLR0917 - one parameter an option
 
 
 def _run(settings: BlastSettings, stopped: list[int], live_fd: int | None) -> BlastResult:
-    from darktime.blast.settings import check
+    from darktime.blast.settings import admitted
 
-    check(settings)  # before Locust is loaded: a refusal is instant
+    settings, _ = admitted(settings)  # before Locust is loaded: a refusal is instant
     try:
         from darktime.blast.run import blast
         from darktime.blast.snapshot import Snapshots

@@ -1,18 +1,22 @@
-"""``python -m darktime.blast.canary IP PORT FAMILY PATH``: an independent prober, some requests a second, in its own process.
+"""``python -m darktime.blast.canary ADDRESS PATH PARENT``: an independent prober, some requests a second, in its own process.
 
 If the cohort's answers are slow and the canary's are not, the generator is the suspect. It shares nothing with the cohort
-but the instance: plain blocking sockets, no gevent, one connection. A line a request on stdout: ``SECONDS MICROSECONDS``
-(UTC; -1 for a failure).
+but the instance: blocking sockets, no gevent, one connection. ADDRESS is the address as JSON. A line a request on
+stdout: ``SECONDS MICROSECONDS`` (UTC; -1 for a failure).
 """
 
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import socket
 import sys
 import time
+
+from darktime.blast.settings import Address
+from darktime.blast.tls import context_of, server_name
 
 RATE_PER_S = 10.0
 TIMEOUT_S = 5.0
@@ -21,13 +25,14 @@ _PR_SET_PDEATHSIG = 1
 
 def main(argv: list[str]) -> int:
     """Probe until it is ended."""
-    ip, port, family, path, parent = argv[0], int(argv[1]), int(argv[2]), argv[3], int(argv[4])
+    address, path, parent = Address(**json.loads(argv[0])), argv[1], int(argv[2])
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         return 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    host = f"[{ip}]" if ":" in ip else ip
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: darkesttime-canary\r\nX-Darktime: 1\r\n\r\n"
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: {address.authority}\r\nUser-Agent: darkesttime-canary\r\nX-Darktime: 1\r\n\r\n"
+    )
     link: socket.socket | None = None
     due = time.monotonic()
     while True:
@@ -35,10 +40,7 @@ def main(argv: list[str]) -> int:
         began = time.monotonic()
         try:
             if link is None:
-                link = socket.socket(family, socket.SOCK_STREAM)
-                link.settimeout(TIMEOUT_S)
-                link.connect((ip, port))
-                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                link = _connected(address)
             link.sendall(request.encode("ascii"))
             ok = _read(link)
         except OSError:
@@ -51,6 +53,18 @@ def main(argv: list[str]) -> int:
         sys.stdout.flush()
         # Planned ahead, but never in a burst: it watches, it does not load.
         due = max(due + 1 / RATE_PER_S, time.monotonic())
+
+
+def _connected(address: Address) -> socket.socket:
+    link = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        link.settimeout(TIMEOUT_S)
+        link.connect((address.ip, address.port))
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return context_of(address).wrap_socket(link, server_hostname=server_name(address)) if address.tls else link
+    except OSError:
+        link.close()
+        raise
 
 
 def _read(link: socket.socket) -> bool:

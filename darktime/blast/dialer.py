@@ -9,7 +9,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from darktime.blast.link import ASKED, CONNECTING
-from darktime.blast.sockets import connect, pending_error
+from darktime.blast.sockets import connect, stands
 from darktime.wire.errors import WireError
 from darktime.wire.head import MAX_HEAD, head_end, parse_head
 from darktime.wire.poller import IN, OUT
@@ -105,16 +105,17 @@ class Dialer:
         return [link for link, opening in self._opening.items() if opening.since < oldest]
 
     def ask(self, link: Link, published: int, last_event_id: bytes) -> bool:
-        """The connection is there or is not: send the request; False when it came to nothing."""
+        """Send the request once the connection stands; False while it does not, or when it came to nothing."""
         raw = link.raw
         assert raw is not None
-        number = pending_error(raw)
-        if number:
-            self._failed(link, number)
-            return False
         resumed = b"Last-Event-ID: %s\r\n" % last_event_id if last_event_id else b""
         try:
+            if not stands(raw):
+                self._cohort.poller.modify(link.fd, IN)
+                return False
             raw.send(self._requests[link.channel] + resumed + b"\r\n")  # a new socket's buffer takes it whole
+        except BlockingIOError:
+            return False
         except OSError as error:
             self._failed(link, error.errno or 0)
             return False

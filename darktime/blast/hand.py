@@ -19,6 +19,7 @@ from darktime.blast.plan import Plan
 from darktime.blast.settings import reserve_open_files
 from darktime.blast.tally import Tally
 from darktime.blast.task import Recognised, Task
+from darktime.blast.tls_socket import give_back_memory
 from darktime.errors import DarktimeError, ExitCode
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class Hand:
         stop = self._inbox.stopped.is_set
         try:
             traffic.open(self._cohort, place.address.authority, stop)
+            if place.address.tls:
+                give_back_memory()
             self._say(STANDING, {})
             offering = Offering(self._cohort, traffic, tally, share, stop)
             heard = time.monotonic()

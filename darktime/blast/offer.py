@@ -26,6 +26,9 @@ SENDS_A_TURN = 500
 # An instance that answers so many with errors is left in peace before the plan's time is over.
 ABORT_SHARE = 0.2
 ABORT_AFTER_REQUESTS = 100
+# Where it takes longer until they are so many, fewer decide.
+ABORT_LOOK_S = 1.5
+ABORT_LEAST_REQUESTS = 10
 ABORT_AFTER_S = 0.5
 
 
@@ -64,6 +67,8 @@ class Offering:
         self._tally.flush()
         in_time = Times.of(self._latency())
         answered_in_time = self._tally.plan_counts.requests - self._tally.plan_counts.failures
+        if aborted:  # what has not been sent yet never will be
+            refused += self._load.drop_waiting()
         unsent = refused + self._drain(time.monotonic() + plan.drain_s)
         self._tally.flush()
         counts, deliveries = self._tally.plan_counts, self._tally.plan_deliveries
@@ -156,7 +161,8 @@ class Offering:
         past = self._tally.plan_counts
         requests, failures = self._load.ended
         requests, failures = past.requests + requests, past.failures + failures
-        if requests >= ABORT_AFTER_REQUESTS and failures > ABORT_SHARE * requests:
+        enough = ABORT_AFTER_REQUESTS if now < start + ABORT_LOOK_S else ABORT_LEAST_REQUESTS
+        if requests >= enough and failures > ABORT_SHARE * requests:
             return f"{failures / requests:.0%} errors"
         return ""
 

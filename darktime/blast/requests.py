@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from darktime.blast.counts import Counts
 from darktime.blast.histogram import Histogram
-from darktime.blast.sockets import OURS, connect, pending_error, reason_of
+from darktime.blast.sockets import OURS, connect, late_reason, reason_of, stands
 from darktime.blast.sums import add
 from darktime.wire.errors import WireError
 from darktime.wire.head import common_head
@@ -38,7 +38,10 @@ RECEIVE_BYTES = 65_536
 RECONNECT_AFTER_S = 0.1
 # Connections under way at once: half of the usual backlog, so that a pool that opens is no storm.
 MAX_CONNECTING = 1024
+# Handshakes under way at once: more would wait for each other's processor time, beyond their timeout.
+MAX_SHAKING = 128
 MAX_REDIRECTS = 5
+TLS_ALERT = b"\x15\x03"  # how a TLS port answers who speaks plain HTTP to it
 _MAX_KNOWN = 1024
 _CONNECTING, _IDLE, _BUSY, _CLOSED = range(4)
 _OK_BELOW = 400
@@ -106,9 +109,11 @@ class RequestPool:
         self._timeout_s = timeout_s
         self._fresh = fresh
         self._follow = follow
+        self._origins = tuple(origin.encode("latin-1") for origin in address.origins)
         self._source_ips = cycle(source_ips) if source_ips else None
         self._connections: dict[int, _Connection] = {}
         self._connecting = 0
+        self._max_connecting = MAX_SHAKING if address.tls else MAX_CONNECTING
         self._idle: deque[_Connection] = deque()
         self._waiting: deque[float] = deque()
         self._known: dict[bytes, tuple[int, int]] = {}  # head of a common reply -> status, length of its body
@@ -309,7 +314,7 @@ class RequestPool:
         if self._fresh:
             return
         missing = self._size - len(self._connections) - len(self._reopen_at)
-        for _ in range(min(missing, MAX_CONNECTING - self._connecting)):
+        for _ in range(min(missing, self._max_connecting - self._connecting)):
             self._connect()
 
     def _connect(self) -> None:
@@ -370,7 +375,7 @@ class RequestPool:
         try:
             replies = reader.feed(received)
         except WireError:
-            self._lost(connection, "not_http")
+            self._lost(connection, "speaks_tls" if received.startswith(TLS_ALERT) else "not_http")
             return
         if len(replies) > 1:
             self._lost(connection, "unexpected_reply")
@@ -383,13 +388,17 @@ class RequestPool:
             self._lost(connection, reason_of(error.errno))
 
     def _connected(self, connection: _Connection) -> None:
-        number = pending_error(connection.raw)
-        if number:
+        try:
+            stood = stands(connection.raw)
+        except BlockingIOError:
+            return
+        except OSError as error:
             self._close(connection)
-            self._connect_failed(reason_of(number))
+            self._connect_failed(reason_of(error.errno))
             return
         self._cohort.poller.modify(connection.fd, IN)
-        self._stands(connection)
+        if stood:
+            self._stands(connection)
 
     def _stands(self, connection: _Connection) -> None:
         self._connecting -= 1
@@ -480,7 +489,9 @@ class RequestPool:
 
     def _redirected(self, connection: _Connection, reply: Reply) -> bool:
         location = next((value for name, value in reply.headers if name == b"location"), b"")
-        here = f"http://{self._address.authority}".encode("latin-1")
+        here = next(
+            (one for one in self._origins if location.startswith((one + b"/", one + b"?")) or location == one), b""
+        )
         path = location.removeprefix(here) or b"/"
         if not reply.keep_alive or not path.startswith(b"/") or connection.hops >= MAX_REDIRECTS:
             return False
@@ -542,7 +553,7 @@ class RequestPool:
                 self._fail(connection, "timeout")
             elif connection.sent < oldest and connection.state == _CONNECTING:
                 self._close(connection)
-                self._connect_failed("connect_timeout")
+                self._connect_failed(late_reason(connection.raw))
         while self._waiting and self._waiting[0] < oldest:
             planned = self._waiting.popleft()
             self.counts.fail("timeout")

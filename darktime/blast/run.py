@@ -23,11 +23,13 @@ from darktime.blast.crew import Crew
 from darktime.blast.feed import totals
 from darktime.blast.hand import Inbox
 from darktime.blast.head import Head
+from darktime.blast.modest import MODEST_PUBLISHERS
 from darktime.blast.outcome import Outcome, result_of
-from darktime.blast.probe import recognise
+from darktime.blast.probe import check_there, recognise, speaks_tls
 from darktime.blast.record import Record
+from darktime.blast.remarks import may_speak_tls, remarked
 from darktime.blast.session import Session
-from darktime.blast.settings import check, check_rate, reserve_open_files
+from darktime.blast.settings import PUBLISHERS, admitted, check_rate, is_named, reserve_open_files
 from darktime.blast.task import Task
 from darktime.blast.witness import Witness
 from darktime.errors import ExitCode, RunInvalid, UsageError
@@ -58,7 +60,7 @@ def blast(
     true, the partial result is returned with exit code 130. A run whose limit was the generator, or that lost a worker,
     is a result too (exit code 4). Raises UsageError, before any load, for what may not or cannot be done.
     """
-    address = check(settings)
+    settings, address = admitted(settings)
     started = datetime.now(UTC)
     begun = time.monotonic()
     task = _task(settings, address)
@@ -80,7 +82,7 @@ def blast(
         if on_second is not None:
             on_second(second)
 
-    ceiling_per_s = calibrated(settings) if settings.searches and not push else None
+    ceiling_per_s = calibrated(settings, tls=address.tls) if settings.searches and not push else None
     witness = None
     if settings.with_canary:
         witness = Witness(address, "/channels-stats" if push else task.path)
@@ -123,8 +125,12 @@ def blast(
             task=task,
             session=session,
             record=record,
-            conclusion=_conclude(
-                session, settings, push=push, void=void, interrupted=stop(), ceiling_per_s=ceiling_per_s
+            conclusion=_remarked(
+                _conclude(session, settings, push=push, void=void, interrupted=stop(), ceiling_per_s=ceiling_per_s),
+                settings,
+                address,
+                record,
+                unit="publishes" if push else "requests",
             ),
             ceiling_per_s=ceiling_per_s,
             canary=canary,
@@ -149,6 +155,8 @@ def _start(runner: Any, processes: int, head: Head) -> None:
 
 def _task(settings: BlastSettings, address: Address) -> Task:
     endpoint = None if settings.scenario else recognise(address, settings.path)
+    if endpoint is None and address.tls:
+        check_there(address)
     push = endpoint is not None and endpoint.kind == "push"
     return Task(
         address=asdict(address),
@@ -159,6 +167,7 @@ def _task(settings: BlastSettings, address: Address) -> Task:
         numbers=settings.numbers,
         connections=settings.connections,
         streams=settings.streams if push else 0,
+        publishers=PUBLISHERS if is_named(settings, address) else MODEST_PUBLISHERS,
         channels=settings.channels,
         channel=settings.channel or "",
         timeout_s=settings.timeout_s,
@@ -180,9 +189,9 @@ def _listed(environment: Environment, head: Head, record: Record) -> dict[str, i
     return totals(environment)
 
 
-def calibrated(settings: BlastSettings) -> float | None:
+def calibrated(settings: BlastSettings, *, tls: bool = False) -> float | None:
     """Requests a second that all processes together are enough for; None when it could not be measured."""
-    argv = [sys.executable, "-m", "darktime.blast.calibrate", str(settings.connections)]
+    argv = [sys.executable, "-m", "darktime.blast.calibrate", str(settings.connections), *(["tls"] if tls else [])]
     try:
         done = subprocess.run(argv, capture_output=True, timeout=CALIBRATE_S, check=True)
         found = json.loads(done.stdout)
@@ -201,6 +210,19 @@ def _heard(witness: Witness | None, record: Record) -> dict[str, Any] | None:
         if took >= 0:
             record.note_canary(int(at), took / 1000)
     return summary
+
+
+def _remarked(
+    conclusion: Conclusion, settings: BlastSettings, address: Address, record: Record, *, unit: str
+) -> Conclusion:
+    return remarked(
+        conclusion,
+        address,
+        modest_per_s=None if is_named(settings, address) else settings.rate_per_s,
+        counts=record.counts,
+        unit=unit,
+        tls_is_spoken=may_speak_tls(address, record.counts) and speaks_tls(address),
+    )
 
 
 def _conclude(

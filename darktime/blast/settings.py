@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from darktime.blast.modest import modest
 from darktime.blast.slo import Slo
 from darktime.errors import UsageError
 
@@ -50,6 +51,8 @@ class BlastSettings:
     headers: dict[str, str] = field(default_factory=dict)
     inconclusive: str | None = None  # "pass" or "fail": what exit code 5 becomes
     canary: bool | None = None  # an independent prober beside the cohort; None: where a limit is searched
+    cacert: str | None = None  # TLS: a PEM file of the CA to trust, in place of this machine's
+    insecure: bool = False  # TLS: whoever answers is trusted
     command: str = ""  # how to repeat it
 
     @property
@@ -65,13 +68,16 @@ class BlastSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where an instance listens, resolved once."""
+    """Where an instance listens, resolved once, and whom to trust there."""
 
     host: str
     port: int
     family: int
     ip: str
     loopback: bool
+    tls: bool = False
+    cacert: str | None = None
+    insecure: bool = False
 
     @property
     def authority(self) -> str:
@@ -79,17 +85,32 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """What its URLs begin with; the port that its scheme implies may be left out."""
+        scheme, usual = ("https", 443) if self.tls else ("http", 80)
+        named = f"{scheme}://{self.authority}"
+        return (named, named.removesuffix(f":{usual}")) if self.port == usual else (named,)
 
-def resolve(instance: str) -> Address:
-    """Read ``HOST:PORT`` or ``http://HOST:PORT`` and look the host up. Raises UsageError."""
+
+def resolve(instance: str, *, cacert: str | None = None, insecure: bool = False) -> Address:
+    """Read ``HOST:PORT``, ``http://…`` or ``https://HOST:PORT`` and look the host up. Raises UsageError."""
     url = instance if "://" in instance else f"http://{instance}"
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or 80
+        tls = parts.scheme == "https"
+        host, port = parts.hostname, parts.port or (443 if tls else 80)
     except ValueError as error:
         raise UsageError(f"--instance {instance!r}: {error}; write HOST:PORT") from error
-    if parts.scheme != "http":
-        raise UsageError(f"--instance {instance!r}: only http:// is spoken; name the port behind the TLS proxy")
+    if parts.scheme not in ("http", "https"):
+        raise UsageError(f"--instance {instance!r}: only http:// and https:// are spoken")
+    if not tls and (cacert is not None or insecure):
+        flag = "--cacert" if cacert is not None else "--insecure"
+        raise UsageError(f"{flag} is about TLS: write --instance https://{parts.netloc}, or leave it out")
+    if cacert is not None and insecure:
+        raise UsageError(
+            "--cacert with --insecure: the one says whom to trust, the other to trust anybody; leave one out"
+        )
     if not host or parts.path not in ("", "/") or parts.query or parts.username:
         raise UsageError(f"--instance {instance!r}: write HOST:PORT (the path goes into --path)")
     try:
@@ -99,7 +120,16 @@ def resolve(instance: str) -> Address:
     family, _, _, _, sockaddr = found[0]
     ip = str(sockaddr[0])
     loopback = ipaddress.ip_address(ip.partition("%")[0]).is_loopback
-    return Address(host=host, port=port, family=int(family), ip=ip, loopback=loopback)
+    return Address(
+        host=host,
+        port=port,
+        family=int(family),
+        ip=ip,
+        loopback=loopback,
+        tls=tls,
+        cacert=cacert,
+        insecure=insecure,
+    )
 
 
 def check(settings: BlastSettings) -> Address:
@@ -124,25 +154,34 @@ def check(settings: BlastSettings) -> Address:
         raise UsageError(f"--processes {settings.processes}: at most {MAX_PROCESSES} on one machine")
     if settings.channel is not None and not CHANNEL.fullmatch(settings.channel):
         raise UsageError(f"--channel {settings.channel!r}: 1 to 128 letters, digits and _.:-")
-    address = resolve(settings.instance)
+    address = resolve(settings.instance, cacert=settings.cacert, insecure=settings.insecure)
     check_allowed(settings, address)
     return address
 
 
 def check_allowed(settings: BlastSettings, address: Address) -> None:
-    """Loopback is free; any other host must be named, and with a limit. Raises UsageError."""
+    """Loopback is free; another host must be named, and with a limit, for more than a modest run. Raises UsageError."""
     check_rate(settings.rate_per_s or 0.0, settings)
     if address.loopback:
         return
-    if address.host not in settings.allow:
-        raise UsageError(
-            f"{address.host} is not this machine: a run saturates its target, so other hosts must be named. "
-            f"If it is yours to load, add --allow {address.host} and --max-rate"
-        )
+    if not is_named(settings, address):
+        modest(settings, address.host)
+        return
     if settings.max_rate_per_s is None:
         raise UsageError(f"{address.host} is not this machine: --max-rate is required, in requests a second")
     if settings.closed:
         raise UsageError(f"{address.host} is not this machine: --closed has no rate to limit; leave it out")
+
+
+def is_named(settings: BlastSettings, address: Address) -> bool:
+    """Whether it may be saturated: it is this machine, or somebody says that it is his to load."""
+    return address.loopback or address.host in {host.lower() for host in settings.allow}
+
+
+def admitted(settings: BlastSettings) -> tuple[BlastSettings, Address]:
+    """The run that is done, the one that was asked for or a modest one, and where. Raises UsageError as ``check``."""
+    address = check(settings)
+    return (settings if is_named(settings, address) else modest(settings, address.host)), address
 
 
 def check_rate(rate_per_s: float, settings: BlastSettings) -> None:

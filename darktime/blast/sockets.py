@@ -1,10 +1,13 @@
-"""Opens raw non-blocking TCP sockets, past gevent's: a cohort does its own waiting."""
+"""Opens raw non-blocking sockets, plain or TLS, past gevent's: a cohort does its own waiting."""
 
 from __future__ import annotations
 
 import _socket  # socket.socket becomes gevent's once the process is patched
 import errno
+import os
 from typing import TYPE_CHECKING
+
+from darktime.blast.tls_socket import TLS_FAILED, TlsSocket
 
 if TYPE_CHECKING:
     from darktime.blast.settings import Address
@@ -27,6 +30,7 @@ _REASONS = {
     errno.EADDRNOTAVAIL: "ours_ports",
     errno.ENOBUFS: "ours_memory",
     errno.ENOMEM: "ours_memory",
+    TLS_FAILED: "tls",
 }
 
 
@@ -36,12 +40,13 @@ def reason_of(number: int | None) -> str:
 
 
 def connect(address: Address, source_ip: str | None = None, *, receive_buffer: int | None = None) -> _socket.socket:
-    """A socket whose connection is under way: writable once it stands. Raises OSError when it was refused at once.
+    """A socket whose connection is under way: ask ``stands`` when it is ready. Raises OSError when refused at once.
 
     ``source_ip``: the address of this machine that it comes from. ``receive_buffer``: bytes; a small one makes a slow
     reader's window small.
     """
-    raw = _socket.socket(address.family, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
+    kind = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
+    raw = TlsSocket(address.family, kind, address) if address.tls else _socket.socket(address.family, kind)
     try:
         raw.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         if receive_buffer is not None:
@@ -59,9 +64,20 @@ def connect(address: Address, source_ip: str | None = None, *, receive_buffer: i
     return raw
 
 
-def pending_error(raw: _socket.socket) -> int:
-    """The errno that a connection attempt ended with; 0 when it stands."""
-    return raw.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+def stands(raw: _socket.socket) -> bool:
+    """Whether it can be spoken on; False while TLS still shakes hands: watch for what arrives, and ask again.
+
+    Raises OSError when the attempt came to nothing.
+    """
+    number = raw.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+    if number:
+        raise OSError(number, os.strerror(number))
+    return not isinstance(raw, TlsSocket) or raw.shake()
+
+
+def late_reason(raw: _socket.socket) -> str:
+    """The word for a connection that did not stand in time."""
+    return "tls_timeout" if isinstance(raw, TlsSocket) and raw.reached else "connect_timeout"
 
 
 def sources_for(address: Address, sockets: int, first: int = 0) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ class Task:
     numbers: dict[str, Any] | None = None
     connections: int = 100
     streams: int = 0
+    publishers: int = PUBLISHERS  # connections that publish
     channels: int = 1
     channel: str = ""  # everything through this one
     timeout_s: float = 5.0
@@ -55,7 +56,7 @@ class Task:
         """How many sockets all workers will hold at once."""
         if self.scenario:
             return self.load_scenario().sockets()
-        return self.streams + PUBLISHERS if self.kind == "push" else self.connections
+        return self.streams + self.publishers if self.kind == "push" else self.connections
 
     def load_scenario(self) -> Scenario:
         """The scenario with its numbers."""
@@ -97,7 +98,7 @@ class Recognised(Scenario):
                 source_ips=place.source_ips,
             )
             return Traffic(pool, method="GET", name=task.path, size=size)
-        size = max(place.part(PUBLISHERS), 1)
+        size = max(place.part(task.publishers), 1)
         wanted = place.part(task.streams)
         # One channel for all workers is shared; of many each worker has its own, and hears only itself.
         publishers, me = (place.share.workers, place.share.index) if task.channel else (1, 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from darktime.blast.deliveries import Deliveries
 from darktime.blast.requests import _BUSY, _CONNECTING, _IDLE, RECEIVE_BYTES, RequestPool, _Connection
+from darktime.blast.sockets import late_reason
 from darktime.blast.sums import add
 from darktime.blast.token_reader import TokenReader
 from darktime.wire.errors import WireError
@@ -252,7 +253,7 @@ class TokenStreams(RequestPool):
                 self._fail(connection, "timeout")
             elif connection.state == _CONNECTING:
                 self._close(connection)
-                self._connect_failed("connect_timeout")
+                self._connect_failed(late_reason(connection.raw))
         while self._waiting and self._waiting[0] < oldest:
             self.counts.fail("timeout")
             self._latencies.append(now - self._waiting.popleft())

@@ -19,6 +19,7 @@ from darktime.blast.arrivals import Share
 from darktime.blast.cohort import Cohort
 from darktime.blast.feed import LocustFeed
 from darktime.blast.offer import Offering
+from darktime.blast.probe import check_there
 from darktime.blast.scenario import Place, Scenario, numbers_beside
 from darktime.blast.settings import BlastSettings, check, check_rate, reserve_open_files
 from darktime.blast.sockets import sources_for
@@ -37,7 +38,8 @@ class CohortUser(User):
     """Subclass it and name a ``scenario``, or say in ``run_cohort`` yourself what the cohort does.
 
     Start as many users as there are processes (``--users N --processes N``). Like every run it may go to loopback only;
-    the variables DARKTIME_BLAST_ALLOW (hosts, by comma) and DARKTIME_BLAST_MAX_RATE let it go further.
+    the variables DARKTIME_BLAST_ALLOW (hosts, by comma) and DARKTIME_BLAST_MAX_RATE let it go further. With an https host
+    DARKTIME_BLAST_CACERT (a file) or DARKTIME_BLAST_INSECURE (1) say whom to trust.
     """
 
     abstract = True
@@ -102,8 +104,13 @@ class CohortUser(User):
             instance=self.host or "",
             allow=tuple(filter(None, os.environ.get("DARKTIME_BLAST_ALLOW", "").split(","))),
             max_rate_per_s=float(limit) if limit else None,
+            scenario=type(scenario).__name__,
+            cacert=os.environ.get("DARKTIME_BLAST_CACERT") or None,
+            insecure=os.environ.get("DARKTIME_BLAST_INSECURE") == "1",
         )
         address = check(settings)
+        if address.tls:
+            check_there(address)
         check_rate(scenario.peak_rate_per_s(), settings)
         reserve_open_files(scenario.sockets())
         return Place(

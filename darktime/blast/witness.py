@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from darktime.blast.histogram import Histogram
@@ -21,9 +23,9 @@ class Witness:
     """Starts the canary; ``between`` gives what it saw in a span (seconds, UTC). ``close`` ends it."""
 
     def __init__(self, address: Address, path: str) -> None:
-        argv = [sys.executable, "-m", "darktime.blast.canary", address.ip, str(address.port), str(address.family)]
+        words = [json.dumps(asdict(address)), path, str(os.getpid())]
         self._process = subprocess.Popen(
-            [*argv, path, str(os.getpid())], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+            [sys.executable, "-m", "darktime.blast.canary", *words], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
         )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)

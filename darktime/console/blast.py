@@ -28,6 +28,7 @@ PASSED_ON = {
     "path": "--path",
     "slo": "--slo",
     "max_rate": "--max-rate",
+    "cacert": "--cacert",
     "timeout": "--timeout",
     "scenario": "--scenario",
     "channel": "--channel",
@@ -36,7 +37,14 @@ PASSED_ON = {
     "inconclusive": "--inconclusive",
 }
 REPEATED = {"allow": "--allow", "number": "--number", "header": "--header"}
-FLAGS = {"closed": "--closed", "search": "--search", "beyond": "--beyond", "fresh": "--fresh", "follow": "--follow"}
+FLAGS = {
+    "closed": "--closed",
+    "search": "--search",
+    "beyond": "--beyond",
+    "fresh": "--fresh",
+    "follow": "--follow",
+    "insecure": "--insecure",
+}
 END_S = 10.0
 BUDGET_S = 60.0
 SEARCH_BUDGET_S = 360.0
@@ -70,6 +78,8 @@ SEARCH_BUDGET_S = 360.0
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What exit code 5 becomes, for CI.")
 @click.option("--allow", multiple=True, metavar="HOST", help="A host beyond this machine that may be saturated.")
 @click.option("--max-rate", type=float, help="Never more than this; mandatory beyond this machine.")
+@click.option("--cacert", metavar="FILE", help="https: the CA to trust (PEM), in place of this machine's.")
+@click.option("--insecure", is_flag=True, help="https: go on without verification.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-blast.")
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="JUnit XML for CI.")
 @click.option("--json", "as_json", is_flag=True, help="The results on stdout, for machines.")

@@ -23,13 +23,16 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def instance(stack: Stack) -> Callable[..., Instance]:
-    """``instance("fifo", service="constant:2", metrics=True)``: started with ``--service constant:2 --metrics``."""
+    """``instance("fifo", service="constant:2", metrics=True)``: started with ``--service constant:2 --metrics``.
+
+    ``before`` are words that stand before its command.
+    """
     numbers = count()
 
-    def start(name: str, **options: object) -> Instance:
+    def start(name: str, *, before: tuple[str, ...] = (), **options: object) -> Instance:
         if options.get("tls") and shutil.which("openssl") is None:
             pytest.skip("needs the openssl program")
-        words = [sys.executable, "-m", "tests.darktime.blast.servers", name]
+        words = [*before, sys.executable, "-m", "tests.darktime.blast.servers", name]
         for option, value in options.items():
             flag = "--" + option.replace("_", "-")
             words += [flag] if value is True else [flag, str(value)]

@@ -139,6 +139,24 @@ def test_an_instance_that_only_errs_is_left_in_peace_within_two_seconds():
     assert served[-1] - served[0] < 2 + 1
 
 
+def test_what_still_waits_when_the_error_limit_trips_is_never_sent():
+    served = []
+
+    def erring_slowly(link):
+        while link.recv(65_536):
+            served.append(time.monotonic())
+            time.sleep(0.02)
+            link.sendall(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+
+    with server(erring_slowly) as instance:
+        done, result = blast(
+            instance, *("--path", "/", "--rate", "1000", "--duration", "20", "--connections", "1", "--timeout", "9")
+        )
+    assert done.returncode == 3
+    assert served[-1] - served[0] < 2.5
+    assert len(served) == result["totals"]["requests"] < 150, "50 a second for two seconds, and none of those behind"
+
+
 def test_a_search_finds_the_limit_of_an_instance_that_has_one():
     turn = threading.Lock()
 
@@ -160,9 +178,9 @@ def test_a_search_finds_the_limit_of_an_instance_that_has_one():
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["--instance", "192.0.2.1:80"], "--allow 192.0.2.1"),
-        (["--instance", "192.0.2.1:80", "--allow", "192.0.2.1"], "--max-rate"),
-        (["--instance", "https://127.0.0.1:1"], "http://"),
+        (["--instance", "ftp://127.0.0.1:1"], "http://"),
+        (["--instance", "127.0.0.1:1", "--insecure"], "https://127.0.0.1:1"),
+        (["--instance", "https://127.0.0.1:1", "--insecure", "--cacert", "ca.pem"], "leave one out"),
         (["--instance", "127.0.0.1:1", "--rate", "0"], "--rate 0"),
         (["--instance", "127.0.0.1:1", "--slo", "quick"], "quick"),
     ],

@@ -19,10 +19,3 @@ def test_it_ends_with_a_figure_or_the_reason_for_none(tmp_path, stack):
     assert results["totals"]["requests"] > 0
     assert results["sentence"]
     assert (tmp_path / "run" / "report.html").exists()
-
-
-def test_a_host_that_nobody_allowed_is_refused(tmp_path):
-    command = [DARKESTTIME, "blast", "--instance", "192.0.2.1:80"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 2
-    assert "--allow" in done.stderr
