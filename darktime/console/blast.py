@@ -14,6 +14,7 @@ import click
 
 from darktime.console.folders import keep_results, run_folder
 from darktime.errors import ExitCode
+from darktime.extras import require
 
 if TYPE_CHECKING:
     from typing import Any
@@ -37,6 +38,7 @@ PASSED_ON = {
 }
 REPEATED = {"allow": "--allow", "number": "--number", "header": "--header"}
 FLAGS = {"closed": "--closed", "search": "--search", "beyond": "--beyond", "fresh": "--fresh", "follow": "--follow"}
+NEEDED = ("locust",)
 END_S = 10.0
 BUDGET_S = 60.0
 SEARCH_BUDGET_S = 360.0
@@ -83,6 +85,7 @@ def command(
     darkesttime blast --instance 127.0.0.1:8001 --rate 500 --duration 30
     darkesttime blast --instance 127.0.0.1:8001 --search --beyond --slo 'p99<50ms,errors<0.1%'
     """
+    require(NEEDED)
     if asked["rate"] is None and not asked["closed"] and not asked["scenario"] and asked["duration"] is None:
         asked["duration"] = budget or (SEARCH_BUDGET_S if asked["search"] else BUDGET_S)
     folder = run_folder("blast", out)
