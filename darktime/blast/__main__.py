@@ -64,6 +64,12 @@ def _number(name: str, default: float | None, text: str, kind: type = float) -> 
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What exit code 5 becomes.")
 @click.option("--live-fd", type=int, metavar="FD", help="Where snapshots go, a line of JSON each, for a live screen.")
 @click.option("--json", "json_file", type=PATH, metavar="FILE", help="Where the result goes; stdout without it.")
+@click.option(
+    "--hlog",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Where latency.hlog and service.hlog go.",
+)
 def main(  # noqa: PLR0917 - one parameter an option
     instance: str,
     rate: float | None,
@@ -91,6 +97,7 @@ def main(  # noqa: PLR0917 - one parameter an option
     inconclusive: str | None,
     live_fd: int | None,
     json_file: Path | None,
+    hlog: Path | None,
 ) -> None:
     """Find what one instance holds, or whether it holds --rate."""
     stopped: list[int] = []
@@ -128,7 +135,7 @@ def main(  # noqa: PLR0917 - one parameter an option
             inconclusive=inconclusive,
             command=to_repeat(sys.argv[1:]),
         )
-        result = _run(settings, stopped, live_fd)
+        result = _run(settings, stopped, live_fd, hlog)
         _write(result, json_file)
     except DarktimeError as error:
         print(f"darkesttime blast: {error}", file=sys.stderr)
@@ -136,18 +143,22 @@ def main(  # noqa: PLR0917 - one parameter an option
     sys.exit(result.exit_code)
 
 
-def _run(settings: BlastSettings, stopped: list[int], live_fd: int | None) -> BlastResult:
+def _run(settings: BlastSettings, stopped: list[int], live_fd: int | None, hlog: Path | None) -> BlastResult:
     from darktime.blast.settings import check
 
     check(settings)  # before Locust is loaded: a refusal is instant
     try:
         from darktime.blast.run import blast
         from darktime.blast.snapshot import Snapshots
+        from darktime.blast.time_log import TimeLog
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: pip install 'darktime[blast]'") from error
     snapshots = Snapshots(settings)
+    log = TimeLog(hlog) if hlog is not None else None
 
     def on_second(second: Second) -> None:
+        if log is not None:
+            log.add(second)
         line = json.dumps(snapshots.of(second)) + "\n"
         if live_fd is not None:
             with suppress(BlockingIOError, BrokenPipeError):  # who does not read misses a picture
@@ -160,7 +171,11 @@ def _run(settings: BlastSettings, stopped: list[int], live_fd: int | None) -> Bl
 
     if live_fd is not None:
         os.set_blocking(live_fd, False)
-    return blast(settings, on_progress=on_probe, on_second=on_second, stop=lambda: bool(stopped))
+    try:
+        return blast(settings, on_progress=on_probe, on_second=on_second, stop=lambda: bool(stopped))
+    finally:
+        if log is not None:
+            log.close()
 
 
 def _print_probe(probe: Probe) -> None:

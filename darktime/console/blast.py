@@ -91,7 +91,7 @@ def command(
     folder = run_folder("blast", out)
     path = folder / "blast.json"
     # Locust patches the process that imports it: it gets one of its own.
-    argv = [sys.executable, "-m", "darktime.blast", "--json", str(path)]
+    argv = [sys.executable, "-m", "darktime.blast", "--json", str(path), "--hlog", str(folder)]
     argv += [word for name, flag in PASSED_ON.items() if asked[name] is not None for word in (flag, str(asked[name]))]
     argv += [word for name, flag in REPEATED.items() for value in asked[name] for word in (flag, value)]
     argv += [flag for name, flag in FLAGS.items() if asked[name]]
@@ -146,3 +146,6 @@ def show(folder: Path, results: dict[str, Any], *, as_json: bool) -> None:
         return
     click.echo("\n".join(text_summary(results)))
     click.echo(f"\nresults {folder}\npage    {page}")
+    log = folder / "latency.hlog"
+    if log.exists():
+        click.echo(f"times   {log}")
