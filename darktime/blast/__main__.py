@@ -62,6 +62,9 @@ def _number(name: str, default: float | None, text: str, kind: type = float) -> 
 @click.option("--header", multiple=True, metavar="NAME:VALUE", help="Plain HTTP: a header of every request.")
 @click.option("--canary/--no-canary", default=None, help="An independent prober; by default where a limit is searched.")
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What exit code 5 becomes.")
+@click.option(
+    "--metrics", metavar="URL|PATH|off", help="The instance's Prometheus metrics; /metrics where it is recognised."
+)
 @click.option("--live-fd", type=int, metavar="FD", help="Where snapshots go, a line of JSON each, for a live screen.")
 @click.option("--json", "json_file", type=PATH, metavar="FILE", help="Where the result goes; stdout without it.")
 @click.option(
@@ -95,6 +98,7 @@ def main(  # noqa: PLR0917 - one parameter an option
     header: tuple[str, ...],
     canary: bool | None,  # noqa: FBT001
     inconclusive: str | None,
+    metrics: str | None,
     live_fd: int | None,
     json_file: Path | None,
     hlog: Path | None,
@@ -133,6 +137,7 @@ def main(  # noqa: PLR0917 - one parameter an option
             headers=pairs(header, ":", "--header"),
             canary=canary,
             inconclusive=inconclusive,
+            metrics=metrics,
             command=to_repeat(sys.argv[1:]),
         )
         result = _run(settings, stopped, live_fd, hlog)

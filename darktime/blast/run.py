@@ -23,6 +23,7 @@ from darktime.blast.crew import Crew
 from darktime.blast.feed import totals
 from darktime.blast.hand import Inbox
 from darktime.blast.head import Head
+from darktime.blast.metric_watch import MetricWatch, source_of
 from darktime.blast.outcome import Outcome, result_of
 from darktime.blast.probe import recognise
 from darktime.blast.record import Record
@@ -59,13 +60,12 @@ def blast(
     is a result too (exit code 4). Raises UsageError, before any load, for what may not or cannot be done.
     """
     address = check(settings)
+    metrics = source_of(settings, address)  # refused before anything is opened
     started = datetime.now(UTC)
     begun = time.monotonic()
     task = _task(settings, address)
     push = task.kind == "push"
-    if not push and not task.scenario and settings.slo.only_for_streams:
-        names = ", ".join(str(one) for one in settings.slo.only_for_streams)
-        raise UsageError(f"--slo: {names} is about streams, and {address.authority} is plain HTTP: leave it out")
+    _check_objective(settings, address, task)
     reserve_open_files(-(-task.sockets() // settings.processes))
     scenario = task.load_scenario() if task.scenario else None
     if scenario is not None:
@@ -80,10 +80,9 @@ def blast(
         if on_second is not None:
             on_second(second)
 
+    watch = MetricWatch(metrics)
     ceiling_per_s = calibrated(settings) if settings.searches and not push else None
-    witness = None
-    if settings.with_canary:
-        witness = Witness(address, "/channels-stats" if push else task.path)
+    witness = Witness(address, "/channels-stats" if push else task.path) if settings.with_canary else None
     crew: Crew | None = None
     if settings.processes > 1:
         runner: Any = environment.create_master_runner("127.0.0.1", 0)
@@ -115,6 +114,7 @@ def blast(
         listed = _listed(environment, head, record)
         runner.quit()
         canary = _heard(witness, record)
+        seen = watch.finish(record.began_s)
         if crew is not None:
             crew.stop()
     return result_of(
@@ -128,6 +128,7 @@ def blast(
             ),
             ceiling_per_s=ceiling_per_s,
             canary=canary,
+            seen=seen,
             locust=listed,
             started=started,
             duration_s=time.monotonic() - begun,
@@ -136,6 +137,12 @@ def blast(
             lost=tuple(head.lost),
         )
     )
+
+
+def _check_objective(settings: BlastSettings, address: Address, task: Task) -> None:
+    if task.kind == "http" and settings.slo.only_for_streams:
+        names = ", ".join(str(one) for one in settings.slo.only_for_streams)
+        raise UsageError(f"--slo: {names} is about streams, and {address.authority} is plain HTTP: leave it out")
 
 
 def _start(runner: Any, processes: int, head: Head) -> None:

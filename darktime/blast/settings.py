@@ -50,6 +50,7 @@ class BlastSettings:
     headers: dict[str, str] = field(default_factory=dict)
     inconclusive: str | None = None  # "pass" or "fail": what exit code 5 becomes
     canary: bool | None = None  # an independent prober beside the cohort; None: where a limit is searched
+    metrics: str | None = None  # the instance's own: a path, a URL, or "off"; None: looked for where it is recognised
     command: str = ""  # how to repeat it
 
     @property

@@ -35,6 +35,7 @@ PASSED_ON = {
     "processes": "--processes",
     "seed": "--seed",
     "inconclusive": "--inconclusive",
+    "metrics": "--metrics",
 }
 REPEATED = {"allow": "--allow", "number": "--number", "header": "--header"}
 FLAGS = {"closed": "--closed", "search": "--search", "beyond": "--beyond", "fresh": "--fresh", "follow": "--follow"}
@@ -70,6 +71,11 @@ SEARCH_BUDGET_S = 360.0
 @click.option("--timeout", type=float, help="A request that takes longer has failed, in seconds.")
 @click.option("--canary/--no-canary", default=None, help="An independent prober; by default where a limit is searched.")
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What exit code 5 becomes, for CI.")
+@click.option(
+    "--metrics",
+    metavar="URL|PATH|off",
+    help="Where the instance's own Prometheus metrics are; /metrics is looked for where no --path or --scenario is named.",
+)
 @click.option("--allow", multiple=True, metavar="HOST", help="A host beyond this machine that may be saturated.")
 @click.option("--max-rate", type=float, help="Never more than this; mandatory beyond this machine.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-blast.")

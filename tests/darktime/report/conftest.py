@@ -36,7 +36,7 @@ def split() -> Results:
 CHARTS = {
     "demo": 5,
     "blast": 6,
-    "blast-http": 6,
+    "blast-http": 7,
     "blast-push": 5,
     "blast-generator": 6,
     "blast-tokens": 6,

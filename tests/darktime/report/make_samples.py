@@ -237,12 +237,36 @@ def http() -> Results:
             "sentence": "At twice the capacity nothing was answered in time any more; at half of it, it was well after 2 s.",
         },
         measured_probe=10,
-        instance_metrics=[
-            {"name": "process_resident_memory_bytes", "first": 48_234_496.0, "last": 51_118_080.0},
-            {"name": "process_cpu_seconds_total", "first": 3.1, "last": 71.85},
-            {"name": "http_requests_total", "first": 0.0, "last": 132_604.0},
-        ],
+        instance_metrics=told(one),
     )
+
+
+def told(one: Instance) -> list[Results]:
+    """What the instance says of itself: memory that grows, a processor as busy as it serves, a queue, a counter."""
+    seconds = range(len(one.series))
+    memory = [48_234_496.0 + 4_096.0 * 25 * at for at in seconds]
+    busy = [round(min(second["requests"] / one.capacity_per_s, 0.99), 3) for second in one.series]
+    return [
+        metric("process_resident_memory_bytes", "gauge", memory[0], memory[-1], memory),
+        metric("process_cpu_seconds_total", "counter", 3.1, 3.1 + sum(busy), busy),
+        metric("process_open_fds", "gauge", 12.0, 212.0, [12.0, *(212.0 for _ in seconds[1:])]),
+        metric(
+            'queue_depth{worker="<b>1</b>"}', "gauge", 0.0, 0.0, [float(second["in_flight"]) for second in one.series]
+        ),
+        metric("http_requests_total", "counter", 0.0, 132_604.0, [float(second["requests"]) for second in one.series]),
+    ]
+
+
+def metric(name: str, kind: str, first: float, last: float, values: list[float]) -> Results:
+    points = [[float(at), value] for at, value in enumerate(values)]
+    return {
+        "name": name,
+        "kind": kind,
+        "first": first,
+        "last": round(last, 3),
+        "highest": max(values),
+        "points": points[1:] if kind == "counter" else points,
+    }
 
 
 def push() -> Results:
