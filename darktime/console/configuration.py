@@ -58,8 +58,11 @@ KEYS: dict[str, dict[str, str]] = {
         "inconclusive": TEXT,
         "junit": TEXT,
     },
+    "compare": {"pairs": WHOLE, "rate": NUMBER, "duration": NUMBER, "path": TEXT, "scenario": TEXT, "number": TEXTS},
     "demo": {"visitors": WHOLE, "percent": NUMBER},
 }
+# What holds for whoever loads an instance, and so for the legs of a comparison too.
+SHARED = ("allow", "max_rate", "slo", "processes", "connections", "timeout", "header")
 
 TEMPLATE = """\
 # Settings of darktime. Flags and DARKTIME_... variables come before what stands here.
@@ -102,6 +105,14 @@ allow = []                             # hosts beyond this machine that may be s
 # inconclusive = "fail"                # what exit code 5 becomes, for CI
 # junit = "blast.xml"                  # JUnit XML for CI
 
+[compare]                              # --ab; allow, max_rate, slo and the like are those of [blast]
+# pairs = 6                            # of legs: A B, B A, A B ...
+# rate = 500.0                         # in every leg; without it each searches its capacity
+# duration = 5.0                       # seconds of a leg
+# path = "/"                           # what is asked of a plain HTTP instance
+# scenario = "steady"                  # by name, or a .py file
+# number = ["rate=100"]                # numbers of the scenario
+
 [demo]
 # visitors = 120
 # percent = 10.0
@@ -120,7 +131,9 @@ def load_defaults(ctx: click.Context, param: click.Parameter, path: Path) -> Pat
         if ctx.get_parameter_source(param.name or "config") != click.core.ParameterSource.DEFAULT:
             raise click.UsageError(f"{path}: no such settings file; 'darktime init' writes one")
         return path
-    ctx.default_map = read(path)
+    tables = read(path)
+    shared = {key: value for key, value in tables.get("blast", {}).items() if key in SHARED}
+    ctx.default_map = {**tables, "compare": {**shared, **tables.get("compare", {})}}
     return path
 
 
