@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from darktime.report.kinds import Results
     from darktime.report.markup import Markup
 
+_ENDED = {0: ("held", "good"), 3: ("did not hold", "bad"), 4: ("generator-bound", "wait"), 5: ("undecided", "wait")}
 _TONES = {"better": "good", "worse": "bad", "cannot tell": "wait"}
 
 
@@ -58,12 +59,12 @@ def _legs(legs: Sequence[Mapping[str, Any]]) -> Markup:
         (
             str(at + 1),
             leg["side"],
+            parts.badge(*_ENDED.get(leg["exit_code"], ("void", "wait"))),
             *(fig.quantity(leg["figures"].get(name), "ms" if name.startswith("p") else "/s") for name in names),
-            leg["why"],
         )
         for at, leg in enumerate(legs)
     ]
-    return parts.table(("Leg", "Side", *names, "It ended"), rows, label="Leg by leg", text=2)
+    return parts.table(("Leg", "Side", "Objective", *names), rows, label="Leg by leg", text=3)
 
 
 def _sides(a: Mapping[str, Any], b: Mapping[str, Any]) -> Markup:

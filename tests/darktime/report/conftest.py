@@ -43,6 +43,7 @@ CHARTS = {
     "blast-scenario": 5,
     "split": 2,
     "compare": 1,
+    "compare-ab": 1,
 }
 BLASTS = tuple(name for name in CHARTS if name.startswith("blast"))
 # What results had before they said how their figures came about.

@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from darktime.blast.interleaved import Leg, compare_legs, order
 
 SAMPLES = Path(__file__).parent / "samples"
 Results = dict[str, Any]
@@ -476,6 +479,52 @@ def comparison() -> Results:
     }
 
 
+def in_turn() -> Results:
+    """Two instances in turn: B has longer tails, and serves less of what is offered in time."""
+    rng = random.Random(20)
+    slower = {"p50": 1.02, "p90": 1.1, "p99": 1.6, "p99.9": 1.9, "goodput": 0.97}
+    usual = {"p50": 4.2, "p90": 9.0, "p99": 31.0, "p99.9": 88.0, "goodput": 498.0}
+    legs = [
+        Leg(
+            side=side,
+            figures={
+                name: round(
+                    value
+                    * (slower[name] if side == "B" else 1)
+                    * rng.lognormvariate(0, 0.002 if name == "goodput" else 0.06),
+                    3,
+                )
+                for name, value in usual.items()
+            },
+            exit_code=3 if side == "B" and at % 3 else 0,
+            why="The instance held 500 requests/s (p99 < 40 ms, errors < 0.1 %).",
+        )
+        for at, side in enumerate(order(6))
+    ]
+    found = compare_legs(legs, planned=12)
+    return {
+        "schema_version": 1,
+        "kind": "compare",
+        "started": "2026-11-25T10:20:00+00:00",
+        "duration_s": 77.4,
+        "a": {"name": "127.0.0.1:8001", "folder": "runs/2026-11-25T10-20-00Z-compare/legs/*-A", "capacity": None},
+        "b": {"name": "127.0.0.1:8002", "folder": "runs/2026-11-25T10-20-00Z-compare/legs/*-B", "capacity": None},
+        "plan": {
+            "rate_per_s": 500.0,
+            "leg_s": 5.0,
+            "scenario": None,
+            "slo": "p99<40ms,errors<0.1%",
+            "path": "/<b>",
+            "pairs": 6,
+        },
+        "legs": [asdict(leg) for leg in legs],
+        "outcome": found.outcome,
+        "metrics": [asdict(metric) for metric in found.metrics],
+        "sentence": found.sentence,
+        "exit_code": int(found.exit_code),
+    }
+
+
 def brought_along(saved: Results) -> Results:
     """The oldest sample with what results have had since; its own figures stay as they are."""
     one = Instance(3, 4_500.0, base_ms=2.0, slo_ms=250.0)
@@ -571,6 +620,7 @@ def main() -> None:
         "blast-tokens": tokens(),
         "blast-scenario": scenario(),
         "compare": comparison(),
+        "compare-ab": in_turn(),
     }
     for name, sample in made.items():
         (SAMPLES / f"{name}.json").write_text(on_lines(sample) + "\n", "utf-8")
