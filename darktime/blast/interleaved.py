@@ -27,12 +27,16 @@ _CODES = {BETTER: ExitCode.OK, WORSE: ExitCode.FAILED, CANNOT_TELL: ExitCode.WAI
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
-    """One run of one side. ``figures`` by name: milliseconds, or a second; those it has."""
+    """One run of one side. ``figures`` by name: milliseconds, or a second; those it has.
+
+    ``known_to``: a capacity lies anywhere between its ends, which are so many times below and above it.
+    """
 
     side: str  # "A" or "B"
     figures: Mapping[str, float]
     exit_code: int
     why: str = ""
+    known_to: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +72,11 @@ def leg_of(side: str, result: Mapping[str, Any], *, searched: bool) -> Leg:
     """What one run tells: of a search its capacity, else latencies and goodput over all that was offered."""
     probes = result["probes"]
     figures: dict[str, float] = {}
+    known_to = 1.0
     highest, lowest = result["capacity"]["highest_pass_per_s"], result["capacity"]["lowest_fail_per_s"]
     if searched:
         if highest and lowest:
-            figures[CAPACITY] = (highest * lowest) ** 0.5
+            figures[CAPACITY], known_to = (highest * lowest) ** 0.5, (lowest / highest) ** 0.5
     elif probes:
         requests = min(probe["requests"] for probe in probes)
         for name, percent in PERCENTILES.items():
@@ -81,7 +86,7 @@ def leg_of(side: str, result: Mapping[str, Any], *, searched: bool) -> Leg:
         seconds = sum(probe["duration_s"] for probe in probes)
         good = sum(probe["goodput_per_s"] * probe["duration_s"] for probe in probes)
         figures[GOODPUT] = max(good, 1.0) / seconds  # none at all counts as less than one, so that there is a ratio
-    return Leg(side=side, figures=figures, exit_code=result["exit_code"], why=result["sentence"])
+    return Leg(side=side, figures=figures, exit_code=result["exit_code"], why=result["sentence"], known_to=known_to)
 
 
 def compare_legs(legs: Sequence[Leg], *, planned: int, interrupted: bool = False) -> Comparison:
@@ -94,7 +99,9 @@ def compare_legs(legs: Sequence[Leg], *, planned: int, interrupted: bool = False
     names = _common(legs)
     for name in names:
         pairs = _pairs(legs, name)
-        versus = compare_pairs(pairs, higher_is_better=name in (CAPACITY, GOODPUT), beside=len(names))
+        versus = compare_pairs(
+            pairs, higher_is_better=name in (CAPACITY, GOODPUT), beside=len(names), known_to=_known_to(legs)
+        )
         found.append((name, versus))
         metrics.append(_metric(name, pairs, versus))
     outcome, sentence = _summed_up(found, len(legs) // 2)
@@ -116,6 +123,12 @@ def _pairs(legs: Sequence[Leg], name: str) -> list[tuple[float, float]]:
         if name in first.figures and name in second.figures:
             pairs.append((first.figures[name], second.figures[name]))
     return pairs
+
+
+def _known_to(legs: Sequence[Leg]) -> float:
+    """How far the ratio of two legs may be off because each lies anywhere between its ends: the widest of both sides."""
+    widest = [max((leg.known_to for leg in legs if leg.side == side), default=1.0) for side in "AB"]
+    return widest[0] * widest[1]
 
 
 def _metric(name: str, pairs: Sequence[tuple[float, float]], versus: Versus) -> Metric:

@@ -58,12 +58,15 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> Versus:
     return _by_p99(first["probes"], second["probes"])
 
 
-def compare_pairs(pairs: Sequence[tuple[float, float]], *, higher_is_better: bool = True, beside: int = 1) -> Versus:
+def compare_pairs(
+    pairs: Sequence[tuple[float, float]], *, higher_is_better: bool = True, beside: int = 1, known_to: float = 1.0
+) -> Versus:
     """Compare figures that were taken in turn (A B B A …): the ratio of second to first, with its interval.
 
     The ratio is the geometric mean of the pairs', the interval Student's, on logarithms. ``beside``: how many figures
     are compared together; the intervals of all of them hold at once (Bonferroni), so that one of many is not found to
-    differ by chance. Raises ValueError for a figure of 0 or less.
+    differ by chance. ``known_to``: a ratio is itself known only to so many times, up and down; two searches that try the
+    same rates agree to the last digit and know no more for it. Raises ValueError for a figure of 0 or less.
     """
     if any(value <= 0 for pair in pairs for value in pair):
         raise ValueError("a figure of 0 or less: its ratio says nothing; leave the pair out")
@@ -72,6 +75,7 @@ def compare_pairs(pairs: Sequence[tuple[float, float]], *, higher_is_better: boo
     logs = np.log([later / earlier for earlier, later in pairs])
     middle = float(np.mean(logs))
     half = quantile(1 - FALSE_ALARMS / beside, len(logs) - 1) * float(np.std(logs, ddof=1)) / len(logs) ** 0.5
+    half += float(np.log(known_to))
     ends = (float(np.exp(middle - half)), float(np.exp(middle + half)))
     return _versus("pairs", float(np.exp(middle)), *ends, higher_is_better=higher_is_better)
 

@@ -20,7 +20,9 @@ from darktime.errors import ExitCode, UsageError
     "--ab", nargs=2, metavar="HOST_A HOST_B", help="Run the same plan against two instances in turn, A B B A …"
 )
 @click.option(
-    "--rate", type=float, help="--ab: requests a second in every leg; each searches its capacity when left out."
+    "--rate",
+    type=float,
+    help="--ab: requests a second in every leg; each searches its capacity, to a tenth or so, when left out.",
 )
 @click.option("--duration", type=float, help="--ab: seconds of a leg; 5 at a rate, 20 of a search.")
 @click.option("--pairs", type=click.IntRange(4, 100), default=6, help="--ab: pairs of legs.")

@@ -167,6 +167,25 @@ def test_metrics_that_turn_bad_keep_what_was_seen_and_are_asked_no_more():
     assert [metric["name"] for metric in seen.metrics] == ["process_open_fds"]
 
 
+def test_a_reading_that_costs_much_is_made_seldom():
+    asked = {"small": 0, "large": 0}
+    large = head() + "".join(f'm{number}{{worker="{number % 7}"}} 1\n' for number in range(40_000)).encode()
+
+    def answer(name, reply):
+        def answered(link):
+            asked[name] += 1
+            link.sendall(reply)
+
+        return answered
+
+    with serving(answer("small", head() + b"queue 3\n")) as one, serving(answer("large", large)) as other:
+        watches = [MetricWatch(source(other)), MetricWatch(source(one))]
+        wait_until(lambda: asked["small"] >= 4, timeout_s=20, what="four readings")
+        for watch in watches:
+            watch.finish(0.0)
+    assert asked["large"] == 1
+
+
 def test_a_reader_ends_with_whoever_started_it():
     with serving(lambda link: link.sendall(head() + b"queue 3\n")) as address:
         code = (

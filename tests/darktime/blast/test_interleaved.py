@@ -145,6 +145,19 @@ def test_a_search_has_a_capacity_only_where_both_its_ends_are_known():
     assert not leg_of("A", result(low=400.0), searched=True).figures
 
 
+def test_searches_that_agree_to_the_last_digit_know_a_ratio_no_better_than_their_ends():
+    def searched(low, high):
+        return {side: leg_of(side, result(low=low, high=high), searched=True) for side in "AB"}
+
+    a, b, near = searched(519.0, 572.0), searched(327.0, 360.0), searched(500.0, 550.0)
+    found = compare_legs([(a if side == "A" else b)[side] for side in order(4)], planned=8)
+    assert found.outcome == "worse"
+    (capacity,) = found.metrics
+    assert capacity.low == pytest.approx(327 / 572)
+    assert capacity.high == pytest.approx(360 / 519)
+    assert compare_legs([(a if side == "A" else near)[side] for side in order(4)], planned=8).outcome == "cannot tell"
+
+
 def compare(tmp_path, a, b, *words, limit_s=100):
     command = [DARKESTTIME, "compare", "--ab", a, b, "--out", "out", "--json", *words]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=limit_s, check=False)
@@ -191,6 +204,18 @@ def test_in_the_real_command_the_same_server_twice_cannot_be_told_apart(tmp_path
     assert results["outcome"] == "cannot tell"
     median = next(metric for metric in results["metrics"] if metric["name"] == "p50")
     assert 0.9 < median["ratio"] < 1.1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(200)
+def test_without_a_rate_capacities_are_compared_in_the_real_command(tmp_path, instance):
+    more, less = instance("fifo", service="constant:2"), instance("fifo", service="constant:4")
+    words = ("--duration", "8", "--pairs", "4", "--slo", "p99<50ms", "--path", "/")
+    done, results, _ = undisturbed(tmp_path, more.address, less.address, *words)
+    assert done.returncode == ExitCode.FAILED, done.stderr
+    (capacity,) = results["metrics"]
+    assert (capacity["name"], capacity["outcome"]) == ("capacity", "worse")
+    assert capacity["low"] < 0.5 < capacity["high"], "250/s against 500/s"
 
 
 @pytest.mark.timeout(60)
