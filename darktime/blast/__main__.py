@@ -67,8 +67,17 @@ def _number(name: str, default: float | None, text: str, kind: type = float) -> 
 @click.option("--header", multiple=True, metavar="NAME:VALUE", help="Plain HTTP: a header of every request.")
 @click.option("--canary/--no-canary", default=None, help="An independent prober; by default where a limit is searched.")
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What exit code 5 becomes.")
+@click.option(
+    "--metrics", metavar="URL|PATH|off", help="The instance's Prometheus metrics; /metrics where it is recognised."
+)
 @click.option("--live-fd", type=int, metavar="FD", help="Where snapshots go, a line of JSON each, for a live screen.")
 @click.option("--json", "json_file", type=PATH, metavar="FILE", help="Where the result goes; stdout without it.")
+@click.option(
+    "--hlog",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Where latency.hlog and service.hlog go.",
+)
 def main(  # noqa: PLR0917 - one parameter an option
     instance: str,
     rate: float | None,
@@ -96,8 +105,10 @@ def main(  # noqa: PLR0917 - one parameter an option
     header: tuple[str, ...],
     canary: bool | None,  # noqa: FBT001
     inconclusive: str | None,
+    metrics: str | None,
     live_fd: int | None,
     json_file: Path | None,
+    hlog: Path | None,
 ) -> None:
     """Find what one instance holds, or whether it holds --rate."""
     stopped: list[int] = []
@@ -135,9 +146,10 @@ def main(  # noqa: PLR0917 - one parameter an option
             headers=pairs(header, ":", "--header"),
             canary=canary,
             inconclusive=inconclusive,
+            metrics=metrics,
             command=to_repeat(sys.argv[1:]),
         )
-        result = _run(settings, stopped, live_fd)
+        result = _run(settings, stopped, live_fd, hlog)
         _write(result, json_file)
     except DarktimeError as error:
         print(f"darkesttime blast: {error}", file=sys.stderr)
@@ -145,18 +157,22 @@ def main(  # noqa: PLR0917 - one parameter an option
     sys.exit(result.exit_code)
 
 
-def _run(settings: BlastSettings, stopped: list[int], live_fd: int | None) -> BlastResult:
+def _run(settings: BlastSettings, stopped: list[int], live_fd: int | None, hlog: Path | None) -> BlastResult:
     from darktime.blast.settings import admitted
 
     settings, _ = admitted(settings)  # before Locust is loaded: a refusal is instant
     try:
         from darktime.blast.run import blast
         from darktime.blast.snapshot import Snapshots
+        from darktime.blast.time_log import TimeLog
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: pip install 'darktime[blast]'") from error
     snapshots = Snapshots(settings)
+    log = TimeLog(hlog) if hlog is not None else None
 
     def on_second(second: Second) -> None:
+        if log is not None:
+            log.add(second)
         line = json.dumps(snapshots.of(second)) + "\n"
         if live_fd is not None:
             with suppress(BlockingIOError, BrokenPipeError):  # who does not read misses a picture
@@ -169,7 +185,11 @@ def _run(settings: BlastSettings, stopped: list[int], live_fd: int | None) -> Bl
 
     if live_fd is not None:
         os.set_blocking(live_fd, False)
-    return blast(settings, on_progress=on_probe, on_second=on_second, stop=lambda: bool(stopped))
+    try:
+        return blast(settings, on_progress=on_probe, on_second=on_second, stop=lambda: bool(stopped))
+    finally:
+        if log is not None:
+            log.close()
 
 
 def _print_probe(probe: Probe) -> None:

@@ -21,6 +21,7 @@ __all__ = ["Conclusion", "Interval", "conclude"]
 # Beyond this share of what the generator reaches against a server that does nothing, its own limit is too near for a
 # failure to be the instance's without further evidence.
 CEILING_SHARE = 0.7
+_REMEDY = "Use more processes (--processes) or another machine."
 INSTANCE, NOT_REACHED, UNKNOWN = "instance", "not reached", "unknown"
 
 
@@ -64,7 +65,7 @@ def conclude(
     if not probes:
         return _conclusion(interval, UNKNOWN, "Inconclusive: no rate was tried to its end.", unsure)
     if _generator_bound(probes, interval):
-        return _no_capacity(probes, interval, unit)
+        return _no_capacity(probes)
     if interval.noise:
         sentence = (
             f"Inconclusive: {interval.noise}. Try when nothing else uses this machine or the instance, or longer."
@@ -107,16 +108,15 @@ def _between(failed: Probe, interval: Interval, slo: Slo, unit: str, *, ceiling_
     highest, lowest = interval.highest_pass_per_s, interval.lowest_fail_per_s
     assert highest is not None
     assert lowest is not None
-    held = f"The instance held {highest:,.0f} {unit}/s"
     near = ceiling_per_s is not None and highest > CEILING_SHARE * ceiling_per_s
     if near and not failed.clear:
         sentence = (
-            f"No capacity is given: {held[0].lower()}{held[1:]}, more than {CEILING_SHARE:.0%} of the "
-            f"{ceiling_per_s:,.0f}/s that this generator reaches against a server that does nothing, and at "
-            f"{lowest:,.0f}/s it was {failed.cpu_share:.0%} busy: the instance may hold more than it can show. "
-            f"Use more processes or another machine."
+            f"No capacity is given: the search came beyond {CEILING_SHARE:.0%} of what this generator reaches against a "
+            f"server that does nothing, and was {failed.cpu_share:.0%} busy where it failed: the instance may hold more "
+            f"than it can show. {_REMEDY}"
         )
         return _conclusion(_NOTHING, GENERATOR, sentence, ExitCode.INVALID)
+    held = f"The instance held {highest:,.0f} {unit}/s"
     ends = f"{held} ({slo}{', confirmed' if interval.confirmed else ''}) and"
     if failed.outcome == UNDECIDED:
         sentence = f"{ends} was not shown to hold {lowest:,.0f}: {failed.why}."
@@ -136,11 +136,10 @@ def _generator_bound(probes: Sequence[Probe], interval: Interval) -> bool:
     return probes[-1].health != HEALTHY
 
 
-def _no_capacity(probes: Sequence[Probe], interval: Interval, unit: str) -> Conclusion:
+def _no_capacity(probes: Sequence[Probe]) -> Conclusion:
+    """Without a rate: whichever stood here, the tried or the held one, would be taken for a capacity."""
     bound = next((probe for probe in reversed(probes) if probe.health != HEALTHY), probes[-1])
-    held = interval.highest_pass_per_s
-    beyond = f" The instance held {held:,.0f} {unit}/s; its limit lies beyond." if held else ""
-    sentence = f"No capacity is given: at {bound.rate_per_s:,.0f} {unit}/s this run was {bound.health}.{beyond}"
+    sentence = f"No capacity is given: this run was {bound.health}. {_REMEDY}"
     return _conclusion(_NOTHING, GENERATOR, sentence, ExitCode.INVALID)
 
 

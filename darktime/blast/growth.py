@@ -72,9 +72,7 @@ class Spans:
     after: Times
 
     def __add__(self, other: Spans) -> Spans:
-        return Spans(
-            first=self.first + other.first, second=self.second + other.second, after=self.after + other.after
-        )
+        return Spans(first=self.first + other.first, second=self.second + other.second, after=self.after + other.after)
 
     @property
     def mean_s(self) -> float:

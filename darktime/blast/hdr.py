@@ -54,6 +54,11 @@ class Interval:
 
 def hlog(intervals: Iterable[Interval], *, started_s: float) -> str:
     """The whole log; ``started_s`` is the wall clock (seconds, UTC) that the intervals count from."""
+    return "".join([opening(started_s), *map(line, intervals)])
+
+
+def opening(started_s: float) -> str:
+    """The lines that a log begins with."""
     when = datetime.fromtimestamp(started_s, UTC)
     lines = [
         "#[darkesttime blast: values are microseconds, Interval_Max is milliseconds]",
@@ -61,11 +66,13 @@ def hlog(intervals: Iterable[Interval], *, started_s: float) -> str:
         f"#[StartTime: {started_s:.3f} (seconds since epoch), {when:%a %b %d %H:%M:%S UTC %Y}]",
         _COLUMNS,
     ]
-    for one in intervals:
-        tag = f"Tag={one.tag}," if one.tag else ""
-        highest_ms = one.histogram.max_us / _MS_US
-        lines.append(f"{tag}{one.start_s:.3f},{one.length_s:.3f},{highest_ms:.3f},{encoded(one.histogram)}")
     return "\n".join(lines) + "\n"
+
+
+def line(one: Interval) -> str:
+    """The line of one interval."""
+    tag = f"Tag={one.tag}," if one.tag else ""
+    return f"{tag}{one.start_s:.3f},{one.length_s:.3f},{one.histogram.max_us / _MS_US:.3f},{encoded(one.histogram)}\n"
 
 
 def encoded(histogram: Histogram) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from darktime import __version__
 from darktime.blast.health import HEALTHY
+from darktime.blast.metric_watch import Seen
 from darktime.blast.record import percentiles, spectrum
 from darktime.blast.result import BlastResult
 
@@ -44,6 +45,7 @@ class Outcome:
     lost: tuple[str, ...]
     ceiling_per_s: float | None = None
     canary: dict[str, Any] | None = None
+    seen: Seen = field(default_factory=Seen)
 
 
 def result_of(outcome: Outcome) -> BlastResult:
@@ -105,7 +107,8 @@ def result_of(outcome: Outcome) -> BlastResult:
         calibration=_calibration(outcome),
         canary=outcome.canary,
         workers=tuple(_workers(outcome)),
-        instance_metrics=None,
+        instance_metrics=outcome.seen.metrics,
+        instance_metrics_ignored=outcome.seen.ignored,
         findings=tuple(asdict(finding) for finding in session.findings),
         locust=outcome.locust,
         exit_code=int(conclusion.exit_code),

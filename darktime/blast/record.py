@@ -29,6 +29,11 @@ class Record:
         self._heat: list[dict[str, Any]] = []
         self._first: int | None = None
 
+    @property
+    def began_s(self) -> int:
+        """The first second, UTC; 0 before there is one."""
+        return self._first or 0
+
     def add(self, second: Second) -> None:
         """Take one second of all workers."""
         self.counts.merge(second.counts)

@@ -106,6 +106,7 @@ class BlastResult:
     canary: dict[str, Any] | None
     workers: tuple[dict[str, Any], ...]
     instance_metrics: list[dict[str, Any]] | None
+    instance_metrics_ignored: str = ""  # why there are none, or no more
     findings: tuple[dict[str, Any], ...]
     locust: dict[str, int]
     exit_code: int

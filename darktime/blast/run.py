@@ -23,6 +23,7 @@ from darktime.blast.crew import Crew
 from darktime.blast.feed import totals
 from darktime.blast.hand import Inbox
 from darktime.blast.head import Head
+from darktime.blast.metric_watch import MetricWatch, source_of
 from darktime.blast.modest import MODEST_PUBLISHERS
 from darktime.blast.outcome import Outcome, result_of
 from darktime.blast.probe import check_there, recognise, speaks_tls
@@ -61,13 +62,12 @@ def blast(
     is a result too (exit code 4). Raises UsageError, before any load, for what may not or cannot be done.
     """
     settings, address = admitted(settings)
+    metrics = source_of(settings, address)  # refused before anything is opened
     started = datetime.now(UTC)
     begun = time.monotonic()
     task = _task(settings, address)
     push = task.kind == "push"
-    if not push and not task.scenario and settings.slo.only_for_streams:
-        names = ", ".join(str(one) for one in settings.slo.only_for_streams)
-        raise UsageError(f"--slo: {names} is about streams, and {address.authority} is plain HTTP: leave it out")
+    _check_objective(settings, address, task)
     reserve_open_files(-(-task.sockets() // settings.processes))
     scenario = task.load_scenario() if task.scenario else None
     if scenario is not None:
@@ -82,6 +82,7 @@ def blast(
         if on_second is not None:
             on_second(second)
 
+    watch = MetricWatch(metrics)
     ceiling_per_s = calibrated(settings, tls=address.tls) if settings.searches and not push else None
     witness = None
     if settings.with_canary:
@@ -117,6 +118,7 @@ def blast(
         listed = _listed(environment, head, record)
         runner.quit()
         canary = _heard(witness, record)
+        seen = watch.finish(record.began_s)
         if crew is not None:
             crew.stop()
     return result_of(
@@ -134,6 +136,7 @@ def blast(
             ),
             ceiling_per_s=ceiling_per_s,
             canary=canary,
+            seen=seen,
             locust=listed,
             started=started,
             duration_s=time.monotonic() - begun,
@@ -142,6 +145,12 @@ def blast(
             lost=tuple(head.lost),
         )
     )
+
+
+def _check_objective(settings: BlastSettings, address: Address, task: Task) -> None:
+    if task.kind == "http" and settings.slo.only_for_streams:
+        names = ", ".join(str(one) for one in settings.slo.only_for_streams)
+        raise UsageError(f"--slo: {names} is about streams, and {address.authority} is plain HTTP: leave it out")
 
 
 def _start(runner: Any, processes: int, head: Head) -> None:

@@ -53,6 +53,7 @@ class BlastSettings:
     canary: bool | None = None  # an independent prober beside the cohort; None: where a limit is searched
     cacert: str | None = None  # TLS: a PEM file of the CA to trust, in place of this machine's
     insecure: bool = False  # TLS: whoever answers is trusted
+    metrics: str | None = None  # the instance's own: a path, a URL, or "off"; None: looked for where it is recognised
     command: str = ""  # how to repeat it
 
     @property

@@ -22,17 +22,22 @@ def context_of(address: Address) -> ssl.SSLContext:
 
     gevent's patch changes what ``wrap_socket`` of it waits with, and nothing about ``wrap_bio``.
     """
+    return trusting(address.cacert, insecure=address.insecure)
+
+
+def trusting(cacert: str | None, *, insecure: bool) -> ssl.SSLContext:
+    """For a client that trusts the CA of this file, this machine's without one, or anybody. Raises UsageError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(ALPN)
-    if address.insecure:
+    if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    elif address.cacert:
+    elif cacert:
         try:
-            context.load_verify_locations(address.cacert)
+            context.load_verify_locations(cacert)
         except (OSError, ssl.SSLError) as error:
             why = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
-            raise UsageError(f"--cacert {address.cacert}: {why}; name the PEM file of the CA to trust") from error
+            raise UsageError(f"--cacert {cacert}: {why}; name the PEM file of the CA to trust") from error
     else:
         context.load_default_certs()
     return context

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from darktime.blast.histogram import highest_of
+from darktime.blast.student import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ BETTER, WORSE, CANNOT_TELL = "better", "worse", "cannot tell"
 SEED = 20_130_317  # fixed: the same files give the same answer
 RESAMPLES = 2_000
 LEVELS = (2.5, 97.5)
+FALSE_ALARMS = 0.05
 # A difference below 2 % is no news, however many requests make it certain: the next start of the same program differs
 # by as much.
 LEAST_EFFECT = 0.02
@@ -56,19 +58,26 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> Versus:
     return _by_p99(first["probes"], second["probes"])
 
 
-def compare_pairs(pairs: Sequence[tuple[float, float]], *, higher_is_better: bool = True) -> Versus:
-    """Compare figures that were taken in turn (A B B A …): the median of second over first, with its interval.
+def compare_pairs(
+    pairs: Sequence[tuple[float, float]], *, higher_is_better: bool = True, beside: int = 1, known_to: float = 1.0
+) -> Versus:
+    """Compare figures that were taken in turn (A B B A …): the ratio of second to first, with its interval.
 
-    Raises ValueError for a figure of 0 or less.
+    The ratio is the geometric mean of the pairs', the interval Student's, on logarithms. ``beside``: how many figures
+    are compared together; the intervals of all of them hold at once (Bonferroni), so that one of many is not found to
+    differ by chance. ``known_to``: a ratio is itself known only to so many times, up and down; two searches that try the
+    same rates agree to the last digit and know no more for it. Raises ValueError for a figure of 0 or less.
     """
     if any(value <= 0 for pair in pairs for value in pair):
         raise ValueError("a figure of 0 or less: its ratio says nothing; leave the pair out")
     if len(pairs) < LEAST_PAIRS:
         return _cannot("pairs", f"{len(pairs)} pairs are too few, at least {LEAST_PAIRS}")
-    ratios = np.array([later / earlier for earlier, later in pairs])
-    drawn = _generator().integers(0, len(ratios), size=(RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(ratios[drawn], axis=1), LEVELS)
-    return _versus("pairs", float(np.median(ratios)), float(low), float(high), higher_is_better=higher_is_better)
+    logs = np.log([later / earlier for earlier, later in pairs])
+    middle = float(np.mean(logs))
+    half = quantile(1 - FALSE_ALARMS / beside, len(logs) - 1) * float(np.std(logs, ddof=1)) / len(logs) ** 0.5
+    half += float(np.log(known_to))
+    ends = (float(np.exp(middle - half)), float(np.exp(middle + half)))
+    return _versus("pairs", float(np.exp(middle)), *ends, higher_is_better=higher_is_better)
 
 
 def _by_capacity(first: tuple[float, float], second: tuple[float, float]) -> Versus:

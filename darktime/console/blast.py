@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from darktime.console.folders import keep_results, run_folder
+from darktime.console.folders import check_writable, keep_results, run_folder
 from darktime.errors import ExitCode
+from darktime.extras import require
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 PASSED_ON = {
@@ -35,6 +37,7 @@ PASSED_ON = {
     "processes": "--processes",
     "seed": "--seed",
     "inconclusive": "--inconclusive",
+    "metrics": "--metrics",
 }
 REPEATED = {"allow": "--allow", "number": "--number", "header": "--header"}
 FLAGS = {
@@ -45,6 +48,8 @@ FLAGS = {
     "follow": "--follow",
     "insecure": "--insecure",
 }
+NEEDED = ("locust",)
+NEARER = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
 END_S = 10.0
 BUDGET_S = 60.0
 SEARCH_BUDGET_S = 360.0
@@ -76,6 +81,11 @@ SEARCH_BUDGET_S = 360.0
 @click.option("--timeout", type=float, help="A request that takes longer has failed, in seconds.")
 @click.option("--canary/--no-canary", default=None, help="An independent prober; by default where a limit is searched.")
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What exit code 5 becomes, for CI.")
+@click.option(
+    "--metrics",
+    metavar="URL|PATH|off",
+    help="Where the instance's own Prometheus metrics are; /metrics is looked for where no --path or --scenario is named.",
+)
 @click.option("--allow", multiple=True, metavar="HOST", help="A host beyond this machine that may be saturated.")
 @click.option("--max-rate", type=float, help="Never more than this; mandatory beyond this machine.")
 @click.option("--cacert", metavar="FILE", help="https: the CA to trust (PEM), in place of this machine's.")
@@ -83,9 +93,7 @@ SEARCH_BUDGET_S = 360.0
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-blast.")
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="JUnit XML for CI.")
 @click.option("--json", "as_json", is_flag=True, help="The results on stdout, for machines.")
-def command(
-    *, budget: float | None, canary: bool | None, out: Path | None, junit: Path | None, as_json: bool, **asked: Any
-) -> int:
+def command(*, budget: float | None, out: Path | None, junit: Path | None, as_json: bool, **asked: Any) -> int:
     r"""Saturate ONE instance; a capacity with evidence, or the reason there is none.
 
     \b
@@ -93,18 +101,14 @@ def command(
     darkesttime blast --instance 127.0.0.1:8001 --rate 500 --duration 30
     darkesttime blast --instance 127.0.0.1:8001 --search --beyond --slo 'p99<50ms,errors<0.1%'
     """
+    require(NEEDED)
+    check_writable(junit, "--junit")
+    nearest_wish(asked)
     if asked["rate"] is None and not asked["closed"] and not asked["scenario"] and asked["duration"] is None:
         asked["duration"] = budget or (SEARCH_BUDGET_S if asked["search"] else BUDGET_S)
     folder = run_folder("blast", out)
     path = folder / "blast.json"
-    # Locust patches the process that imports it: it gets one of its own.
-    argv = [sys.executable, "-m", "darktime.blast", "--json", str(path)]
-    argv += [word for name, flag in PASSED_ON.items() if asked[name] is not None for word in (flag, str(asked[name]))]
-    argv += [word for name, flag in REPEATED.items() for value in asked[name] for word in (flag, value)]
-    argv += [flag for name, flag in FLAGS.items() if asked[name]]
-    if canary is not None:
-        argv.append("--canary" if canary else "--no-canary")
-    code = run_blast(argv)
+    code = run_blast(argv_of(asked, path, hlog=folder))
     if not path.exists():
         return code
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -116,6 +120,31 @@ def command(
         junit.write_text(junit_xml(results), encoding="utf-8")
     show(folder, results, as_json=as_json)
     return code
+
+
+def nearest_wish(asked: dict[str, Any]) -> None:
+    """What this call says comes before what stands in darktime.toml, also where the two exclude each other."""
+    context = click.get_current_context()
+    kinds = ("rate", "search", "closed", "scenario")
+    here = [name for name in kinds if asked[name] and context.get_parameter_source(name) in NEARER]
+    for name in kinds:
+        if here and context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT_MAP:
+            asked[name] = False if name in FLAGS else None
+
+
+def argv_of(asked: Mapping[str, Any], file: Path, *, hlog: Path | None = None) -> list[str]:
+    """The command of the process that does it: Locust patches whoever imports it. ``asked`` has the options by name."""
+    argv = [sys.executable, "-m", "darktime.blast", "--json", str(file)]
+    if hlog is not None:
+        argv += ["--hlog", str(hlog)]
+    for name, flag in PASSED_ON.items():
+        if asked.get(name) is not None:
+            argv += [flag, str(asked[name])]
+    argv += [word for name, flag in REPEATED.items() for value in asked.get(name, ()) for word in (flag, value)]
+    argv += [flag for name, flag in FLAGS.items() if asked.get(name)]
+    if asked.get("canary") is not None:
+        argv.append("--canary" if asked["canary"] else "--no-canary")
+    return argv
 
 
 def run_blast(argv: list[str]) -> int:
@@ -153,3 +182,6 @@ def show(folder: Path, results: dict[str, Any], *, as_json: bool) -> None:
         return
     click.echo("\n".join(text_summary(results)))
     click.echo(f"\nresults {folder}\npage    {page}")
+    log = folder / "latency.hlog"
+    if log.exists():
+        click.echo(f"times   {log}")

@@ -9,29 +9,62 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
-# Table by table, the keys people may write; each is the flag of the command of that name.
-KEYS: dict[str, frozenset[str]] = {
-    "split": frozenset(
-        {
-            "production",
-            "dark",
-            "listen",
-            "key",
-            "experiment",
-            "percent",
-            "max_percent",
-            "dark_state",
-            "path",
-            "ttl",
-            "nginx",
-            "redis",
-        }
-    ),
-    "blast": frozenset({"allow", "max_rate", "slo"}),
-    "demo": frozenset({"visitors", "percent"}),
+TEXT, NUMBER, WHOLE, FLAG, TEXTS = "text", "a number", "a whole number", "true or false", "a list of texts"
+# Table by table, the keys people may write, and of what kind; each is the flag of the command of that name.
+KEYS: dict[str, dict[str, str]] = {
+    "split": {
+        "production": TEXT,
+        "dark": TEXT,
+        "listen": TEXT,
+        "key": TEXT,
+        "experiment": TEXT,
+        "percent": NUMBER,
+        "max_percent": NUMBER,
+        "dark_state": TEXT,
+        "path": TEXTS,
+        "ttl": NUMBER,
+        "nginx": TEXT,
+        "redis": TEXT,
+    },
+    "blast": {
+        "instance": TEXT,
+        "allow": TEXTS,
+        "max_rate": NUMBER,
+        "slo": TEXT,
+        "rate": NUMBER,
+        "duration": NUMBER,
+        "search": FLAG,
+        "budget": NUMBER,
+        "beyond": FLAG,
+        "closed": FLAG,
+        "processes": WHOLE,
+        "connections": WHOLE,
+        "timeout": NUMBER,
+        "path": TEXT,
+        "header": TEXTS,
+        "cacert": TEXT,
+        "insecure": FLAG,
+        "fresh": FLAG,
+        "follow": FLAG,
+        "streams": WHOLE,
+        "channels": WHOLE,
+        "channel": TEXT,
+        "scenario": TEXT,
+        "number": TEXTS,
+        "seed": WHOLE,
+        "canary": FLAG,
+        "metrics": TEXT,
+        "inconclusive": TEXT,
+        "junit": TEXT,
+    },
+    "compare": {"pairs": WHOLE, "rate": NUMBER, "duration": NUMBER, "path": TEXT, "scenario": TEXT, "number": TEXTS},
+    "demo": {"visitors": WHOLE, "percent": NUMBER},
 }
+# What holds for whoever loads an instance, and so for the legs of a comparison too.
+SHARED = ("allow", "max_rate", "slo", "processes", "connections", "timeout", "header", "cacert", "insecure")
 
 TEMPLATE = """\
 # Settings of darktime. Flags and DARKTIME_... variables come before what stands here.
@@ -47,6 +80,46 @@ dark_state = "isolated"                # isolated | readonly | shared: what the 
 
 [blast]
 allow = []                             # hosts beyond this machine that may be saturated
+# max_rate = 2000.0                    # never more a second; mandatory beyond this machine
+# slo = "p99<200ms,errors<0.1%"        # what a passing rate keeps to
+# instance = "127.0.0.1:8001"          # the ONE instance that gets everything
+# budget = 60.0                        # seconds that a search may take
+# search = true                        # without the hurry: finer, longer, with confirmation
+# beyond = true                        # then look at overload, and whether it recovers
+# rate = 500.0                         # hold this rate instead of searching ...
+# duration = 30.0                      # ... for so many seconds
+# processes = 2                        # generator processes, one core each
+# connections = 100                    # at a plain HTTP instance
+# timeout = 5.0                        # a request that takes longer has failed
+# path = "/"                           # what is asked of a plain HTTP instance
+# header = ["Accept-Language: en"]     # of every request at plain HTTP
+# cacert = "ca.pem"                    # https: the CA to trust, in place of this machine's
+# insecure = true                      # https: go on without verification
+# closed = true                        # closed model: the next request waits for the reply before
+# fresh = true                         # a new connection for every request
+# follow = true                        # redirects on the same host
+# streams = 200                        # EventSource subscribers at a push endpoint
+# channels = 20                        # channels they are spread over
+# channel = "news"                     # everything through this one
+# scenario = "steady"                  # by name, or a .py file
+# number = ["rate=100"]                # numbers of the scenario
+# seed = 7                             # random arrivals instead of even ones
+# canary = true                        # an independent prober beside the run
+# metrics = "/metrics"                 # the instance's own: a path, a URL, or "off"
+# inconclusive = "fail"                # what exit code 5 becomes, for CI
+# junit = "blast.xml"                  # JUnit XML for CI
+
+[compare]                              # --ab; allow, max_rate, slo and the like are those of [blast]
+# pairs = 6                            # of legs: A B, B A, A B ...
+# rate = 500.0                         # in every leg; without it each searches its capacity
+# duration = 5.0                       # seconds of a leg
+# path = "/"                           # what is asked of a plain HTTP instance
+# scenario = "steady"                  # by name, or a .py file
+# number = ["rate=100"]                # numbers of the scenario
+
+[demo]
+# visitors = 120
+# percent = 10.0
 """
 
 
@@ -62,7 +135,9 @@ def load_defaults(ctx: click.Context, param: click.Parameter, path: Path) -> Pat
         if ctx.get_parameter_source(param.name or "config") != click.core.ParameterSource.DEFAULT:
             raise click.UsageError(f"{path}: no such settings file; 'darktime init' writes one")
         return path
-    ctx.default_map = read(path)
+    tables = read(path)
+    shared = {key: value for key, value in tables.get("blast", {}).items() if key in SHARED}
+    ctx.default_map = {**tables, "compare": {**shared, **tables.get("compare", {})}}
     return path
 
 
@@ -81,13 +156,24 @@ def read(path: Path) -> dict[str, Any]:
             raise click.UsageError(f"{path}: unknown table [{table}]{nearest(table, KEYS)}")
         if not isinstance(values, dict):
             raise click.UsageError(f"{path}: {table} must be a table: write [{table}] and its keys below")
-        for key in values:
+        for key, value in values.items():
             if key not in KEYS[table]:
                 raise click.UsageError(f"{path}: unknown key {key} in [{table}]{nearest(key, KEYS[table])}")
+            if not fits(value, KEYS[table][key]):
+                raise click.UsageError(f"{path}: {key} in [{table}] is {value!r}: it takes {KEYS[table][key]}")
     return tables
 
 
-def nearest(word: str, known: dict[str, Any] | frozenset[str]) -> str:
+def fits(value: object, kind: str) -> bool:
+    """Whether a value of the file is of a kind. A lone text is no list: click would take it letter by letter."""
+    if kind == TEXTS:
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    if isinstance(value, bool) or kind == FLAG:
+        return kind == FLAG and isinstance(value, bool)
+    return isinstance(value, {TEXT: str, WHOLE: int, NUMBER: int | float}[kind])
+
+
+def nearest(word: str, known: Collection[str]) -> str:
     """A suggestion for a word that is not known."""
     near = get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"

@@ -151,11 +151,8 @@ def against(results: Results) -> Markup | None:
     return parts.facts(known) if known else None
 
 
-def instance_metrics(results: Results) -> Markup | None:
-    """The instance's own figures before and after."""
-    known = results.get("instance_metrics")
-    if not known:
-        return None
+def instance_metrics(metrics: Sequence[Mapping[str, Any]]) -> Markup:
+    """The instance's own figures before and after, and of those that were followed the highest."""
 
     def change(one: Mapping[str, Any]) -> str:
         if one["first"] is None or one["last"] is None:
@@ -163,8 +160,26 @@ def instance_metrics(results: Results) -> Markup | None:
         difference = one["last"] - one["first"]
         return ("+" if difference >= 0 else "\N{MINUS SIGN}") + _number(abs(difference))
 
-    rows = [(tag("code", one["name"]), _number(one["first"]), _number(one["last"]), change(one)) for one in known]
-    return parts.table(("Metric", "Before", "After", "Change"), rows, label="The instance's own metrics")
+    followed = any(one.get("points") for one in metrics)
+    rows = [
+        (
+            tag("code", one["name"]),
+            _number(one["first"]),
+            _number(one["last"]),
+            change(one),
+            *([_highest(one)] if followed else []),
+        )
+        for one in metrics
+    ]
+    columns = ("Metric", "Before", "After", "Change", *(["Highest"] if followed else []))
+    return parts.table(columns, rows, label="The instance's own metrics")
+
+
+def _highest(one: Mapping[str, Any]) -> str:
+    """Of a counter its rate."""
+    return _number(one.get("highest")) + (
+        "/s" if one.get("kind") == "counter" and one.get("highest") is not None else ""
+    )
 
 
 def _number(value: float | None) -> str:

@@ -45,6 +45,8 @@ class Plain(HttpUser):
     def get(self):
         self.client.get("/")
 """
+AUTOCANNON = "autocannon@8.0.0"
+NPM_S = 60
 PEERS = {"wrk": "wrk", "h2load": "nghttp2-client", "hey": "hey"}
 SERVED = {
     "wrk": re.compile(r"Requests/sec:\s+([\d.]+)"),
@@ -67,15 +69,43 @@ def measure(folder: Path) -> list[str]:
     if missing:
         raise UsageError(f"the blast's bench needs {', '.join(missing)}: apt-get install {' '.join(missing)}")
     (folder / "locustfile.py").write_text(LOCUSTFILE)
+    autocannon, why = _autocannon(folder)
+    names = ["cohort", "wrk", "h2load", "hey", *(["autocannon"] if autocannon else []), "FastHttpUser", "HttpUser"]
     with Stack(folder / "blast") as stack:
         address = instance(stack, find_nginx().path, "instance")
         for service in _processes(stack):
             os.sched_setaffinity(service, {0})
         turns: dict[str, list[Turn]] = {}
         for _ in range(TURNS):
-            for name in ("cohort", "wrk", "h2load", "hey", "FastHttpUser", "HttpUser"):
-                turns.setdefault(name, []).append(_turn(name, address, folder))
-    return [_line(name, found, turns["cohort"]) for name, found in turns.items()]
+            for name in names:
+                turns.setdefault(name, []).append(_turn(name, address, folder, autocannon))
+    lines = [_line(name, found, turns["cohort"]) for name, found in turns.items()]
+    return lines if autocannon else [*lines, f"- autocannon was left out: {why}"]
+
+
+def _autocannon(folder: Path) -> tuple[str, str]:
+    """Where autocannon is, else why it is not there: installed by npm, into this run's folder, only where both are."""
+    found = shutil.which("autocannon")
+    if found:
+        return found, ""
+    missing = [program for program in ("node", "npm") if shutil.which(program) is None]
+    if missing:
+        return "", f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
+    words = [
+        "npm",
+        "install",
+        "--prefix",
+        str(folder / "npm"),
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+        AUTOCANNON,
+    ]
+    try:
+        subprocess.run(words, capture_output=True, timeout=NPM_S, check=True)
+    except (subprocess.SubprocessError, OSError) as error:
+        return "", f"npm could not install {AUTOCANNON} ({error})"
+    return str(folder / "npm" / "node_modules" / ".bin" / "autocannon"), ""
 
 
 def _processes(stack: Stack) -> list[int]:
@@ -85,7 +115,7 @@ def _processes(stack: Stack) -> list[int]:
     return descendants()
 
 
-def _turn(name: str, address: str, folder: Path) -> Turn:
+def _turn(name: str, address: str, folder: Path, autocannon: str = "") -> Turn:
     url, seconds, connections = f"http://{address}/", str(SECONDS), str(CONNECTIONS)
     result = folder / "result.json"
     words: Sequence[str] = {
@@ -96,6 +126,7 @@ def _turn(name: str, address: str, folder: Path) -> Turn:
         "wrk": ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", url],
         "h2load": ["h2load", "--h1", "-t1", f"-c{connections}", f"-D{seconds}", url],
         "hey": ["hey", "-c", connections, "-z", f"{seconds}s", url],
+        "autocannon": [autocannon, "--json", "-c", connections, "-d", seconds, url],
     }.get(name) or [
         *(sys.executable, "-m", "locust", "-f", str(folder / "locustfile.py"), "--headless", "--json"),
         *("-u", connections, "-r", connections, "-t", f"{SECONDS + 1}s", "--host", f"http://{address}"),
@@ -117,6 +148,11 @@ def _turn(name: str, address: str, folder: Path) -> Turn:
         assert probe["errors"] == 0, probe
         # Of the measured span alone, as a load of the interpreter and of Locust is no request.
         return Turn(per_s=probe["achieved_per_s"], cpu_us=probe["cpu_share"] / probe["achieved_per_s"] * 1e6)
+    if name == "autocannon":
+        told = json.loads(done.stdout)
+        assert told["non2xx"] == told["errors"] == 0, told
+        per_s = told["requests"]["total"] / told["duration"]
+        return Turn(per_s=per_s, cpu_us=cpu_s / told["requests"]["total"] * 1e6)
     if name in SERVED:
         found = SERVED[name].search(done.stdout)
         assert found is not None, done.stdout + done.stderr

@@ -8,6 +8,7 @@ from darktime.report import blast_blocks as blocks
 from darktime.report import blast_tables as tables
 from darktime.report import figures as fig
 from darktime.report import parts
+from darktime.report.instance_block import instance
 from darktime.report.markup import tag
 from darktime.report.stories import Story, section, when
 
@@ -32,7 +33,7 @@ def tell(results: Results) -> Story:
         ("Traffic", (blocks.traffic(results), None if streams else air, tables.replies(results))),
         ("Streams and gaps", (streams, air if streams else None)),
         ("Was the generator the limit?", (blocks.generator(results), tables.against(results), tables.workers(results))),
-        ("The instance's own metrics", (tables.instance_metrics(results),)),
+        ("The instance's own figures", (instance(results),)),
         ("To run it again", (_provenance(results),)),
     ]
     there = [(title, [block for block in content if block is not None]) for title, content in parts_of_page]

@@ -9,7 +9,7 @@ from darktime.report import parts
 from darktime.report.drawing import svg
 from darktime.report.markup import tag
 from darktime.report.stories import Story, section, when
-from darktime.report.summaries.compare import capacity_words
+from darktime.report.summaries.compare import capacity_words, plan_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from darktime.report.kinds import Results
     from darktime.report.markup import Markup
 
+_ENDED = {0: ("held", "good"), 3: ("did not hold", "bad"), 4: ("generator-bound", "wait"), 5: ("undecided", "wait")}
 _TONES = {"better": "good", "worse": "bad", "cannot tell": "wait"}
 
 
@@ -24,9 +25,12 @@ def tell(results: Results) -> Story:
     """A comparison from its outcome to where the runs are kept."""
     a, b, outcome = results["a"], results["b"], results["outcome"]
     started = [when(results)] if results.get("started") else []
-    sections = [section("Both runs", _sides(a, b))]
+    plan = results.get("plan")
+    sections = [section("Both instances", _plan(results))] if plan else [section("Both runs", _sides(a, b))]
     if results["metrics"]:
         sections.append(section("Figure by figure", _metrics(results["metrics"])))
+    if results.get("legs"):
+        sections.append(section("Leg by leg", _legs(results["legs"])))
     return Story(
         title=" ".join(("darkesttime compare", a["name"], b["name"], *started)),
         kicker=" · ".join(("darkesttime compare", f"A {a['name']}", f"B {b['name']}", *started)),
@@ -35,6 +39,32 @@ def tell(results: Results) -> Story:
         lead=(),
         sections=tuple(sections),
     )
+
+
+def _plan(results: Results) -> Markup:
+    ran = [leg["side"] for leg in results["legs"]]
+    facts: list[tuple[str, object]] = [
+        (letter, f"{results[letter.lower()]['name']}, {ran.count(letter)} legs") for letter in "AB"
+    ]
+    plan = results["plan"]
+    facts.append(("Plan", plan_words(plan)))
+    facts += [(word, plan[key]) for word, key in (("Objective", "slo"), ("Path", "path")) if plan[key]]
+    facts.append(("Results", tag("code", f"{results['a']['folder']}, {results['b']['folder']}")))
+    return parts.facts(facts)
+
+
+def _legs(legs: Sequence[Mapping[str, Any]]) -> Markup:
+    names = list(dict.fromkeys(name for leg in legs for name in leg["figures"]))
+    rows = [
+        (
+            str(at + 1),
+            leg["side"],
+            parts.badge(*_ENDED.get(leg["exit_code"], ("void", "wait"))),
+            *(fig.quantity(leg["figures"].get(name), "ms" if name.startswith("p") else "/s") for name in names),
+        )
+        for at, leg in enumerate(legs)
+    ]
+    return parts.table(("Leg", "Side", "Objective", *names), rows, label="Leg by leg", text=3)
 
 
 def _sides(a: Mapping[str, Any], b: Mapping[str, Any]) -> Markup:

@@ -38,6 +38,7 @@ def tell(results: Results) -> list[str]:
         _checked_against(results),
         _workers(results),
         *_overload(results),
+        _instance(results),
     ]
     run = row(
         "RUN",
@@ -190,6 +191,30 @@ def _workers(results: Results) -> str:
     if not lost:
         return ""
     return row("WORKERS", f"{len(lost)} of {len(workers)} lost ({', '.join(lost)}): what they did last is not counted")
+
+
+_EVERY_PROCESS = (
+    ("process_resident_memory_bytes", "memory", fig.size),
+    ("process_cpu_seconds_total", "cpu", fig.share),
+    ("process_open_fds", "open files", fig.count),
+)
+
+
+def _instance(results: Results) -> str:
+    """What the instance said of itself, each figure at its highest; or why that was not listened to."""
+    ignored = results.get("instance_metrics_ignored")
+    known = {metric["name"]: metric for metric in results.get("instance_metrics") or []}
+    followed = [
+        f"{word} {write(known.pop(name)['highest'])}"
+        for name, word, write in _EVERY_PROCESS
+        if known.get(name, {}).get("highest") is not None
+    ]
+    words = ["at most " + ", ".join(followed)] if followed else []
+    if known:
+        words.append(f"{len(known)} {'more' if words else 'metrics of its own'} on the page")
+    if ignored:
+        words.append(f"metrics {'no more asked for' if words else 'ignored'}: {fig.visible(ignored)}")
+    return row("INSTANCE", *words) if words else ""
 
 
 def _overload(results: Results) -> list[str]:

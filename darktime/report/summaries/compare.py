@@ -20,10 +20,10 @@ def tell(results: Results) -> list[str]:
     head = [
         row("OUTCOME", f"{MARKS.get(results['outcome'], '?')} {results['outcome']}"),
         *wrapped("RESULT", results["sentence"]),
-        _side("A", results["a"]),
-        _side("B", results["b"]),
+        *sides(results),
     ]
-    tail = [row("RUN", f"exit {results['exit_code']}")]
+    length = [fig.duration(results["duration_s"])] if results.get("plan") else []
+    tail = [row("RUN", *length, f"exit {results['exit_code']}")]
     room = MAX_LINES - len(head) - len(tail) - 1
     metrics = results["metrics"]
     shown = metrics if len(metrics) <= room else metrics[: room - 1]
@@ -33,6 +33,28 @@ def tell(results: Results) -> list[str]:
     if len(shown) < len(metrics):
         lines.append(row("", f"… {len(metrics) - len(shown)} more are in the report"))
     return [*head, *lines, *tail]
+
+
+def sides(results: Mapping[str, Any]) -> list[str]:
+    """Which two were compared, and of instances what they were compared under."""
+    if not results.get("plan"):
+        return [_side(letter, results[letter.lower()]) for letter in "AB"]
+    ran = [leg["side"] for leg in results["legs"]]
+    lines = [
+        row(letter, fig.clipped(results[letter.lower()]["name"], 40), f"{ran.count(letter)} legs") for letter in "AB"
+    ]
+    return [*lines, row("PLAN", plan_words(results["plan"]))]
+
+
+def plan_words(plan: Mapping[str, Any]) -> str:
+    """What every leg was."""
+    if plan["scenario"]:
+        what = f"scenario {fig.clipped(plan['scenario'], 30)}"
+    elif plan["rate_per_s"] is None:
+        what = f"a search of {fig.duration(plan['leg_s'])}"
+    else:
+        what = f"{fig.count(plan['rate_per_s'])}/s for {fig.duration(plan['leg_s'])}"
+    return f"{what} a leg, {plan['pairs']} pairs in turn: A B, B A, …"
 
 
 def _side(letter: str, side: Mapping[str, Any]) -> str:

@@ -57,7 +57,23 @@ def test_generator_bound_gives_no_capacity_and_exit_4():
     assert (concluded.highest_pass_per_s, concluded.lowest_fail_per_s) == (None, None)
     assert (concluded.limit, concluded.exit_code) == ("generator", ExitCode.INVALID)
     assert "97% of its core" in concluded.sentence
-    assert "its limit lies beyond" in concluded.sentence
+    assert "--processes" in concluded.sentence
+
+
+@pytest.mark.parametrize(
+    ("probes", "interval", "ceiling"),
+    [
+        ([held(2345), failed(4321, cpu_share=0.97)], found(2345, 4321, limited_by="generator"), None),
+        ([held(2345), failed(4321, cpu_share=0.97)], found(2345, None), None),
+        ([held(2345), failed(4321, cpu_share=0.7)], found(2345, 4321), 3000),
+    ],
+)
+def test_a_refusal_names_no_rate_that_could_be_taken_for_a_capacity(probes, interval, ceiling):
+    concluded = answer(probes, interval, ceiling_per_s=ceiling)
+    assert concluded.exit_code == ExitCode.INVALID
+    assert concluded.sentence.startswith("No capacity is given: ")
+    for rate in ("2,345", "4,321", "2345", "4321", "3,000", "/s"):
+        assert rate not in concluded.sentence
 
 
 def test_a_search_that_met_the_generators_limit_and_then_the_instances_below_it_has_a_capacity():

@@ -46,9 +46,7 @@ def test_the_share_that_goes_short_is_said_with_caution(beyond, duration, capaci
 @pytest.mark.parametrize("load", [0.5, 0.8, 0.9])
 @pytest.mark.parametrize("duration", [1.5, 4, 20])
 def test_random_arrivals_below_the_capacity_are_no_queue_that_grows(load, duration):
-    found = [
-        shortfall(queue(500 * load, duration, service_s=0.002, seed=seed).spans, duration) for seed in range(20)
-    ]
+    found = [shortfall(queue(500 * load, duration, service_s=0.002, seed=seed).spans, duration) for seed in range(20)]
     assert sum(short > SHORTFALL_LIMIT for short in found) <= 1, found
 
 

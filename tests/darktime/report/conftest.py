@@ -36,13 +36,14 @@ def split() -> Results:
 CHARTS = {
     "demo": 5,
     "blast": 6,
-    "blast-http": 6,
+    "blast-http": 7,
     "blast-push": 5,
     "blast-generator": 6,
     "blast-tokens": 6,
     "blast-scenario": 5,
     "split": 2,
     "compare": 1,
+    "compare-ab": 1,
 }
 BLASTS = tuple(name for name in CHARTS if name.startswith("blast"))
 # What results had before they said how their figures came about.

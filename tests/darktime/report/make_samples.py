@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from darktime.blast.interleaved import Leg, compare_legs, order
 
 SAMPLES = Path(__file__).parent / "samples"
 Results = dict[str, Any]
@@ -237,12 +240,36 @@ def http() -> Results:
             "sentence": "At twice the capacity nothing was answered in time any more; at half of it, it was well after 2 s.",
         },
         measured_probe=10,
-        instance_metrics=[
-            {"name": "process_resident_memory_bytes", "first": 48_234_496.0, "last": 51_118_080.0},
-            {"name": "process_cpu_seconds_total", "first": 3.1, "last": 71.85},
-            {"name": "http_requests_total", "first": 0.0, "last": 132_604.0},
-        ],
+        instance_metrics=told(one),
     )
+
+
+def told(one: Instance) -> list[Results]:
+    """What the instance says of itself: memory that grows, a processor as busy as it serves, a queue, a counter."""
+    seconds = range(len(one.series))
+    memory = [48_234_496.0 + 4_096.0 * 25 * at for at in seconds]
+    busy = [round(min(second["requests"] / one.capacity_per_s, 0.99), 3) for second in one.series]
+    return [
+        metric("process_resident_memory_bytes", "gauge", memory[0], memory[-1], memory),
+        metric("process_cpu_seconds_total", "counter", 3.1, 3.1 + sum(busy), busy),
+        metric("process_open_fds", "gauge", 12.0, 212.0, [12.0, *(212.0 for _ in seconds[1:])]),
+        metric(
+            'queue_depth{worker="<b>1</b>"}', "gauge", 0.0, 0.0, [float(second["in_flight"]) for second in one.series]
+        ),
+        metric("http_requests_total", "counter", 0.0, 132_604.0, [float(second["requests"]) for second in one.series]),
+    ]
+
+
+def metric(name: str, kind: str, first: float, last: float, values: list[float]) -> Results:
+    points = [[float(at), value] for at, value in enumerate(values)]
+    return {
+        "name": name,
+        "kind": kind,
+        "first": first,
+        "last": round(last, 3),
+        "highest": max(values),
+        "points": points[1:] if kind == "counter" else points,
+    }
 
 
 def push() -> Results:
@@ -452,6 +479,52 @@ def comparison() -> Results:
     }
 
 
+def in_turn() -> Results:
+    """Two instances in turn: B has longer tails, and serves less of what is offered in time."""
+    rng = random.Random(20)
+    slower = {"p50": 1.02, "p90": 1.1, "p99": 1.6, "p99.9": 1.9, "goodput": 0.97}
+    usual = {"p50": 4.2, "p90": 9.0, "p99": 31.0, "p99.9": 88.0, "goodput": 498.0}
+    legs = [
+        Leg(
+            side=side,
+            figures={
+                name: round(
+                    value
+                    * (slower[name] if side == "B" else 1)
+                    * rng.lognormvariate(0, 0.002 if name == "goodput" else 0.06),
+                    3,
+                )
+                for name, value in usual.items()
+            },
+            exit_code=3 if side == "B" and at % 3 else 0,
+            why="The instance held 500 requests/s (p99 < 40 ms, errors < 0.1 %).",
+        )
+        for at, side in enumerate(order(6))
+    ]
+    found = compare_legs(legs, planned=12)
+    return {
+        "schema_version": 1,
+        "kind": "compare",
+        "started": "2026-11-25T10:20:00+00:00",
+        "duration_s": 77.4,
+        "a": {"name": "127.0.0.1:8001", "folder": "runs/2026-11-25T10-20-00Z-compare/legs/*-A", "capacity": None},
+        "b": {"name": "127.0.0.1:8002", "folder": "runs/2026-11-25T10-20-00Z-compare/legs/*-B", "capacity": None},
+        "plan": {
+            "rate_per_s": 500.0,
+            "leg_s": 5.0,
+            "scenario": None,
+            "slo": "p99<40ms,errors<0.1%",
+            "path": "/<b>",
+            "pairs": 6,
+        },
+        "legs": [asdict(leg) for leg in legs],
+        "outcome": found.outcome,
+        "metrics": [asdict(metric) for metric in found.metrics],
+        "sentence": found.sentence,
+        "exit_code": int(found.exit_code),
+    }
+
+
 def brought_along(saved: Results) -> Results:
     """The oldest sample with what results have had since; its own figures stay as they are."""
     one = Instance(3, 4_500.0, base_ms=2.0, slo_ms=250.0)
@@ -547,6 +620,7 @@ def main() -> None:
         "blast-tokens": tokens(),
         "blast-scenario": scenario(),
         "compare": comparison(),
+        "compare-ab": in_turn(),
     }
     for name, sample in made.items():
         (SAMPLES / f"{name}.json").write_text(on_lines(sample) + "\n", "utf-8")

@@ -80,6 +80,17 @@ def test_a_schema_refuses_a_hop_or_a_verdict_that_is_not_one(demo: dict[str, Any
             check(demo)
 
 
+def test_a_schema_refuses_a_demo_without_the_ledger_of_its_copies_or_with_one_that_is_none(
+    demo: dict[str, Any],
+) -> None:
+    for broken in (None, [{"hop": "mirror>relay"}]):
+        with pytest.raises(ValidationError):
+            check(demo | {"copies": demo["copies"] | {"ledger": broken}})
+    del demo["copies"]["ledger"]
+    with pytest.raises(ValidationError, match="ledger"):
+        check(demo)
+
+
 @pytest.mark.parametrize(
     "unreadable",
     [

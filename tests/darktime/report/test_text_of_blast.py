@@ -21,8 +21,7 @@ THRESHOLDS ✓ p99 < 200 ms ..... 149 ms
 RESULT     The instance held 1,912 requests/s (p99 < 200 ms, errors < 0.1 %) and failed at
            1,992: p99 282 ms. Generator 9 % busy, canary slow too: the instance is the limit.
 CAPACITY   holds 1,912/s · fails at 1,992/s · limit: instance
-PROBES, the last 11 of 14         rate/s   reached        p50        p99   errors    lost
-  ✓ held                           1,000     1,000    3.04 ms    10.3 ms        0       0
+PROBES, the last 10 of 14         rate/s   reached        p50        p99   errors    lost
   ✗ p99 282 ms                     2,000     1,946     111 ms     282 ms        0       0
   ✓ held                           1,414     1,414    4.57 ms    16.0 ms        0       0
   ✓ held                           1,682     1,682    8.05 ms    27.5 ms        0       0
@@ -40,6 +39,7 @@ GENERATOR  send lag p99 0.53 ms · cpu 13.5 % · sent 100 % of the plan · healt
            canary p50 2.40 ms, p99 11.8 ms · used 12 % of this generator's 41,200/s
 OVERLOAD   collapse: At twice the capacity nothing was answered in time any more; at half of it,
            it was well after 2 s.
+INSTANCE   at most memory 55.2 MB, cpu 99 %, open files 212 · 2 more on the page
 RUN        blast · 127.0.0.1:8001 · http · open · 1m09s · exit 0
 """,
     "blast-push": """\

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,7 +97,7 @@ def _serve(
 
         def export() -> bytes:
             gauges = {"open": len(door.links), **service.gauges()}
-            text = exposition(service.counts, gauges)
+            text = exposition(service.counts, gauges, _process())
             return reply(200, text.encode(), "Content-Type: text/plain; version=0.0.4; charset=utf-8")
 
         door.exporter = export
@@ -116,6 +117,15 @@ def _serve(
         print(f"certificate at {certificate}")
     sys.stdout.flush()
     loop.run()
+
+
+def _process() -> dict[str, float]:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return {
+        "resident_memory_bytes": pages * resource.getpagesize(),
+        "cpu_seconds_total": time.process_time(),
+        "open_fds": sum(1 for _ in Path("/proc/self/fd").iterdir()),
+    }
 
 
 if __name__ == "__main__":
