@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from darktime.blast.master import HOST, PORT, WAIT_S, WEB_PORT, Master, Web
 from darktime.blast.settings import BlastSettings
 from darktime.blast.slo import DEFAULT, parse_slo
 from darktime.errors import DarktimeError, UsageError
@@ -62,6 +63,15 @@ def _number(name: str, default: float | None, text: str, kind: type = float) -> 
 @click.option("--header", multiple=True, metavar="NAME:VALUE", help="Plain HTTP: a header of every request.")
 @click.option("--canary/--no-canary", default=None, help="An independent prober; by default where a limit is searched.")
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What exit code 5 becomes.")
+@click.option("--master", is_flag=True, help="Workers join from outside; this process sends nothing.")
+@_number("--expect-workers", 1, "--master: so many workers.", int)
+@_number("--expect-workers-max-wait", WAIT_S, "--master: within N seconds.")
+@click.option("--master-bind-host", default=HOST, show_default=True, metavar="HOST", help="--master: listen here.")
+@_number("--master-bind-port", PORT, "--master: and at this port.", int)
+@click.option("--web", is_flag=True, help="Locust's page, with a tab of the exact figures.")
+@click.option("--web-host", default=HOST, show_default=True, metavar="HOST", help="--web: listen here.")
+@_number("--web-port", WEB_PORT, "--web: and at this port.", int)
+@_number("--autoquit", 0.0, "--web: the page stays N seconds after the run.")
 @click.option("--live-fd", type=int, metavar="FD", help="Where snapshots go, a line of JSON each, for a live screen.")
 @click.option("--json", "json_file", type=PATH, metavar="FILE", help="Where the result goes; stdout without it.")
 def main(  # noqa: PLR0917 - one parameter an option
@@ -89,6 +99,15 @@ def main(  # noqa: PLR0917 - one parameter an option
     header: tuple[str, ...],
     canary: bool | None,  # noqa: FBT001
     inconclusive: str | None,
+    master: bool,  # noqa: FBT001
+    expect_workers: int,
+    expect_workers_max_wait: float,
+    master_bind_host: str,
+    master_bind_port: int,
+    web: bool,  # noqa: FBT001
+    web_host: str,
+    web_port: int,
+    autoquit: float,
     live_fd: int | None,
     json_file: Path | None,
 ) -> None:
@@ -127,6 +146,12 @@ def main(  # noqa: PLR0917 - one parameter an option
             canary=canary,
             inconclusive=inconclusive,
             command=to_repeat(sys.argv[1:]),
+            master=Master(
+                workers=expect_workers, host=master_bind_host, port=master_bind_port, wait_s=expect_workers_max_wait
+            )
+            if master
+            else None,
+            web=Web(host=web_host, port=web_port, stay_s=autoquit) if web else None,
         )
         result = _run(settings, stopped, live_fd)
         _write(result, json_file)
@@ -160,7 +185,11 @@ def _run(settings: BlastSettings, stopped: list[int], live_fd: int | None) -> Bl
 
     if live_fd is not None:
         os.set_blocking(live_fd, False)
-    return blast(settings, on_progress=on_probe, on_second=on_second, stop=lambda: bool(stopped))
+    return blast(settings, on_progress=on_probe, on_second=on_second, on_note=_print_note, stop=lambda: bool(stopped))
+
+
+def _print_note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _print_probe(probe: Probe) -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
-from darktime.blast.messages import GREETED, HELLO, OFFERED, PLAN, REFUSED, SECOND, STANDING, STOP, TASK
+from darktime.blast.clocks import between
+from darktime.blast.machine import here
+from darktime.blast.messages import CLOCK, GREETED, HELLO, OFFERED, PLAN, REFUSED, SECOND, STANDING, STOP, TASK
 from darktime.blast.offered import Offered, Second
 from darktime.errors import DarktimeError, ExitCode, RunInvalid, UsageError
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from darktime.blast.plan import Plan
+    from darktime.blast.roll import Roll
     from darktime.blast.task import Task
 
 GATHER_S = 30.0
@@ -46,6 +49,7 @@ class Head:
         *,
         stop: Callable[[], bool],
         dead: Callable[[], list[str]] = list,
+        roll: Roll | None = None,
         on_second: Callable[[Second], None] = lambda _: None,
     ) -> None:
         runner = environment.runner
@@ -58,6 +62,7 @@ class Head:
         self._task = task
         self._stop = stop
         self._dead = dead
+        self._roll = roll
         self._on_second = on_second
         self._heard = Event()
         self._ids: list[str] = []
@@ -76,11 +81,11 @@ class Head:
         ):
             runner.register_message(kind, listener)
 
-    def await_processes(self, come: Callable[[], int]) -> None:
-        """Wait until so many workers have connected. Raises RunInvalid."""
-        self._until(
-            lambda: come() >= self.workers, GATHER_S, lambda: f"{come()} of {self.workers} worker processes connected"
-        )
+    def await_workers(self, limit_s: float) -> None:
+        """Wait until all have joined. Raises RunInvalid."""
+        roll = self._roll
+        if roll is not None:
+            self._until(roll.complete, limit_s, lambda: f"{len(roll.machines)} of {self.workers} workers joined")
 
     def held_back(self) -> int:
         """Requests of seconds that were not handed on yet."""
@@ -94,7 +99,8 @@ class Head:
         if self._stop():
             return
         for index, node in enumerate(self._ids):
-            data = {"task": self._task.to_dict(), "index": index, "workers": self.workers}
+            self._tell_clock(node)
+            data = {"task": self._task.to_dict(), "index": index, "workers": self.workers, "machine": here().to_dict()}
             self._runner.send_message(TASK, data, node)
         self._until(
             lambda: len(self._standing) >= self.workers,
@@ -110,7 +116,7 @@ class Head:
         data = {
             "number": number,
             "plan": plan.to_dict(),
-            "start_at": time.time() + LEAD_S if self.workers > 1 else 0.0,
+            "start_at": time.monotonic() + LEAD_S if self.workers > 1 else 0.0,
             "began_s": time.monotonic() - self._began,
             "patient": patient,
         }
@@ -127,7 +133,12 @@ class Head:
         first, *others = (answers[node] for node in self._ids)
         for other in others:
             first.merge(other)
+        first.clock_error_ms = 1000 * self.clock_error_s()
         return first
+
+    def clock_error_s(self) -> float:
+        """How far the clocks of two workers may be apart, as they are corrected; 0 where they read the same."""
+        return between([self._roll.clock(node).error_s for node in self._ids]) if self._roll is not None else 0.0
 
     def stop(self) -> None:
         """Let the workers close what they have open."""
@@ -160,17 +171,26 @@ class Head:
             self._heard.clear()
             self._heard.wait(LOOK_S)
 
+    def _tell_clock(self, node: str) -> None:
+        if self._roll is not None:
+            self._runner.send_message(CLOCK, {"clock": self._roll.clock(node).to_dict()}, node)
+
     def _check_workers(self) -> None:
         clients = getattr(self._runner, "clients", None)
         lost = list(self._dead())
         if clients is not None:
-            lost += [node for node in self._ids if node not in clients or clients[node].state in ("missing", "stopped")]
+            known = self._ids or (list(self._roll.machines) if self._roll is not None else [])
+            lost += [node for node in known if node not in clients or clients[node].state in ("missing", "stopped")]
         if lost:
             self.lost = lost
             raise RunInvalid(
-                f"{len(lost)} of {self.workers} workers was lost ({', '.join(lost)}): its part of the plan is missing, "
-                f"so this run is void"
+                f"{len(lost)} of {self.workers} workers was lost ({', '.join(map(self.name, lost))}): its part of the "
+                f"plan is missing, so this run is void"
             )
+
+    def name(self, node: str) -> str:
+        """A worker, for people."""
+        return self._roll.name(node) if self._roll is not None else node
 
     def _hello(self, msg: Any, **_: Any) -> None:
         if msg.node_id not in self._ids and len(self._ids) < self.workers:

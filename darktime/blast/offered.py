@@ -78,6 +78,7 @@ class Offered:
     answered_in_time: int | None = None  # well, before the plan's time was over; None: not counted apart
     workers: int = 1
     aborted: str = ""  # why it ended before its time
+    clock_error_ms: float = 0.0  # how far two workers' clocks may be apart, as they are corrected
     counts: Counts = field(default_factory=Counts)
     deliveries: Deliveries | None = None
 
@@ -101,6 +102,7 @@ class Offered:
             self.answered_in_time += other.answered_in_time
         self.workers += other.workers
         self.aborted = self.aborted or other.aborted
+        self.clock_error_ms = max(self.clock_error_ms, other.clock_error_ms)
         self.counts.merge(other.counts)
         if self.deliveries is not None and other.deliveries is not None:
             self.deliveries.merge(other.deliveries)
@@ -130,5 +132,5 @@ class Offered:
 
 _OFFERED_PLAIN = (
     *("rate_per_s", "duration_s", "planned", "unsent", "stage", "began_s", "in_flight_mean", "streams_open"),
-    *("answered_in_time", "workers", "aborted"),
+    *("answered_in_time", "workers", "aborted", "clock_error_ms"),
 )

@@ -19,16 +19,17 @@ from locust.env import Environment
 
 from darktime.blast.blaster import Blaster
 from darktime.blast.conclude import Conclusion, conclude
-from darktime.blast.crew import Crew
+from darktime.blast.exact_rows import exact_rows
 from darktime.blast.feed import totals
-from darktime.blast.hand import Inbox
+from darktime.blast.fleet import Fleet
 from darktime.blast.head import Head
 from darktime.blast.outcome import Outcome, result_of
 from darktime.blast.probe import recognise
 from darktime.blast.record import Record
 from darktime.blast.session import Session
-from darktime.blast.settings import check, check_rate, reserve_open_files
+from darktime.blast.settings import check, check_rate, max_rate, reserve_open_files
 from darktime.blast.task import Task
+from darktime.blast.web import Page, listen
 from darktime.blast.witness import Witness
 from darktime.errors import ExitCode, RunInvalid, UsageError
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from darktime.blast.offered import Second
     from darktime.blast.result import BlastResult, Probe
+    from darktime.blast.scenario import Scenario
     from darktime.blast.settings import Address, BlastSettings
 
 # Locust's workers report every second; their last report arrives within a few.
@@ -50,11 +52,13 @@ def blast(
     *,
     on_progress: Callable[[Probe], None] | None = None,
     on_second: Callable[[Second], None] | None = None,
+    on_note: Callable[[str], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> BlastResult:
     """Saturate one instance and say what it holds.
 
-    ``on_progress`` is told of every probe, ``on_second`` of every second. ``stop`` is asked at least every 50 ms; once
+    ``on_progress`` is told of every probe, ``on_second`` of every second, ``on_note`` of what
+    else is to be said while it runs (who joined; where the page is). ``stop`` is asked at least every 50 ms; once
     true, the partial result is returned with exit code 130. A run whose limit was the generator, or that lost a worker,
     is a result too (exit code 4). Raises UsageError, before any load, for what may not or cannot be done.
     """
@@ -62,15 +66,7 @@ def blast(
     started = datetime.now(UTC)
     begun = time.monotonic()
     task = _task(settings, address)
-    push = task.kind == "push"
-    if not push and not task.scenario and settings.slo.only_for_streams:
-        names = ", ".join(str(one) for one in settings.slo.only_for_streams)
-        raise UsageError(f"--slo: {names} is about streams, and {address.authority} is plain HTTP: leave it out")
-    reserve_open_files(-(-task.sockets() // settings.processes))
-    scenario = task.load_scenario() if task.scenario else None
-    if scenario is not None:
-        check_rate(scenario.peak_rate_per_s(), settings)
-        push = scenario.listens
+    scenario, push = _checked(settings, task, address)
     environment = Environment(user_classes=[Blaster])
     record = Record()
 
@@ -80,18 +76,15 @@ def blast(
         if on_second is not None:
             on_second(second)
 
-    ceiling_per_s = calibrated(settings) if settings.searches and not push else None
+    ceiling_per_s = calibrated(settings) if settings.searches and not push and settings.master is None else None
+    halted = Halt(stop)
+    environment.host = f"http://{address.authority}"  # what Locust's page and reports name
+    listener = listen(settings.web) if settings.web is not None else None
+    fleet = Fleet(settings, environment, note=on_note)
     witness = None
     if settings.with_canary:
         witness = Witness(address, "/channels-stats" if push else task.path)
-    crew: Crew | None = None
-    if settings.processes > 1:
-        runner: Any = environment.create_master_runner("127.0.0.1", 0)
-        crew = Crew(settings.processes, "127.0.0.1", runner.server.port)
-    else:
-        runner = environment.create_local_runner()
-        Blaster.inbox = Inbox(environment)
-    head = Head(environment, task, settings.processes, stop=stop, dead=crew.dead if crew else list, on_second=note)
+    head = Head(environment, task, fleet.workers, stop=halted, dead=fleet.dead, roll=fleet.roll, on_second=note)
     session = Session(
         settings,
         head,
@@ -99,24 +92,30 @@ def blast(
         scenario=scenario,
         seconds=record.seconds,
         on_probe=on_progress,
-        stop=stop,
+        stop=halted,
         witness=witness,
     )
-    void = ""
+    page = None
+    if listener is not None:
+        page = Page(environment, listener, rows=lambda: exact_rows(record, session.probes), interrupt=halted.interrupt)
+        on_note(f"the page of this run is at {page.address}")
+    void, ended = "", False
     try:
-        _start(runner, settings.processes, head)
+        fleet.start(head)
         head.gather()
-        if not stop():
+        if not halted():
             session.run()
+        ended = True
     except RunInvalid as error:
-        void = str(error)
+        void, ended = str(error), True
     finally:
         head.stop()
         listed = _listed(environment, head, record)
-        runner.quit()
+        duration_s = time.monotonic() - begun
+        if page is not None:
+            page.close(settings.web.stay_s if settings.web is not None and ended else 0.0, stop)
+        fleet.stop()
         canary = _heard(witness, record)
-        if crew is not None:
-            crew.stop()
     return result_of(
         Outcome(
             settings=settings,
@@ -124,27 +123,49 @@ def blast(
             session=session,
             record=record,
             conclusion=_conclude(
-                session, settings, push=push, void=void, interrupted=stop(), ceiling_per_s=ceiling_per_s
+                session, settings, push=push, void=void, interrupted=halted(), ceiling_per_s=ceiling_per_s
             ),
             ceiling_per_s=ceiling_per_s,
             canary=canary,
             locust=listed,
             started=started,
-            duration_s=time.monotonic() - begun,
+            duration_s=duration_s,
             requests_by_worker=head.requests_by_worker,
             cpu_by_worker=head.cpu_by_worker,
             lost=tuple(head.lost),
+            roll=fleet.roll,
         )
     )
 
 
-def _start(runner: Any, processes: int, head: Head) -> None:
-    """One user a process. With workers, once they are there."""
-    if processes == 1:
-        runner.start(1, spawn_rate=1)
-        return
-    head.await_processes(lambda: len(runner.clients.ready))
-    gevent.spawn(runner.start, processes, processes)
+def _checked(settings: BlastSettings, task: Task, address: Address) -> tuple[Scenario | None, bool]:
+    """The scenario, if one was named, and whether streams listen. Raises UsageError for what cannot be done."""
+    push = task.kind == "push"
+    if not push and not task.scenario and settings.slo.only_for_streams:
+        names = ", ".join(str(one) for one in settings.slo.only_for_streams)
+        raise UsageError(f"--slo: {names} is about streams, and {address.authority} is plain HTTP: leave it out")
+    reserve_open_files(-(-task.sockets() // settings.workers))
+    scenario = task.load_scenario() if task.scenario else None
+    if scenario is not None:
+        check_rate(scenario.peak_rate_per_s(), settings)
+        push = scenario.listens
+    return scenario, push
+
+
+class Halt:
+    """Whether the run is to end now: because its caller says so, or somebody on its page did."""
+
+    def __init__(self, stop: Callable[[], bool]) -> None:
+        self._stop = stop
+        self._interrupted = False
+
+    def __call__(self) -> bool:
+        """Asked all the time."""
+        return self._interrupted or self._stop()
+
+    def interrupt(self) -> None:
+        """End it, with what there is."""
+        self._interrupted = True
 
 
 def _task(settings: BlastSettings, address: Address) -> Task:
@@ -165,6 +186,8 @@ def _task(settings: BlastSettings, address: Address) -> Task:
         fresh=settings.fresh,
         follow=settings.follow,
         headers=settings.headers,
+        allowed_host="" if address.loopback else address.host,
+        max_rate_per_s=max_rate(settings),
     )
 
 

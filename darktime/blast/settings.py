@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from darktime.blast.master import Master, Web, check_fleet
 from darktime.blast.slo import Slo
 from darktime.errors import UsageError
 
@@ -51,6 +52,13 @@ class BlastSettings:
     inconclusive: str | None = None  # "pass" or "fail": what exit code 5 becomes
     canary: bool | None = None  # an independent prober beside the cohort; None: where a limit is searched
     command: str = ""  # how to repeat it
+    master: Master | None = None  # workers join from outside, instead of processes of this command
+    web: Web | None = None  # Locust's page
+
+    @property
+    def workers(self) -> int:
+        """Who offers the plans together."""
+        return self.processes if self.master is None else self.master.workers
 
     @property
     def searches(self) -> bool:
@@ -124,6 +132,7 @@ def check(settings: BlastSettings) -> Address:
         raise UsageError(f"--processes {settings.processes}: at most {MAX_PROCESSES} on one machine")
     if settings.channel is not None and not CHANNEL.fullmatch(settings.channel):
         raise UsageError(f"--channel {settings.channel!r}: 1 to 128 letters, digits and _.:-")
+    check_fleet(settings.master, settings.web, settings.processes)
     address = resolve(settings.instance)
     check_allowed(settings, address)
     return address

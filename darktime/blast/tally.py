@@ -18,15 +18,26 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """``plan_...`` since ``begin``. ``flush`` runs once a second, and whenever a plan begins or ends."""
+    """``plan_...`` since ``begin``. ``flush`` runs once a second, and whenever a plan begins or ends.
 
-    def __init__(self, cohort: Cohort, traffic: Traffic, listeners: list[Callable[[Second], None]]) -> None:
+    ``wall`` is the clock, in seconds UTC, that the seconds of all workers are counted by.
+    """
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        traffic: Traffic,
+        listeners: list[Callable[[Second], None]],
+        *,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.plan_counts = Counts()
         self.plan_deliveries = Deliveries()
         self.planned = 0  # since the last flush
         self._cohort = cohort
         self._traffic = traffic
         self._listeners = listeners
+        self._wall = wall
         self._cpu_s = cpu_s()
         self._at = time.monotonic()
         self._lag_s = 0.0
@@ -44,7 +55,7 @@ class Tally:
         deliveries = self._take_deliveries()
         now, used = time.monotonic(), cpu_s()
         second = Second(
-            at_s=int(time.time()),
+            at_s=int(self._wall()),
             planned=self.planned,
             counts=counts,
             deliveries=deliveries,

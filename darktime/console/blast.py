@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from darktime.console import fleet
+from darktime.console.fleet import check_part, fleet_options, work
 from darktime.console.folders import keep_results, run_folder
 from darktime.errors import ExitCode
 
@@ -43,7 +45,7 @@ SEARCH_BUDGET_S = 360.0
 
 
 @click.command("blast")
-@click.option("--instance", required=True, metavar="HOST:PORT|URL", help="The ONE instance that gets everything.")
+@click.option("--instance", metavar="HOST:PORT|URL", help="The ONE instance that gets everything.")
 @click.option("--rate", type=float, help="Requests (publishes) a second; searched for when left out.")
 @click.option("--duration", type=float, help="Seconds, all probes together.")
 @click.option("--streams", type=int, help="EventSource subscribers at a push endpoint.")
@@ -70,6 +72,7 @@ SEARCH_BUDGET_S = 360.0
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What exit code 5 becomes, for CI.")
 @click.option("--allow", multiple=True, metavar="HOST", help="A host beyond this machine that may be saturated.")
 @click.option("--max-rate", type=float, help="Never more than this; mandatory beyond this machine.")
+@fleet_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-blast.")
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="JUnit XML for CI.")
 @click.option("--json", "as_json", is_flag=True, help="The results on stdout, for machines.")
@@ -82,16 +85,27 @@ def command(
     darkesttime blast --instance 127.0.0.1:8001
     darkesttime blast --instance 127.0.0.1:8001 --rate 500 --duration 30
     darkesttime blast --instance 127.0.0.1:8001 --search --beyond --slo 'p99<50ms,errors<0.1%'
+    darkesttime blast --instance 10.0.0.7:80 --allow 10.0.0.7 --max-rate 20000 --master --master-bind-host 10.0.0.1 \\
+                      --expect-workers 8
+    darkesttime blast --worker --master-host 10.0.0.1 --processes 4
     """
+    check_part(asked)
+    if asked["worker"]:
+        return work(asked)
     if asked["rate"] is None and not asked["closed"] and not asked["scenario"] and asked["duration"] is None:
         asked["duration"] = budget or (SEARCH_BUDGET_S if asked["search"] else BUDGET_S)
     folder = run_folder("blast", out)
     path = folder / "blast.json"
     # Locust patches the process that imports it: it gets one of its own.
     argv = [sys.executable, "-m", "darktime.blast", "--json", str(path)]
-    argv += [word for name, flag in PASSED_ON.items() if asked[name] is not None for word in (flag, str(asked[name]))]
+    argv += [
+        word
+        for name, flag in (PASSED_ON | fleet.PASSED_ON).items()
+        if asked[name] is not None
+        for word in (flag, str(asked[name]))
+    ]
     argv += [word for name, flag in REPEATED.items() for value in asked[name] for word in (flag, value)]
-    argv += [flag for name, flag in FLAGS.items() if asked[name]]
+    argv += [flag for name, flag in (FLAGS | fleet.FLAGS).items() if asked[name]]
     if canary is not None:
         argv.append("--canary" if canary else "--no-canary")
     code = run_blast(argv)

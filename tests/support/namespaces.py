@@ -1,0 +1,92 @@
+"""A private network of several hosts on this machine: namespaces on one bridge, which nothing outside can see."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.engines import in_ci, require_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+LIMIT_S = 20.0
+NET = "10.77.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """``prefix`` before a command runs it there, under the same process id."""
+
+    namespace: str
+    address: str
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """Words to put before a command."""
+        return ("ip", "netns", "exec", self.namespace)
+
+    def run(self, words: Sequence[str]) -> str:
+        """Run a command there to its end; what it printed."""
+        argv = [*self.prefix, *words]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=True).stdout
+
+
+@contextmanager
+def network(hosts: int) -> Iterator[list[Host]]:
+    """Make so many hosts that reach each other; they are gone afterwards, whatever happens.
+
+    Without root, or the right to make namespaces, the test is skipped, or fails in CI.
+    """
+    require_engine("ip")
+    names = [f"dt{os.getpid()}-{number}" for number in range(hosts)]
+    made: list[str] = []
+    try:
+        for name in names:
+            done = subprocess.run(
+                ["ip", "netns", "add", name], capture_output=True, text=True, timeout=LIMIT_S, check=False
+            )
+            if done.returncode and not made:
+                _not_here(done.stderr.strip())
+            done.check_returncode()
+            made.append(name)
+        found = [Host(namespace=name, address=f"{NET}.{at}") for at, name in enumerate(names, 1)]
+        _connect(found)
+        yield found
+    finally:
+        for name in made:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=LIMIT_S, check=False)
+
+
+def _connect(hosts: Sequence[Host]) -> None:
+    """A bridge in the first one; cables from the others to it."""
+    hub = hosts[0]
+    hub.run(["ip", "link", "set", "lo", "up"])
+    hub.run(["ip", "link", "add", "br0", "type", "bridge"])
+    hub.run(["ip", "address", "add", f"{hub.address}/24", "dev", "br0"])
+    hub.run(["ip", "link", "set", "br0", "up"])
+    for at, host in enumerate(hosts[1:], 1):
+        cable = f"cable{at}"
+        hub.run(["ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", host.namespace])
+        hub.run(["ip", "link", "set", cable, "master", "br0", "up"])
+        host.run(["ip", "link", "set", "lo", "up"])
+        host.run(["ip", "address", "add", f"{host.address}/24", "dev", "eth0"])
+        host.run(["ip", "link", "set", "eth0", "up"])
+
+
+def require_root() -> None:
+    """Skip, or in CI fail, a test that makes namespaces of its own where it may not."""
+    if os.geteuid() != 0:
+        _not_here("run as root")
+
+
+def _not_here(why: str) -> None:
+    message = f"needs the right to make network namespaces: {why}"
+    if in_ci():
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
