@@ -17,39 +17,44 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 
 
 def exact_rows(record: Record, probes: Sequence[Probe]) -> Rows:
-    """(figure, value, what it is), of all seconds that are complete."""
+    """(figure, value, what it is), of all seconds that are complete.
+
+    They are named by group and in the order of their names, in which Locust's page lists them.
+    """
     counts, deliveries = record.counts, record.deliveries
     planned = sum(second.planned for second in record.seconds)
     latency = deliveries.latency if deliveries.latency.count else counts.latency
     what = "of deliveries" if deliveries.latency.count else "of replies"
     rows: Rows = [
-        ("stage", _stage(probes), "the plan that was judged last"),
-        ("planned", f"{planned:,}", "sends that were due"),
-        ("requests", f"{counts.requests:,}", "ended, well or not"),
-        ("failures", f"{counts.failures:,}", _reasons(counts.reasons)),
+        ("requests: planned", f"{planned:,}", "sends that were due"),
+        ("requests: ended", f"{counts.requests:,}", "well or not"),
+        ("requests: failed", f"{counts.failures:,}", _reasons(counts.reasons)),
         *(
-            (f"p{percent:g}", _ms(latency.percentile_ms(percent)), f"{what}, from the planned time")
+            (f"time: p{percent:g}", _ms(latency.percentile_ms(percent)), f"{what}, from the planned time")
             for percent in PERCENTILES
         ),
-        ("service p99", _ms(counts.service.percentile_ms(99)), "from the sending"),
+        ("time: service p99", _ms(counts.service.percentile_ms(99)), "of replies, from the sending"),
+        ("run: stage", _stage(probes), "the plan that was judged last"),
+        ("generator: verdict", probes[-1].health if probes else "-", "on the plan that was judged last"),
     ]
     last = record.seconds[-1] if record.seconds else None
-    if last is not None and (last.streams or deliveries.delivered):
+    if last is None:
+        return sorted(rows)
+    if last.streams or deliveries.delivered:
         rows += [
-            ("streams", f"{last.streams:,}", "subscribers that are being served"),
-            ("deliveries", f"{deliveries.delivered:,}", f"{deliveries.duplicated:,} came twice"),
-            ("lost", f"{deliveries.lost:,}", f"and {deliveries.reordered:,} out of order"),
+            ("streams: open", f"{last.streams:,}", "subscribers that are being served"),
+            ("streams: delivered", f"{deliveries.delivered:,}", f"{deliveries.duplicated:,} came twice"),
+            ("streams: lost", f"{deliveries.lost:,}", f"and {deliveries.reordered:,} out of order"),
         ]
-    if last is not None:
-        rows += [
-            ("planned/s", f"{last.planned:,}", "in the last whole second"),
-            ("achieved/s", f"{last.counts.requests:,}", "in the last whole second"),
-            ("p99 now", _ms(latency_of(last).percentile_ms(99)), "of the last whole second"),
-            ("generator: late", _ms(last.counts.send_lag.percentile_ms(99)), "sends, p99 of the last second"),
-            ("generator: stood still", _ms(last.loop_lag_ms), "longest pause of a worker's loop"),
-            ("generator: core", f"{last.cpu_share:.0%}", "of one core, the busiest worker"),
-        ]
-    return [*rows, ("generator", probes[-1].health if probes else "-", "verdict on the plan that was judged last")]
+    rows += [
+        ("now: planned/s", f"{last.planned:,}", "in the last whole second"),
+        ("now: achieved/s", f"{last.counts.requests:,}", "in the last whole second"),
+        ("now: p99", _ms(latency_of(last).percentile_ms(99)), f"{what}, in the last whole second"),
+        ("generator: late", _ms(last.counts.send_lag.percentile_ms(99)), "sends, p99 of the last second"),
+        ("generator: stood still", _ms(last.loop_lag_ms), "longest pause of a worker's loop"),
+        ("generator: core", f"{last.cpu_share:.0%}", "of one core, the busiest worker"),
+    ]
+    return sorted(rows)
 
 
 def _stage(probes: Sequence[Probe]) -> str:

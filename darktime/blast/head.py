@@ -71,7 +71,7 @@ class Head:
         self._offered: dict[int, dict[str, Offered]] = {}
         self._number = 0
         self._began = time.monotonic()
-        self._seconds: dict[int, Second] = {}
+        self._seconds: dict[int, dict[str, Second]] = {}
         for kind, listener in (
             (HELLO, self._hello),
             (STANDING, self._stands),
@@ -89,7 +89,7 @@ class Head:
 
     def held_back(self) -> int:
         """Requests of seconds that were not handed on yet."""
-        return sum(second.counts.requests for second in self._seconds.values())
+        return sum(part.counts.requests for parts in self._seconds.values() for part in parts.values())
 
     def gather(self) -> None:
         """Wait for the workers, and until each has opened its part. Raises UsageError, RunInvalid or DarktimeError."""
@@ -148,7 +148,13 @@ class Head:
     def finish(self) -> None:
         """Hand on the seconds that were still held back for a late worker."""
         for at in sorted(self._seconds):
-            self._on_second(self._seconds.pop(at))
+            self._hand_on(at)
+
+    def _hand_on(self, at: int) -> None:
+        first, *others = self._seconds.pop(at).values()
+        for other in others:
+            first.merge(other)
+        self._on_second(first)
 
     def _until(
         self, done: Callable[[], bool], limit_s: float, seen: Callable[[], str], *, stoppable: bool = True
@@ -217,11 +223,11 @@ class Head:
         node = msg.node_id
         self.requests_by_worker[node] = self.requests_by_worker.get(node, 0) + second.counts.requests
         self.cpu_by_worker[node] = max(self.cpu_by_worker.get(node, 0.0), second.cpu_share)
-        known = self._seconds.get(second.at_s)
-        if known is None:
-            self._seconds[second.at_s] = second
+        parts = self._seconds.setdefault(second.at_s, {})
+        if node in parts:
+            parts[node].follow(second)
         else:
-            known.merge(second)
+            parts[node] = second
         for at in sorted(self._seconds):
             if at <= second.at_s - (LATE_S if self.workers > 1 else 1):
-                self._on_second(self._seconds.pop(at))
+                self._hand_on(at)

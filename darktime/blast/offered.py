@@ -42,6 +42,15 @@ class Second:
         self.loop_lag_ms = max(self.loop_lag_ms, other.loop_lag_ms)
         self.cpu_share = max(self.cpu_share, other.cpu_share)
 
+    def follow(self, later: Second) -> None:
+        """Add a later part of the same worker's same second: counts add up, what stands at its end is the later one's."""
+        self.planned += later.planned
+        self.counts.merge(later.counts)
+        self.deliveries.merge(later.deliveries)
+        self.streams, self.connections, self.in_flight = later.streams, later.connections, later.in_flight
+        self.loop_lag_ms = max(self.loop_lag_ms, later.loop_lag_ms)
+        self.cpu_share = max(self.cpu_share, later.cpu_share)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, as it travels from a worker."""
         plain = {name: getattr(self, name) for name in _PLAIN}

@@ -111,7 +111,7 @@ def blast(
     finally:
         head.stop()
         listed = _listed(environment, head, record)
-        duration_s = time.monotonic() - begun
+        duration_s, interrupted = time.monotonic() - begun, halted()
         if page is not None:
             page.close(settings.web.stay_s if settings.web is not None and ended else 0.0, stop)
         fleet.stop()
@@ -123,7 +123,7 @@ def blast(
             session=session,
             record=record,
             conclusion=_conclude(
-                session, settings, push=push, void=void, interrupted=halted(), ceiling_per_s=ceiling_per_s
+                session, settings, push=push, void=void, interrupted=interrupted, ceiling_per_s=ceiling_per_s
             ),
             ceiling_per_s=ceiling_per_s,
             canary=canary,

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from darktime.blast.cohort import Cohort
     from darktime.blast.traffic import Traffic
 
+# Over less than this the share of a processor is a throw of dice: the kernel counts in slices.
+LEAST_S = 0.1
+
 
 class Tally:
     """``plan_...`` since ``begin``. ``flush`` runs once a second, and whenever a plan begins or ends.
@@ -40,7 +43,7 @@ class Tally:
         self._wall = wall
         self._cpu_s = cpu_s()
         self._at = time.monotonic()
-        self._lag_s = 0.0
+        self._cpu_share = 0.0
 
     def begin(self) -> None:
         """A new plan begins."""
@@ -54,6 +57,9 @@ class Tally:
         counts = load.take()
         deliveries = self._take_deliveries()
         now, used = time.monotonic(), cpu_s()
+        if now - self._at >= LEAST_S:
+            self._cpu_share = (used - self._cpu_s) / (now - self._at)
+            self._cpu_s, self._at = used, now
         second = Second(
             at_s=int(self._wall()),
             planned=self.planned,
@@ -63,9 +69,9 @@ class Tally:
             connections=load.open_connections,
             in_flight=load.in_flight,
             loop_lag_ms=self._cohort.loop_lag_max_s * 1000,
-            cpu_share=(used - self._cpu_s) / max(now - self._at, 1e-3),
+            cpu_share=self._cpu_share,
         )
-        self._cpu_s, self._at, self.planned = used, now, 0
+        self.planned = 0
         self.plan_counts.merge(counts)
         self.plan_deliveries.merge(deliveries)
         for listener in self._listeners:

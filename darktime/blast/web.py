@@ -17,6 +17,7 @@ import gevent
 from flask import jsonify, make_response, request
 from gevent import pywsgi
 from locust import argument_parser
+from locust.runners import STATE_INIT, STATE_SPAWNING, STATE_STOPPED
 from locust.stats import stats_history
 from locust.web import WebUI
 
@@ -39,6 +40,14 @@ REFUSED = {
 }
 STOPPED = "The run is being interrupted; what there was is kept."
 LOOK_S = 0.05
+# The buttons that are refused are not shown: edit, reset, new. Should Locust call them otherwise, they are still refused.
+HIDDEN = (
+    b"<style>"
+    + b",".join(b"header .MuiButton-color" + kind for kind in (b"Secondary", b"Warning", b"Success"))
+    + b"{display:none}</style></head>"
+)
+# A page that was opened before the workers stand would show its form to start a run, and stay with it.
+FORM, NO_FORM = f'"state": "{STATE_INIT}"'.encode(), f'"state": "{STATE_SPAWNING}"'.encode()
 COLUMNS = {"name": "Figure", "value": "Value", "note": "What it is"}
 
 
@@ -56,6 +65,7 @@ class Page:
         host, port = listener.getsockname()[:2]
         self.address = f"http://{host}:{port}/"
         self._rows = rows
+        self._runner: Any = environment.runner
         self._interrupt = interrupt
         # Its server is ours: theirs tells nobody when the port is taken, or which one it got.
         setattr(argument_parser, "ui_extra_args_dict", dict)  # noqa: B010 - it reads Locust's command line, which ours is not
@@ -69,10 +79,11 @@ class Page:
         ui.app.after_request(self._extend)
         self._server = ui.server = pywsgi.WSGIServer(listener, ui.app, log=None, error_log=None)
         self._server.start()
-        self._history = gevent.spawn(stats_history, environment.runner)
+        self._history = gevent.spawn(stats_history, self._runner)
 
     def close(self, stay_s: float, stop: Callable[[], bool]) -> None:
         """Answer nobody any more, after ``stay_s`` or once ``stop`` says so."""
+        self._runner.update_state(STATE_STOPPED)
         until = time.monotonic() + stay_s
         while time.monotonic() < until and not stop():
             gevent.sleep(LOOK_S)
@@ -90,9 +101,14 @@ class Page:
         return jsonify({"success": False, "message": refused}) if refused else None
 
     def _extend(self, response: Response) -> Response:
+        if request.path == "/":
+            text = response.get_data().replace(b"</head>", HIDDEN, 1)
+            response.set_data(text.replace(FORM, NO_FORM, 1))
         if request.path == STATS and response.is_json:
             data = [dict(zip(COLUMNS, row, strict=True)) for row in self._rows()]
             answer: dict[str, Any] = response.get_json()
+            if answer["state"] == STATE_INIT:
+                answer["state"] = STATE_SPAWNING
             response.set_data(json.dumps({**answer, "extended_stats": [{"key": KEY, "data": data}]}))
         return response
 
