@@ -133,6 +133,8 @@ def run_blast(argv: list[str]) -> int:
     with os.fdopen(read, encoding="utf-8") as snapshots, LiveScreen() as screen:
         process = subprocess.Popen([*argv, "--live-fd", str(write)], stdin=subprocess.DEVNULL, pass_fds=(write,))
         os.close(write)
+        # Ended from outside, as CI does: the run ends in good order, and its results are kept.
+        signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGTERM))
         try:
             for line in snapshots:
                 screen.show(json.loads(line))
