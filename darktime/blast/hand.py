@@ -13,6 +13,7 @@ from gevent.event import Event
 from gevent.queue import Empty, SimpleQueue
 
 from darktime.blast.arrivals import Share
+from darktime.blast.ceiling import ceiling_of_one
 from darktime.blast.clocks import Clock
 from darktime.blast.feed import LocustFeed
 from darktime.blast.machine import Machine
@@ -101,7 +102,8 @@ class Hand:
             if task is not None:
                 given = Task.from_dict(task["task"])
                 permit(given, Machine.from_dict(task["machine"]), self._inbox.machine, self._inbox.only)
-                self._work(given, Share(task["index"], task["workers"]))
+                ceiling = ceiling_of_one(given.connections) if task["calibrate"] else None
+                self._work(given, Share(task["index"], task["workers"]), ceiling)
         except DarktimeError as error:
             self._refuse(str(error), int(error.exit_code))
         except Exception as error:
@@ -126,7 +128,7 @@ class Hand:
             self._cohort.turn(IDLE_S)
         return None
 
-    def _work(self, task: Task, share: Share) -> None:
+    def _work(self, task: Task, share: Share, ceiling_per_s: float | None) -> None:
         inbox = self._inbox
         # Where the head's clock is this one's, times need no correction, and get none.
         away = inbox.clock.error_s > 0
@@ -146,7 +148,7 @@ class Hand:
         stop = inbox.stopped.is_set
         try:
             traffic.open(self._cohort, place.address.authority, stop)
-            self._say(STANDING, {})
+            self._say(STANDING, {"ceiling_per_s": ceiling_per_s})
             offering = Offering(self._cohort, traffic, tally, share, stop)
             heard = time.monotonic()
             while not stop() and time.monotonic() < heard + SILENCE_S:

@@ -67,6 +67,7 @@ class Head:
         self._heard = Event()
         self._ids: list[str] = []
         self._standing: set[str] = set()
+        self._ceilings: dict[str, float] = {}
         self._refused: tuple[str, int] | None = None
         self._offered: dict[int, dict[str, Offered]] = {}
         self._number = 0
@@ -91,8 +92,11 @@ class Head:
         """Requests of seconds that were not handed on yet."""
         return sum(part.counts.requests for parts in self._seconds.values() for part in parts.values())
 
-    def gather(self) -> None:
-        """Wait for the workers, and until each has opened its part. Raises UsageError, RunInvalid or DarktimeError."""
+    def gather(self, *, calibrate: bool = False) -> None:
+        """Wait for the workers, and until each has opened its part. Raises UsageError, RunInvalid or DarktimeError.
+
+        ``calibrate``: each measures first what it is enough for, on its own machine.
+        """
         self._until(
             lambda: len(self._ids) >= self.workers, GATHER_S, lambda: f"{len(self._ids)} of {self.workers} workers came"
         )
@@ -100,13 +104,25 @@ class Head:
             return
         for index, node in enumerate(self._ids):
             self._tell_clock(node)
-            data = {"task": self._task.to_dict(), "index": index, "workers": self.workers, "machine": here().to_dict()}
+            data = {
+                "task": self._task.to_dict(),
+                "index": index,
+                "workers": self.workers,
+                "machine": here().to_dict(),
+                "calibrate": calibrate,
+            }
             self._runner.send_message(TASK, data, node)
         self._until(
             lambda: len(self._standing) >= self.workers,
             OPEN_S,
             lambda: f"{len(self._standing)} of {self.workers} workers stood",
         )
+
+    @property
+    def ceiling_per_s(self) -> float | None:
+        """Requests a second that all workers together are enough for; None unless each has measured its part."""
+        found = list(self._ceilings.values())
+        return sum(found) if len(found) == self.workers else None
 
     def offer(self, plan: Plan, *, patient: bool = False) -> Offered:
         """Have all workers offer ``plan`` together. Raises RunInvalid when one is lost."""
@@ -206,6 +222,8 @@ class Head:
 
     def _stands(self, msg: Any, **_: Any) -> None:
         self._standing.add(msg.node_id)
+        if msg.data["ceiling_per_s"] is not None:
+            self._ceilings[msg.node_id] = msg.data["ceiling_per_s"]
         self._heard.set()
 
     def _refuses(self, msg: Any, **_: Any) -> None:

@@ -5,10 +5,7 @@ Importing this patches the process (it loads Locust).
 
 from __future__ import annotations
 
-import json
 import secrets
-import subprocess
-import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,6 +15,7 @@ import gevent
 from locust.env import Environment
 
 from darktime.blast.blaster import Blaster
+from darktime.blast.ceiling import ceiling_of_one
 from darktime.blast.conclude import Conclusion, conclude
 from darktime.blast.exact_rows import exact_rows
 from darktime.blast.feed import totals
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
 # Locust's workers report every second; their last report arrives within a few.
 TOTALS_S = 6.0
 LOOK_S = 0.05
-CALIBRATE_S = 20.0
 
 
 def blast(
@@ -76,7 +73,8 @@ def blast(
         if on_second is not None:
             on_second(second)
 
-    ceiling_per_s = calibrated(settings) if settings.searches and not push and settings.master is None else None
+    wanted = settings.searches and not push
+    ceiling_per_s = calibrated(settings) if wanted and settings.master is None else None
     halted = Halt(stop)
     environment.host = f"http://{address.authority}"  # what Locust's page and reports name
     listener = listen(settings.web) if settings.web is not None else None
@@ -102,7 +100,9 @@ def blast(
     void, ended = "", False
     try:
         fleet.start(head)
-        head.gather()
+        head.gather(calibrate=wanted and settings.master is not None)
+        if head.ceiling_per_s is not None:
+            ceiling_per_s = head.ceiling_per_s
         if not halted():
             session.run()
         ended = True
@@ -205,13 +205,8 @@ def _listed(environment: Environment, head: Head, record: Record) -> dict[str, i
 
 def calibrated(settings: BlastSettings) -> float | None:
     """Requests a second that all processes together are enough for; None when it could not be measured."""
-    argv = [sys.executable, "-m", "darktime.blast.calibrate", str(settings.connections)]
-    try:
-        done = subprocess.run(argv, capture_output=True, timeout=CALIBRATE_S, check=True)
-        found = json.loads(done.stdout)
-    except (subprocess.SubprocessError, OSError, ValueError):
-        return None
-    return float(found["requests"] / found["cpu_s"] * settings.processes) if found["cpu_s"] else None
+    one = ceiling_of_one(settings.connections)
+    return one * settings.processes if one is not None else None
 
 
 def _heard(witness: Witness | None, record: Record) -> dict[str, Any] | None:

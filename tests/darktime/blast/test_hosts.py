@@ -295,6 +295,25 @@ def test_the_clock_of_another_machine_is_measured_and_times_are_corrected_by_it(
     assert "clocks agree to" in "\n".join(text_summary(result))
 
 
+def test_a_search_over_joined_workers_rests_on_what_they_measured_of_themselves(
+    instance: Callable[..., Instance], start: Callable[..., Process], tmp_path: Path
+) -> None:
+    bucket = instance("token-bucket", rate=300, burst=30)
+    head = start(
+        *["--instance", bucket.address, "--path", "/", "--duration", "8", "--json", "--out", str(tmp_path)],
+        *["--master", "--master-bind-port", "0", "--expect-workers", "2"],
+    )
+    hands = start("--worker", "--master-port", joined_at(head), "--processes", "2")
+    code, out = head.end(28)
+    result = json.loads(out)
+    assert code == 0, result["sentence"]
+    assert hands.end()[0] == 0
+    assert result["limit"] == "instance"
+    low, high = result["capacity"]["highest_pass_per_s"], result["capacity"]["lowest_fail_per_s"]
+    assert low * 0.95 <= 300 - 10 <= high, "the canary takes ten of them"
+    assert result["calibration"]["ceiling_per_s"] > 5000, "of both together"
+
+
 def test_a_worker_refuses_a_loopback_that_is_not_its_masters(
     stack: Stack, start: Callable[..., Process], tmp_path: Path
 ) -> None:
