@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # At first a handful of messages, quickly: the fastest of them tells the offset. Then one now and then, since clocks drift.
 FIRST_PINGS = 16
 FIRST_EVERY_S = 0.02
-PING_EVERY_S = 5.0
+PING_EVERY_S = 1.0
 
 
 class Roll:

@@ -15,6 +15,7 @@ import gevent
 from locust.env import Environment
 
 from darktime.blast.blaster import Blaster
+from darktime.blast.catalogue import digest
 from darktime.blast.ceiling import ceiling_of_one
 from darktime.blast.conclude import Conclusion, conclude
 from darktime.blast.exact_rows import exact_rows
@@ -177,6 +178,7 @@ def _task(settings: BlastSettings, address: Address) -> Task:
         kind=endpoint.kind if endpoint else "scenario",
         path=endpoint.path if endpoint else "/",
         scenario=settings.scenario or "",
+        scenario_digest=digest(settings.scenario) if settings.scenario and settings.master is not None else "",
         numbers=settings.numbers,
         connections=settings.connections,
         streams=settings.streams if push else 0,

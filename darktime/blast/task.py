@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +15,7 @@ from darktime.blast.sockets import PORTS_AN_ADDRESS, sources_for
 from darktime.blast.sources import Fixed, get
 from darktime.blast.streams import Streams
 from darktime.blast.traffic import Traffic
+from darktime.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +42,7 @@ class Task:
     fresh: bool = False
     follow: bool = False
     headers: dict[str, str] | None = None
+    scenario_digest: str = ""  # of the files of the scenario, as the head has them; empty: not compared
     allowed_host: str = ""  # what the head's user allowed, where it is beyond loopback
     max_rate_per_s: float = SAFETY_MAX_PER_S
 
@@ -61,9 +64,13 @@ class Task:
         return self.streams + PUBLISHERS if self.kind == "push" else self.connections
 
     def load_scenario(self) -> Scenario:
-        """The scenario with its numbers."""
-        from darktime.blast.catalogue import load  # noqa: PLC0415 - it loads Locust, by way of the scenario's file
+        """The scenario with its numbers. Raises UsageError, also where its files are not those of the head."""
+        from darktime.blast.catalogue import digest, load  # noqa: PLC0415 - it loads Locust, by the scenario's file
 
+        if self.scenario_digest and digest(self.scenario) != self.scenario_digest:
+            raise UsageError(
+                f"--scenario {self.scenario}: its files on {platform.node()} are not those of the master: copy them"
+            )
         return load(self.scenario, self.numbers or {})
 
     def to_dict(self) -> dict[str, Any]:

@@ -314,6 +314,38 @@ def test_a_search_over_joined_workers_rests_on_what_they_measured_of_themselves(
     assert result["calibration"]["ceiling_per_s"] > 5000, "of both together"
 
 
+def test_a_scenario_whose_files_differ_on_a_worker_is_refused(
+    instance: Callable[..., Instance], start: Callable[..., Process], tmp_path: Path
+) -> None:
+    """Here they differ since they are changed after the master has read them."""
+    mine = tmp_path / "mine.py"
+    mine.write_text((ROOT / "scenarios" / "steady.py").read_text())
+    numbers = mine.with_suffix(".toml")
+    numbers.write_text((ROOT / "scenarios" / "steady.toml").read_text())
+    null = instance("null")
+    head = start(
+        *[
+            "--instance",
+            null.address,
+            "--scenario",
+            str(mine),
+            "--number",
+            "duration=1",
+            "--out",
+            str(tmp_path / "run"),
+        ],
+        *["--master", "--master-bind-port", "0"],
+    )
+    port = joined_at(head)
+    numbers.write_text(numbers.read_text() + "# changed\n")
+    hand = start("--worker", "--master-port", port)
+    assert head.end()[0] == 2
+    assert hand.end()[0] == 2
+    for said in (head.said, hand.said):
+        assert "are not those of the master" in said
+    assert null.counters()["requests"] == 0
+
+
 def test_a_worker_refuses_a_loopback_that_is_not_its_masters(
     stack: Stack, start: Callable[..., Process], tmp_path: Path
 ) -> None:
