@@ -5,8 +5,6 @@ Importing this patches the process (it loads Locust).
 
 from __future__ import annotations
 
-import contextlib
-import io
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +68,8 @@ class Fleet:
             return
         self.roll.keep_time()
         head.await_workers(self.wait_s)
+        if not self.roll.complete():  # it was interrupted
+            return
         gevent.spawn(self.runner.start, self.workers, self.workers)
 
     def stop(self) -> None:
@@ -88,15 +88,14 @@ def _master_runner(environment: Environment, host: str, port: int) -> Any:
         raise UsageError(
             f"--master-bind-host {host!r}: {error.strerror}; name an IPv4 address of this machine"
         ) from error
-    said = io.StringIO()
+    taken = UsageError(f"--master-bind-port {port}: {ip}:{port} is taken; end what listens there or name another")
     try:
-        with contextlib.redirect_stdout(said):
-            return environment.create_master_runner(ip, port)
-    except SystemExit as error:
-        raise UsageError(
-            f"--master-bind-port {port}: {ip}:{port} is taken; end what listens there or name another"
-        ) from error
+        return environment.create_master_runner(ip, port)
+    except SystemExit as error:  # Locust ends the process where it knows the words of this
+        raise taken from error
     except RPCError as error:
+        if "in use" in str(error):
+            raise taken from error
         raise UsageError(f"--master-bind-host {host!r}: {error}; name an address of this machine") from error
 
 

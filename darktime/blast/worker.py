@@ -57,7 +57,8 @@ def _work(options: argparse.Namespace, say: Callable[[str], None]) -> None:
     from darktime.blast.joining import Joining  # noqa: PLC0415
 
     locust.runners.WORKER_REPORT_INTERVAL = REPORT_EVERY_S
-    locust.runners.MASTER_HEARTBEAT_TIMEOUT = int(SILENT_S)
+    if options.speak:  # one that was joined from outside; a head's own processes end with it by themselves
+        locust.runners.MASTER_HEARTBEAT_TIMEOUT = int(SILENT_S)
     locust.runners.CONNECT_TIMEOUT = 1
     locust.runners.CONNECT_RETRY_COUNT = max(int(options.wait), 1)
     where = f"{options.host}:{options.port}"

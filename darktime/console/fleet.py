@@ -63,7 +63,7 @@ def check_part(asked: dict[str, Any]) -> None:
         raise UsageError("--instance HOST:PORT is missing: name the one instance that gets everything")
     if asked["worker"] and asked["instance"] is not None:
         raise UsageError("--instance comes from the master: leave it out, or leave --worker out")
-    processes = asked["processes"] or 1
+    processes = 1 if asked["processes"] is None else asked["processes"]
     if asked["worker"] and not 1 <= processes <= MAX_PROCESSES:
         raise UsageError(f"--processes {processes}: 1 to {MAX_PROCESSES} on one machine")
 

@@ -314,6 +314,48 @@ def test_a_search_over_joined_workers_rests_on_what_they_measured_of_themselves(
     assert result["calibration"]["ceiling_per_s"] > 5000, "of both together"
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--worker", "--instance", "127.0.0.1:1"], "--instance comes from the master"),
+        (["--worker", "--master", "--instance", "127.0.0.1:1"], "--master and --worker are two commands"),
+        (["--worker", "--processes", "0"], "--processes 0: 1 to 64"),
+        (["--master"], "--instance HOST:PORT is missing"),
+        (["--worker", "--master-host", "nosuch.invalid"], "--master-host 'nosuch.invalid' is not found"),
+    ],
+)
+def test_a_part_that_cannot_be_played_is_named_with_the_remedy(
+    start: Callable[..., Process], words: list[str], named: str
+) -> None:
+    process = start(*words)
+    assert process.end()[0] == 2
+    assert named in process.said
+    assert "Traceback" not in process.said
+
+
+@pytest.mark.parametrize(
+    ("host", "named"), [("127.0.0.1", "--master-bind-port {port}"), ("192.0.2.1", "--master-bind-host '192.0.2.1'")]
+)
+def test_a_master_that_cannot_listen_says_why(
+    instance: Callable[..., Instance], start: Callable[..., Process], tmp_path: Path, host: str, named: str
+) -> None:
+    null = instance("null")
+    listens = ["--master", "--master-bind-host", host, "--master-bind-port", str(null.port)]
+    head = start("--instance", null.address, "--path", "/", "--rate", "1", "--out", str(tmp_path), *listens)
+    assert head.end()[0] == 2
+    assert named.format(port=null.port) in head.said
+    assert "Traceback" not in head.said
+
+
+def test_a_master_whose_workers_do_not_come_says_how_many_did_and_gives_no_capacity(
+    instance: Callable[..., Instance], start: Callable[..., Process], tmp_path: Path
+) -> None:
+    head = start(*here(instance("null"), "--expect-workers-max-wait", "1", "--json", "--out", str(tmp_path)))
+    code, out = head.end()
+    assert code == 4
+    assert "0 of 1 workers joined within 1 s" in json.loads(out)["sentence"]
+
+
 def test_a_scenario_whose_files_differ_on_a_worker_is_refused(
     instance: Callable[..., Instance], start: Callable[..., Process], tmp_path: Path
 ) -> None:
