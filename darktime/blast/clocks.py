@@ -47,6 +47,8 @@ class Clock:
 
 
 class _Seen(NamedTuple):
+    """``at_s``: when it was sent, the earliest that the other clock was looked at."""
+
     at_s: float
     offset_s: float
     half_s: float
@@ -66,7 +68,7 @@ class Offset:
         """A message was answered. Raises ValueError for one that was back before it was sent."""
         if back_s < sent_s:
             raise ValueError(f"sent at {sent_s}, back at {back_s}: it cannot have been back before")
-        self._seen.append(_Seen(back_s, (sent_s + back_s) / 2 - there_s, (back_s - sent_s) / 2))
+        self._seen.append(_Seen(sent_s, (sent_s + back_s) / 2 - there_s, (back_s - sent_s) / 2))
 
     def best(self, now_s: float) -> tuple[float, float]:
         """(offset, error) in seconds: what to add to the other's clock to have ours, and how sure that is.

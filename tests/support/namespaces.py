@@ -83,14 +83,21 @@ def _connect(hosts: Sequence[Host]) -> None:
         host.run(["ip", "link", "set", "eth0", "up"])
 
 
-def require_root() -> None:
-    """Skip a test that makes namespaces of its own where it may not."""
-    if os.geteuid() != 0:
-        _not_here("run as root")
+def require_time_namespaces() -> None:
+    """Skip a test that gives a process another clock where that may not be."""
+    try:
+        done = subprocess.run(
+            ["unshare", "--time", "true"], capture_output=True, text=True, timeout=LIMIT_S, check=False
+        )
+    except FileNotFoundError:
+        _not_here("there is no unshare program")
+    else:
+        if done.returncode:
+            _not_here(done.stderr.strip())
 
 
 def _not_here(why: str) -> None:
-    pytest.skip(f"needs the right to make network namespaces: {why}")
+    pytest.skip(f"needs the right to make namespaces: {why}")
 
 
 def _sweep() -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from darktime.report import text_summary, validate
 from realtime_core.stack import ready_line
-from tests.support.namespaces import network, require_root
+from tests.support.namespaces import network, require_time_namespaces
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def test_the_clock_of_another_machine_is_measured_and_times_are_corrected_by_it(
     instance: Callable[..., Instance], start: Callable[..., Process], tmp_path: Path
 ) -> None:
     """One of the two has a monotonic clock that is 1,000 s ahead, as another machine's may be."""
-    require_root()
+    require_time_namespaces()
     push = instance("sse")
     head = start(
         *[
