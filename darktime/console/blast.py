@@ -85,8 +85,7 @@ def command(
     darkesttime blast --instance 127.0.0.1:8001
     darkesttime blast --instance 127.0.0.1:8001 --rate 500 --duration 30
     darkesttime blast --instance 127.0.0.1:8001 --search --beyond --slo 'p99<50ms,errors<0.1%'
-    darkesttime blast --instance 10.0.0.7:80 --allow 10.0.0.7 --max-rate 20000 --master --master-bind-host 10.0.0.1 \\
-                      --expect-workers 8
+    darkesttime blast --instance 10.0.0.7:80 --allow 10.0.0.7 --max-rate 9000 --master --master-bind-host 10.0.0.1
     darkesttime blast --worker --master-host 10.0.0.1 --processes 4
     """
     check_part(asked)
