@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from darktime.blast.master import HOST, PORT, WAIT_S, WEB_PORT, Master, Web
 from darktime.blast.settings import BlastSettings
 from darktime.blast.slo import DEFAULT, parse_slo
 from darktime.errors import DarktimeError, UsageError
@@ -70,6 +71,15 @@ def _number(name: str, default: float | None, text: str, kind: type = float) -> 
 @click.option(
     "--metrics", metavar="URL|PATH|off", help="The instance's Prometheus metrics; /metrics where it is recognised."
 )
+@click.option("--master", is_flag=True, help="Workers join from outside; this process sends nothing.")
+@_number("--expect-workers", 1, "--master: so many workers.", int)
+@_number("--expect-workers-max-wait", WAIT_S, "--master: within N seconds.")
+@click.option("--master-bind-host", default=HOST, show_default=True, metavar="HOST", help="--master: listen here.")
+@_number("--master-bind-port", PORT, "--master: and at this port.", int)
+@click.option("--web", is_flag=True, help="Locust's page, with a tab of the exact figures.")
+@click.option("--web-host", default=HOST, show_default=True, metavar="HOST", help="--web: listen here.")
+@_number("--web-port", WEB_PORT, "--web: and at this port.", int)
+@_number("--autoquit", 0.0, "--web: the page stays N seconds after the run.")
 @click.option("--live-fd", type=int, metavar="FD", help="Where snapshots go, a line of JSON each, for a live screen.")
 @click.option("--json", "json_file", type=PATH, metavar="FILE", help="Where the result goes; stdout without it.")
 @click.option(
@@ -106,6 +116,15 @@ def main(  # noqa: PLR0917 - one parameter an option
     canary: bool | None,  # noqa: FBT001
     inconclusive: str | None,
     metrics: str | None,
+    master: bool,  # noqa: FBT001
+    expect_workers: int,
+    expect_workers_max_wait: float,
+    master_bind_host: str,
+    master_bind_port: int,
+    web: bool,  # noqa: FBT001
+    web_host: str,
+    web_port: int,
+    autoquit: float,
     live_fd: int | None,
     json_file: Path | None,
     hlog: Path | None,
@@ -148,6 +167,12 @@ def main(  # noqa: PLR0917 - one parameter an option
             inconclusive=inconclusive,
             metrics=metrics,
             command=to_repeat(sys.argv[1:]),
+            master=Master(
+                workers=expect_workers, host=master_bind_host, port=master_bind_port, wait_s=expect_workers_max_wait
+            )
+            if master
+            else None,
+            web=Web(host=web_host, port=web_port, stay_s=autoquit) if web else None,
         )
         result = _run(settings, stopped, live_fd, hlog)
         _write(result, json_file)
@@ -186,10 +211,16 @@ def _run(settings: BlastSettings, stopped: list[int], live_fd: int | None, hlog:
     if live_fd is not None:
         os.set_blocking(live_fd, False)
     try:
-        return blast(settings, on_progress=on_probe, on_second=on_second, stop=lambda: bool(stopped))
+        return blast(
+            settings, on_progress=on_probe, on_second=on_second, on_note=_print_note, stop=lambda: bool(stopped)
+        )
     finally:
         if log is not None:
             log.close()
+
+
+def _print_note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _print_probe(probe: Probe) -> None:

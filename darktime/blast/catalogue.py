@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -37,6 +38,17 @@ def file_of(name: str) -> Path:
     if name not in names():
         raise UsageError(f"--scenario {name}: unknown; there are {', '.join(names())}, or name a .py file")
     return folder() / f"{name}.py"
+
+
+def digest(name: str) -> str:
+    """What tells a scenario and the files beside it (numbers, traces) apart from another one's. Raises UsageError."""
+    path = file_of(name)
+    seen = hashlib.sha256()
+    for file in sorted(path.parent.glob(f"{path.stem}.*")):
+        if file.is_file():
+            seen.update(f"{file.name} {file.stat().st_size}\n".encode())
+            seen.update(file.read_bytes())
+    return seen.hexdigest()
 
 
 def load(name: str, given: dict[str, Any]) -> Scenario:

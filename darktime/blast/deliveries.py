@@ -15,6 +15,7 @@ class Deliveries(Sums):
     delivered: int = 0  # each event once a subscriber that reads as fast as it can
     duplicated: int = 0
     reordered: int = 0  # arrived after one that was published later; delivered all the same
+    from_others: int = 0  # of the delivered: published by another process, whose clock may be another machine's
     replayed: int = 0  # arrived after a reconnect, having been published before it
     lost: int = 0
     unreplayed: int = 0  # of the lost: published between the end of a stream and its reconnect

@@ -7,7 +7,6 @@ histograms.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from locust.stats import StatsEntry, StatsError
@@ -35,15 +34,19 @@ class LocustFeed:
 
     def second(self, second: Second) -> None:
         """List a second."""
-        self.requests(second.counts)
-        self.deliveries(second.deliveries)
+        self._requests(second.at_s, second.counts)
+        self._deliveries(second.at_s, second.deliveries)
 
-    def requests(self, counts: Counts) -> None:
-        """List a second of requests."""
+    def _requests(self, at_s: int, counts: Counts) -> None:
         if not counts.requests:
             return
         self._extend(
-            self.method, self.name, counts.latency, count=counts.requests, failures=counts.failures, size=counts.bytes
+            at_s,
+            (self.method, self.name),
+            counts.latency,
+            count=counts.requests,
+            failures=counts.failures,
+            size=counts.bytes,
         )
         errors: dict[str, Any] = self._environment.stats.errors
         for reason, times in counts.reasons.items():
@@ -54,22 +57,24 @@ class LocustFeed:
             error.occurred()
             error.occurrences += times - 1
 
-    def deliveries(self, deliveries: Deliveries) -> None:
-        """List a second of deliveries; lost ones are its failures."""
+    def _deliveries(self, at_s: int, deliveries: Deliveries) -> None:
+        """Lost ones are its failures."""
         count = deliveries.delivered + deliveries.lost
         if count:
             self._extend(
-                EVENT_METHOD,
-                EVENT_NAME,
+                at_s,
+                (EVENT_METHOD, EVENT_NAME),
                 deliveries.latency,
                 count=count,
                 failures=deliveries.lost,
                 size=deliveries.bytes,
             )
 
-    def _extend(self, method: str, name: str, latency: Histogram, *, count: int, failures: int, size: int) -> None:
+    def _extend(
+        self, at_s: int, listed: tuple[str, str], latency: Histogram, *, count: int, failures: int, size: int
+    ) -> None:
+        method, name = listed
         stats = self._environment.stats  # read each time: Locust replaces it in workers, and its entries on reset
-        second = int(time.time())
         entry: Any = StatsEntry(stats, name, method)  # annotated for whole milliseconds; fractions work, and are kept
         entry.num_requests = count
         entry.num_failures = failures
@@ -79,10 +84,10 @@ class LocustFeed:
         entry.min_response_time = None if latency.min_us is None else latency.min_us / 1000
         entry.max_response_time = latency.max_us / 1000
         entry.response_times = _by_ms(latency)
-        entry.num_reqs_per_sec = {second: count}
-        entry.num_fail_per_sec = {second: failures} if failures else {}
-        entry.start_time = second
-        entry.last_request_timestamp = second + 1.0
+        entry.num_reqs_per_sec = {at_s: count}
+        entry.num_fail_per_sec = {at_s: failures} if failures else {}
+        entry.start_time = at_s
+        entry.last_request_timestamp = at_s + 1.0
         stats.get(name, method).extend(entry)
         stats.total.extend(entry)
 

@@ -80,6 +80,28 @@ class Spans:
         return (self.first + self.second + self.after).mean_s
 
 
+class Halves:
+    """Cuts what was counted of a plan in two, at ``half_s`` on its clock: whoever reads the clock looks."""
+
+    def __init__(self, half_s: float) -> None:
+        self._half_s = half_s
+        self._first: Times | None = None
+
+    def is_over(self, now_s: float) -> bool:
+        """Whether it is time to cut."""
+        return self._first is None and now_s >= self._half_s
+
+    def cut(self, counted: Times) -> None:
+        """This was counted of the first half."""
+        self._first = counted
+
+    def spans(self, in_time: Times, whole: Times) -> Spans | None:
+        """Of what was counted when its time was over, and in the end; None where it did not come to the half."""
+        if self._first is None:
+            return None
+        return Spans(first=self._first, second=in_time - self._first, after=whole - in_time)
+
+
 def shortfall(spans: Spans, duration_s: float) -> float:
     """The share of what came that did not leave again, at least, with 95 % confidence; 0 where no queue grew.
 

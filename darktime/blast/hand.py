@@ -6,15 +6,20 @@ It speaks to the head through the runner of Locust, which carries the messages f
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 from gevent.queue import Empty, SimpleQueue
 
 from darktime.blast.arrivals import Share
+from darktime.blast.ceiling import ceiling_of_one
+from darktime.blast.clocks import Clock
 from darktime.blast.feed import LocustFeed
-from darktime.blast.messages import GREETED, HELLO, OFFERED, PLAN, REFUSED, SECOND, STANDING, STOP, TASK
+from darktime.blast.machine import Machine
+from darktime.blast.messages import CLOCK, GREETED, HELLO, OFFERED, PLAN, REFUSED, SECOND, STANDING, STOP, TASK
 from darktime.blast.offer import Offering
+from darktime.blast.permit import permit, permit_plan
 from darktime.blast.plan import Plan
 from darktime.blast.settings import reserve_open_files
 from darktime.blast.tally import Tally
@@ -23,6 +28,8 @@ from darktime.blast.tls_socket import give_back_memory
 from darktime.errors import DarktimeError, ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from locust.env import Environment
 
     from darktime.blast.cohort import Cohort
@@ -35,9 +42,25 @@ IDLE_S = 0.05
 
 
 class Inbox:
-    """What the head says to this process; registered once a runner, before the first message can come."""
+    """What the head says to this process; registered once a runner, before the first message can come.
 
-    def __init__(self, environment: Environment) -> None:
+    ``clock`` is the head's, as well as it is known. ``only``: hosts that this worker was started for, none: any.
+    ``say`` is told, in a line, what is done. ``refused`` is why the work was not done, with the exit code.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        machine: Machine,
+        *,
+        only: Sequence[str] = (),
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.machine = machine
+        self.only = only
+        self.say = say
+        self.clock = Clock(wall_s=time.time() - time.monotonic())
+        self.refused: tuple[str, int] | None = None
         self.stopped = Event()
         self.greeted = Event()
         self._said: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
@@ -47,6 +70,7 @@ class Inbox:
             runner.register_message(kind, self._note)
         runner.register_message(GREETED, lambda **_: self.greeted.set())
         runner.register_message(STOP, lambda **_: self.stopped.set())
+        runner.register_message(CLOCK, self._set_clock)
 
     def take(self) -> tuple[str, dict[str, Any]] | None:
         """The oldest message that was not taken yet."""
@@ -55,6 +79,9 @@ class Inbox:
         except Empty:
             return None
         return said
+
+    def _set_clock(self, msg: Any, **_: Any) -> None:
+        self.clock = Clock.from_dict(msg.data["clock"])
 
     def _note(self, msg: Any, **_: Any) -> None:
         self._said.put((msg.type, msg.data))
@@ -74,12 +101,21 @@ class Hand:
         try:
             task = self._await_task()
             if task is not None:
-                self._work(Task.from_dict(task["task"]), Share(task["index"], task["workers"]))
+                given = Task.from_dict(task["task"])
+                permit(given, Machine.from_dict(task["machine"]), self._inbox.machine, self._inbox.only)
+                ceiling = (
+                    ceiling_of_one(given.connections, tls=bool(given.address["tls"])) if task["calibrate"] else None
+                )
+                self._work(given, Share(task["index"], task["workers"]), ceiling)
         except DarktimeError as error:
-            self._say(REFUSED, {"error": str(error), "exit_code": int(error.exit_code)})
+            self._refuse(str(error), int(error.exit_code))
         except Exception as error:
-            self._say(REFUSED, {"error": f"{type(error).__name__}: {error}", "exit_code": int(ExitCode.ERROR)})
+            self._refuse(f"{type(error).__name__}: {error}", int(ExitCode.ERROR))
             raise
+
+    def _refuse(self, text: str, exit_code: int) -> None:
+        self._inbox.refused = text, exit_code
+        self._say(REFUSED, {"error": text, "exit_code": exit_code})
 
     def _await_task(self) -> dict[str, Any] | None:
         """Greet until the head has heard it: it may not listen yet."""
@@ -95,32 +131,44 @@ class Hand:
             self._cohort.turn(IDLE_S)
         return None
 
-    def _work(self, task: Task, share: Share) -> None:
-        place = task.place(share)
-        reserve_open_files(-(-task.sockets() // share.workers))
+    def _work(self, task: Task, share: Share, ceiling_per_s: float | None) -> None:
+        inbox = self._inbox
+        # Where the head's clock is this one's, times need no correction, and get none.
+        away = inbox.clock.error_s > 0
+        clock: Callable[[], float] = (lambda: inbox.clock.monotonic(time.monotonic())) if away else time.monotonic
+        place = replace(task.place(share), clock=clock)
+        sockets = -(-task.sockets() // share.workers)
+        reserve_open_files(sockets)
+        inbox.say(
+            f"worker {share.index + 1} of {share.workers}: opens {sockets:,} sockets at {place.address.authority}"
+        )
         scenario = task.load_scenario() if task.scenario else Recognised(task)
         traffic = scenario.traffic(self._cohort, place)
         feed = LocustFeed(self._environment, traffic.method, traffic.name)
-        tally = Tally(self._cohort, traffic, [feed.second, self._report])
+        wall = lambda: inbox.clock.wall(time.monotonic())  # noqa: E731 - the head adds up seconds by its own clock
+        tally = Tally(self._cohort, traffic, [feed.second, self._report], wall=wall)
         self._cohort.each_second.append(tally.flush)
-        stop = self._inbox.stopped.is_set
+        stop = inbox.stopped.is_set
         try:
             traffic.open(self._cohort, place.address.authority, stop)
             if place.address.tls:
                 give_back_memory()
-            self._say(STANDING, {})
+            self._say(STANDING, {"ceiling_per_s": ceiling_per_s})
             offering = Offering(self._cohort, traffic, tally, share, stop)
             heard = time.monotonic()
             while not stop() and time.monotonic() < heard + SILENCE_S:
-                said = self._inbox.take()
+                said = inbox.take()
                 if said is None:
                     self._cohort.turn(IDLE_S)
                     continue
                 plan = Plan.from_dict(said[1]["plan"])
+                permit_plan(plan, task)
                 if plan.action:
                     scenario.act(plan.action, traffic)
-                while time.time() < said[1]["start_at"] and not stop():
-                    self._cohort.turn(min(IDLE_S, said[1]["start_at"] - time.time()))
+                rate = plan.mean_rate_per_s()
+                inbox.say(f"{plan.stage}: {'closed' if rate is None else f'{rate:,.0f}/s'} for {plan.duration_s:g} s")
+                while (early_s := said[1]["start_at"] - clock()) > 0 and not stop():
+                    self._cohort.turn(min(IDLE_S, early_s))
                 offered = offering.offer(plan, began_s=said[1]["began_s"], patient=said[1]["patient"])
                 self._say(OFFERED, {"number": said[1]["number"], "offered": offered.to_dict()})
                 heard = time.monotonic()

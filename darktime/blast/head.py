@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
-from darktime.blast.messages import GREETED, HELLO, OFFERED, PLAN, REFUSED, SECOND, STANDING, STOP, TASK
+from darktime.blast.clocks import between
+from darktime.blast.machine import here
+from darktime.blast.messages import CLOCK, GREETED, HELLO, OFFERED, PLAN, REFUSED, SECOND, STANDING, STOP, TASK
 from darktime.blast.offered import Offered, Second
 from darktime.errors import DarktimeError, ExitCode, RunInvalid, UsageError
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from darktime.blast.plan import Plan
+    from darktime.blast.roll import Roll
     from darktime.blast.task import Task
 
 GATHER_S = 30.0
@@ -46,6 +49,7 @@ class Head:
         *,
         stop: Callable[[], bool],
         dead: Callable[[], list[str]] = list,
+        roll: Roll | None = None,
         on_second: Callable[[Second], None] = lambda _: None,
     ) -> None:
         runner = environment.runner
@@ -58,15 +62,17 @@ class Head:
         self._task = task
         self._stop = stop
         self._dead = dead
+        self._roll = roll
         self._on_second = on_second
         self._heard = Event()
         self._ids: list[str] = []
         self._standing: set[str] = set()
+        self._ceilings: dict[str, float] = {}
         self._refused: tuple[str, int] | None = None
         self._offered: dict[int, dict[str, Offered]] = {}
         self._number = 0
         self._began = time.monotonic()
-        self._seconds: dict[int, Second] = {}
+        self._seconds: dict[int, dict[str, Second]] = {}
         for kind, listener in (
             (HELLO, self._hello),
             (STANDING, self._stands),
@@ -76,31 +82,47 @@ class Head:
         ):
             runner.register_message(kind, listener)
 
-    def await_processes(self, come: Callable[[], int]) -> None:
-        """Wait until so many workers have connected. Raises RunInvalid."""
-        self._until(
-            lambda: come() >= self.workers, GATHER_S, lambda: f"{come()} of {self.workers} worker processes connected"
-        )
+    def await_workers(self, limit_s: float) -> None:
+        """Wait until all have joined. Raises RunInvalid."""
+        roll = self._roll
+        if roll is not None:
+            self._until(roll.complete, limit_s, lambda: f"{len(roll.machines)} of {self.workers} workers joined")
 
     def held_back(self) -> int:
         """Requests of seconds that were not handed on yet."""
-        return sum(second.counts.requests for second in self._seconds.values())
+        return sum(part.counts.requests for parts in self._seconds.values() for part in parts.values())
 
-    def gather(self) -> None:
-        """Wait for the workers, and until each has opened its part. Raises UsageError, RunInvalid or DarktimeError."""
+    def gather(self, *, calibrate: bool = False) -> None:
+        """Wait for the workers, and until each has opened its part. Raises UsageError, RunInvalid or DarktimeError.
+
+        ``calibrate``: each measures first what it is enough for, on its own machine.
+        """
         self._until(
             lambda: len(self._ids) >= self.workers, GATHER_S, lambda: f"{len(self._ids)} of {self.workers} workers came"
         )
         if self._stop():
             return
         for index, node in enumerate(self._ids):
-            data = {"task": self._task.to_dict(), "index": index, "workers": self.workers}
+            self._tell_clock(node)
+            data = {
+                "task": self._task.to_dict(),
+                "index": index,
+                "workers": self.workers,
+                "machine": here().to_dict(),
+                "calibrate": calibrate,
+            }
             self._runner.send_message(TASK, data, node)
         self._until(
             lambda: len(self._standing) >= self.workers,
             OPEN_S,
             lambda: f"{len(self._standing)} of {self.workers} workers stood",
         )
+
+    @property
+    def ceiling_per_s(self) -> float | None:
+        """Requests a second that all workers together are enough for; None unless each has measured its part."""
+        found = list(self._ceilings.values())
+        return sum(found) if len(found) == self.workers else None
 
     def offer(self, plan: Plan, *, patient: bool = False) -> Offered:
         """Have all workers offer ``plan`` together. Raises RunInvalid when one is lost."""
@@ -110,7 +132,7 @@ class Head:
         data = {
             "number": number,
             "plan": plan.to_dict(),
-            "start_at": time.time() + LEAD_S if self.workers > 1 else 0.0,
+            "start_at": time.monotonic() + LEAD_S if self.workers > 1 else 0.0,
             "began_s": time.monotonic() - self._began,
             "patient": patient,
         }
@@ -127,7 +149,12 @@ class Head:
         first, *others = (answers[node] for node in self._ids)
         for other in others:
             first.merge(other)
+        first.clock_error_ms = 1000 * self.clock_error_s()
         return first
+
+    def clock_error_s(self) -> float:
+        """How far the clocks of two workers may be apart, as they are corrected; 0 where they read the same."""
+        return between([self._roll.clock(node).error_s for node in self._ids]) if self._roll is not None else 0.0
 
     def stop(self) -> None:
         """Let the workers close what they have open."""
@@ -137,7 +164,13 @@ class Head:
     def finish(self) -> None:
         """Hand on the seconds that were still held back for a late worker."""
         for at in sorted(self._seconds):
-            self._on_second(self._seconds.pop(at))
+            self._hand_on(at)
+
+    def _hand_on(self, at: int) -> None:
+        first, *others = self._seconds.pop(at).values()
+        for other in others:
+            first.merge(other)
+        self._on_second(first)
 
     def _until(
         self, done: Callable[[], bool], limit_s: float, seen: Callable[[], str], *, stoppable: bool = True
@@ -160,17 +193,26 @@ class Head:
             self._heard.clear()
             self._heard.wait(LOOK_S)
 
+    def _tell_clock(self, node: str) -> None:
+        if self._roll is not None:
+            self._runner.send_message(CLOCK, {"clock": self._roll.clock(node).to_dict()}, node)
+
     def _check_workers(self) -> None:
         clients = getattr(self._runner, "clients", None)
         lost = list(self._dead())
         if clients is not None:
-            lost += [node for node in self._ids if node not in clients or clients[node].state in ("missing", "stopped")]
+            known = self._ids or (list(self._roll.machines) if self._roll is not None else [])
+            lost += [node for node in known if node not in clients or clients[node].state in ("missing", "stopped")]
         if lost:
             self.lost = lost
             raise RunInvalid(
-                f"{len(lost)} of {self.workers} workers was lost ({', '.join(lost)}): its part of the plan is missing, "
-                f"so this run is void"
+                f"{len(lost)} of {self.workers} workers was lost ({', '.join(map(self.name, lost))}): its part of the "
+                f"plan is missing, so this run is void"
             )
+
+    def name(self, node: str) -> str:
+        """A worker, for people."""
+        return self._roll.name(node) if self._roll is not None else node
 
     def _hello(self, msg: Any, **_: Any) -> None:
         if msg.node_id not in self._ids and len(self._ids) < self.workers:
@@ -180,6 +222,8 @@ class Head:
 
     def _stands(self, msg: Any, **_: Any) -> None:
         self._standing.add(msg.node_id)
+        if msg.data["ceiling_per_s"] is not None:
+            self._ceilings[msg.node_id] = msg.data["ceiling_per_s"]
         self._heard.set()
 
     def _refuses(self, msg: Any, **_: Any) -> None:
@@ -197,11 +241,11 @@ class Head:
         node = msg.node_id
         self.requests_by_worker[node] = self.requests_by_worker.get(node, 0) + second.counts.requests
         self.cpu_by_worker[node] = max(self.cpu_by_worker.get(node, 0.0), second.cpu_share)
-        known = self._seconds.get(second.at_s)
-        if known is None:
-            self._seconds[second.at_s] = second
+        parts = self._seconds.setdefault(second.at_s, {})
+        if node in parts:
+            parts[node].follow(second)
         else:
-            known.merge(second)
+            parts[node] = second
         for at in sorted(self._seconds):
             if at <= second.at_s - (LATE_S if self.workers > 1 else 1):
-                self._on_second(self._seconds.pop(at))
+                self._hand_on(at)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+# Raised whenever a message changes: both sides must speak the same.
+PROTOCOL = 2
+
 # worker to head
+JOIN = "darktime.join"  # {"version": text, "protocol": int, "machine": Machine.to_dict()}
+PONG = "darktime.pong"  # {"sent_s": as it came, "there_s": the worker's monotonic clock}
 HELLO = "darktime.hello"  # {}
-STANDING = "darktime.standing"  # {}: everything is open
+STANDING = "darktime.standing"  # {"ceiling_per_s": number or None}: everything is open
 REFUSED = "darktime.refused"  # {"error": text, "exit_code": int}
 OFFERED = "darktime.offered"  # {"number": int, "offered": Offered.to_dict()}
 SECOND = "darktime.second"  # {"second": Second.to_dict()}
 
 # head to worker
+ADMITTED = "darktime.admitted"  # {"number": int, "workers": int}
+TURNED_AWAY = "darktime.turned_away"  # {"error": text}
+PING = "darktime.ping"  # {"sent_s": the head's monotonic clock}
+CLOCK = "darktime.clock"  # {"clock": Clock.to_dict()}
 GREETED = "darktime.greeted"  # {}
-TASK = "darktime.task"  # {"task": Task.to_dict(), "index": int, "workers": int}
-PLAN = "darktime.plan"  # {"number": int, "plan": Plan.to_dict(), "start_at": s UTC, "began_s": s, "patient": bool}
+TASK = (
+    "darktime.task"  # {"task": Task.to_dict(), "index": int, "workers": int, "machine": the head's Machine.to_dict()}
+)
+# {"number": int, "plan": Plan.to_dict(), "start_at": the head's monotonic s, "began_s": s, "patient": bool}
+PLAN = "darktime.plan"
 STOP = "darktime.stop"  # {}

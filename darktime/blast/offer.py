@@ -6,7 +6,7 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from darktime.blast.growth import Spans, Times
+from darktime.blast.growth import Halves, Times
 from darktime.blast.health import Health
 from darktime.blast.offered import Offered, times_judged
 from darktime.blast.tally import cpu_s
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from darktime.blast.arrivals import Share
     from darktime.blast.cohort import Cohort
-    from darktime.blast.histogram import Histogram
     from darktime.blast.plan import Plan
     from darktime.blast.tally import Tally
     from darktime.blast.traffic import Traffic
@@ -44,8 +43,7 @@ class Offering:
         self._stop = stop
         self._flight_s = 0.0  # requests in flight, summed over time
         self._looked = 0.0
-        self._half = 0.0  # when the first half of the plan is over
-        self._first: Times | None = None  # the replies of that half
+        self._halves: Halves | None = None  # of a plan with one rate
 
     def offer(self, plan: Plan, *, began_s: float = 0.0, patient: bool = False) -> Offered:
         """Send what is planned, whether or not the instance keeps up; closed, as fast as it answers.
@@ -57,7 +55,7 @@ class Offering:
         used = cpu_s()
         start = self._looked = time.monotonic()
         self._flight_s = 0.0
-        self._half, self._first = start + plan.duration_s / 2, None
+        self._halves = Halves(start + plan.duration_s / 2) if plan.steady else None
         aborted = self._closed(plan, start, patient) if plan.closed else self._open(plan, start, patient)
         duration_s = time.monotonic() - start
         cpu_share = (cpu_s() - used) / max(duration_s, 1e-9)
@@ -65,7 +63,7 @@ class Offering:
         loop_lag_ms = self._cohort.loop_lag_max_s * 1000
         planned, refused = self._planned, self._refused
         self._tally.flush()
-        in_time = Times.of(self._latency())
+        in_time = self._times()
         answered_in_time = self._tally.plan_counts.requests - self._tally.plan_counts.failures
         if aborted:  # what has not been sent yet never will be
             refused += self._load.drop_waiting()
@@ -76,10 +74,6 @@ class Offering:
             planned = counts.requests
         mean = plan.mean_rate_per_s()
         listening = self._listening
-        spans = None
-        if self._first is not None and plan.steady:
-            after = Times.of(self._latency()) - in_time
-            spans = Spans(first=self._first, second=in_time - self._first, after=after)
         reads = max(counts.requests, 1)
         return Offered(
             stage=plan.stage,
@@ -92,7 +86,7 @@ class Offering:
             answered_in_time=answered_in_time,
             streams_open=self._traffic.streams.open if self._traffic.streams is not None else 0,
             aborted=aborted,
-            spans=spans,
+            spans=self._halves.spans(in_time, self._times()) if self._halves is not None else None,
             counts=counts,
             deliveries=deliveries if listening else None,
             health=Health(
@@ -137,17 +131,18 @@ class Offering:
         now = time.monotonic()
         self._flight_s += self._load.in_flight * (now - self._looked)
         self._looked = now
-        if self._first is None and now >= self._half:
+        if self._halves is not None and self._halves.is_over(now):
             self._tally.flush()
-            self._first = Times.of(self._latency())
+            self._halves.cut(self._times())
 
     @property
     def _listening(self) -> bool:
         return self._traffic.streams is not None or hasattr(self._load, "take_deliveries")
 
-    def _latency(self) -> Histogram:
-        """The times that the objective is about, of what was counted of the plan by now."""
-        return times_judged(self._tally.plan_counts, self._tally.plan_deliveries if self._listening else None)
+    def _times(self) -> Times:
+        """Those that the objective is about, of what was counted of the plan by now."""
+        heard = self._tally.plan_deliveries if self._listening else None
+        return Times.of(times_judged(self._tally.plan_counts, heard))
 
     def _over(self, start: float, end: float, patient: bool) -> str:  # noqa: FBT001
         """Why it is over, a blank when its time is, nothing while it goes on."""

@@ -43,6 +43,15 @@ class Second:
         self.loop_lag_ms = max(self.loop_lag_ms, other.loop_lag_ms)
         self.cpu_share = max(self.cpu_share, other.cpu_share)
 
+    def follow(self, later: Second) -> None:
+        """Add a later part of the same worker's same second: counts add up, what stands at its end is the later one's."""
+        self.planned += later.planned
+        self.counts.merge(later.counts)
+        self.deliveries.merge(later.deliveries)
+        self.streams, self.connections, self.in_flight = later.streams, later.connections, later.in_flight
+        self.loop_lag_ms = max(self.loop_lag_ms, later.loop_lag_ms)
+        self.cpu_share = max(self.cpu_share, later.cpu_share)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, as it travels from a worker."""
         plain = {name: getattr(self, name) for name in _PLAIN}
@@ -85,6 +94,7 @@ class Offered:
     workers: int = 1
     aborted: str = ""  # why it ended before its time
     spans: Spans | None = None  # when the replies (deliveries) came; None: it ended before the half of its time
+    clock_error_ms: float = 0.0  # how far two workers' clocks may be apart, as they are corrected
     counts: Counts = field(default_factory=Counts)
     deliveries: Deliveries | None = None
 
@@ -108,6 +118,7 @@ class Offered:
         self.workers += other.workers
         self.aborted = self.aborted or other.aborted
         self.spans = self.spans + other.spans if self.spans is not None and other.spans is not None else None
+        self.clock_error_ms = max(self.clock_error_ms, other.clock_error_ms)
         self.counts.merge(other.counts)
         if self.deliveries is not None and other.deliveries is not None:
             self.deliveries.merge(other.deliveries)
@@ -139,5 +150,5 @@ class Offered:
 
 _OFFERED_PLAIN = (
     *("rate_per_s", "duration_s", "planned", "unsent", "stage", "began_s", "in_flight_mean", "streams_open"),
-    *("answered_in_time", "workers", "aborted"),
+    *("answered_in_time", "workers", "aborted", "clock_error_ms"),
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from darktime.blast.offered import Offered
     from darktime.blast.record import Record
     from darktime.blast.result import Probe
+    from darktime.blast.roll import Roll
     from darktime.blast.session import Session
     from darktime.blast.settings import BlastSettings
     from darktime.blast.task import Task
@@ -46,6 +47,7 @@ class Outcome:
     ceiling_per_s: float | None = None
     canary: dict[str, Any] | None = None
     seen: Seen = field(default_factory=Seen)
+    roll: Roll | None = None  # who the workers were, where they are not this process
 
 
 def result_of(outcome: Outcome) -> BlastResult:
@@ -194,9 +196,22 @@ def _workers(outcome: Outcome) -> list[dict[str, Any]]:
             "state": "lost" if node in outcome.lost else "ready",
             "requests": requests,
             "cpu_share": round(outcome.cpu_by_worker.get(node, 0.0), 3),
+            **_machine(outcome.roll, node),
         }
         for node, requests in outcome.requests_by_worker.items()
     ]
     named = set(outcome.requests_by_worker)
     gone = [node for node in outcome.lost if node not in named]
     return known + [{"id": node, "state": "lost", "requests": 0, "cpu_share": 0.0} for node in gone]
+
+
+def _machine(roll: Roll | None, node: str) -> dict[str, Any]:
+    """Where a worker was, and how its clock stood to the head's."""
+    if roll is None or node not in roll.machines:
+        return {}
+    clock = roll.clock(node)
+    return {
+        "host": str(roll.machines[node]),
+        "clock_offset_ms": round(clock.offset_s * 1000, 3),
+        "clock_error_ms": round(clock.error_s * 1000, 3),
+    }

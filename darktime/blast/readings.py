@@ -65,6 +65,10 @@ def _read(threshold: Threshold, offered: Offered, *, strict: bool) -> Reading:
         within = seen is not None and round(seen * 1000) <= threshold.highest_us
         figure = f"{str(threshold).split(' ', 1)[0]} {_figure(seen)} ms"
     decided = below(hits, count, threshold.allowed_share)
+    unsure_ms = _unsure_ms(threshold, offered)
+    if unsure_ms and seen is not None and abs(seen - threshold.limit) <= unsure_ms:
+        why = f"{figure}, and the clocks of the hosts agree to ± {_figure(unsure_ms)} ms only"
+        return Reading(text=str(threshold), seen=seen, unit=threshold.unit, ok=None, why=why, more=None, sure=False)
     ok = True if decided is None and within and not strict else decided
     more = still_needed(hits, count, threshold.allowed_share) if ok is None else 0
     if not count:
@@ -76,6 +80,13 @@ def _read(threshold: Threshold, offered: Offered, *, strict: bool) -> Reading:
     return Reading(
         text=str(threshold), seen=seen, unit=threshold.unit, ok=ok, why=why, more=more, sure=decided is not None
     )
+
+
+def _unsure_ms(threshold: Threshold, offered: Offered) -> float:
+    """How far a time may be off because it was taken from one machine's clock to another's."""
+    heard = offered.deliveries
+    crossed = threshold.metric == LATENCY and heard is not None and heard.from_others and not heard.first_event.count
+    return offered.clock_error_ms if crossed else 0.0
 
 
 def _missing(count: int, more: int | None, threshold: Threshold) -> str:

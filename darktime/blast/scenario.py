@@ -8,6 +8,7 @@ the command line.
 from __future__ import annotations
 
 import sys
+import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ class Place:
     share: Share
     timeout_s: float = 5.0
     source_ips: tuple[str, ...] = ()
+    clock: Callable[[], float] = time.monotonic  # the same for all workers, where they hear each other
 
     def part(self, whole: int) -> int:
         """How many of ``whole`` things (connections, streams) are this worker's."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from darktime.blast.master import Master, Web, check_fleet
 from darktime.blast.modest import modest
 from darktime.blast.slo import Slo
 from darktime.errors import UsageError
@@ -55,6 +56,13 @@ class BlastSettings:
     insecure: bool = False  # TLS: whoever answers is trusted
     metrics: str | None = None  # the instance's own: a path, a URL, or "off"; None: looked for where it is recognised
     command: str = ""  # how to repeat it
+    master: Master | None = None  # workers join from outside, instead of processes of this command
+    web: Web | None = None  # Locust's page
+
+    @property
+    def workers(self) -> int:
+        """Who offers the plans together."""
+        return self.processes if self.master is None else self.master.workers
 
     @property
     def searches(self) -> bool:
@@ -155,6 +163,7 @@ def check(settings: BlastSettings) -> Address:
         raise UsageError(f"--processes {settings.processes}: at most {MAX_PROCESSES} on one machine")
     if settings.channel is not None and not CHANNEL.fullmatch(settings.channel):
         raise UsageError(f"--channel {settings.channel!r}: 1 to 128 letters, digits and _.:-")
+    check_fleet(settings.master, settings.web, settings.processes)
     address = resolve(settings.instance, cacert=settings.cacert, insecure=settings.insecure)
     check_allowed(settings, address)
     return address

@@ -65,7 +65,7 @@ class Snapshots:
             "in_flight": second.in_flight,
             "send_lag_p99_ms": counts.send_lag.percentile_ms(99),
             "cpu_share": second.cpu_share,
-            "workers": self._settings.processes,
+            "workers": self._settings.workers,
             "rates": list(self._rates),
             "p99s_ms": list(self._p99s),
         }

@@ -314,13 +314,14 @@ class Streams:
             link.last_id = last_id
         deliveries = self.deliveries
         deliveries.delivered += 1
+        deliveries.from_others += publisher != self._me
         deliveries.bytes += len(received)
         self._latencies.append(now - at)
         return True
 
     def _fold(self) -> None:
         """Count what the remembered bytes brought, and forget them."""
-        deliveries, latencies, seen = self.deliveries, self._latencies, self._spreads.seen
+        deliveries, latencies, seen, me = self.deliveries, self._latencies, self._spreads.seen, self._me
         for arrival in self._known.values():
             times = arrival.times
             if not times:
@@ -333,6 +334,8 @@ class Streams:
             of = self._in_channel[arrival.channel]
             first, last = times[0], times[-1]
             for channel, publisher, at, number in arrival.marks:
+                if publisher != me:
+                    deliveries.from_others += many
                 if many == 1:
                     latencies.append(first - at)
                 else:
@@ -440,6 +443,7 @@ class Streams:
                 self.deliveries.late += 1
             else:
                 self.deliveries.delivered += 1
+                self.deliveries.from_others += not mine
                 self.deliveries.reordered += kind == REORDERED
                 if mine and resume is not None and mark.number <= resume.last:
                     self.deliveries.replayed += 1

@@ -16,20 +16,34 @@ if TYPE_CHECKING:
     from darktime.blast.cohort import Cohort
     from darktime.blast.traffic import Traffic
 
+# Over less than this the share of a processor is a throw of dice: the kernel counts in slices.
+LEAST_S = 0.1
+
 
 class Tally:
-    """``plan_...`` since ``begin``. ``flush`` runs once a second, and whenever a plan begins or ends."""
+    """``plan_...`` since ``begin``. ``flush`` runs once a second, and whenever a plan begins or ends.
 
-    def __init__(self, cohort: Cohort, traffic: Traffic, listeners: list[Callable[[Second], None]]) -> None:
+    ``wall`` is the clock, in seconds UTC, that the seconds of all workers are counted by.
+    """
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        traffic: Traffic,
+        listeners: list[Callable[[Second], None]],
+        *,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.plan_counts = Counts()
         self.plan_deliveries = Deliveries()
         self.planned = 0  # since the last flush
         self._cohort = cohort
         self._traffic = traffic
         self._listeners = listeners
+        self._wall = wall
         self._cpu_s = cpu_s()
         self._at = time.monotonic()
-        self._lag_s = 0.0
+        self._cpu_share = 0.0
 
     def begin(self) -> None:
         """A new plan begins."""
@@ -43,8 +57,11 @@ class Tally:
         counts = load.take()
         deliveries = self._take_deliveries()
         now, used = time.monotonic(), cpu_s()
+        if now - self._at >= LEAST_S:
+            self._cpu_share = (used - self._cpu_s) / (now - self._at)
+            self._cpu_s, self._at = used, now
         second = Second(
-            at_s=int(time.time()),
+            at_s=int(self._wall()),
             planned=self.planned,
             counts=counts,
             deliveries=deliveries,
@@ -52,9 +69,9 @@ class Tally:
             connections=load.open_connections,
             in_flight=load.in_flight,
             loop_lag_ms=self._cohort.loop_lag_max_s * 1000,
-            cpu_share=(used - self._cpu_s) / max(now - self._at, 1e-3),
+            cpu_share=self._cpu_share,
         )
-        self._cpu_s, self._at, self.planned = used, now, 0
+        self.planned = 0
         self.plan_counts.merge(counts)
         self.plan_deliveries.merge(deliveries)
         for listener in self._listeners:

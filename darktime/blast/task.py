@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import platform
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from darktime.blast.publisher import Publisher
 from darktime.blast.requests import RequestPool
 from darktime.blast.scenario import Place, Scenario
-from darktime.blast.settings import PUBLISHERS, Address
+from darktime.blast.settings import PUBLISHERS, SAFETY_MAX_PER_S, Address
 from darktime.blast.sockets import PORTS_AN_ADDRESS, sources_for
 from darktime.blast.sources import Fixed, get
 from darktime.blast.streams import Streams
 from darktime.blast.traffic import Traffic
+from darktime.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +43,9 @@ class Task:
     fresh: bool = False
     follow: bool = False
     headers: dict[str, str] | None = None
+    scenario_digest: str = ""  # of the files of the scenario, as the head has them; empty: not compared
+    allowed_host: str = ""  # what the head's user allowed, where it is beyond loopback
+    max_rate_per_s: float = SAFETY_MAX_PER_S
 
     def place(self, share: Share) -> Place:
         """Where one worker's traffic goes."""
@@ -59,9 +65,13 @@ class Task:
         return self.streams + self.publishers if self.kind == "push" else self.connections
 
     def load_scenario(self) -> Scenario:
-        """The scenario with its numbers."""
-        from darktime.blast.catalogue import load  # noqa: PLC0415 - it loads Locust, by way of the scenario's file
+        """The scenario with its numbers. Raises UsageError, also where its files are not those of the head."""
+        from darktime.blast.catalogue import digest, load  # noqa: PLC0415 - it loads Locust, by the scenario's file
 
+        if self.scenario_digest and digest(self.scenario) != self.scenario_digest:
+            raise UsageError(
+                f"--scenario {self.scenario}: its files on {platform.node()} are not those of the master: copy them"
+            )
         return load(self.scenario, self.numbers or {})
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,7 +114,9 @@ class Recognised(Scenario):
         publishers, me = (place.share.workers, place.share.index) if task.channel else (1, 0)
         run = place.run if task.channel else f"{place.run}{place.share.index:02x}"
         names = [task.channel] if task.channel else [f"blast.{run}.{number}" for number in range(task.channels)]
-        publisher = Publisher(place.address, len(names), run, names=names, me=me)
+        # Only on a channel that is shared do times come from another machine; its own need no correction.
+        clock = place.clock if task.channel else time.monotonic
+        publisher = Publisher(place.address, len(names), run, names=names, me=me, clock=clock)
         pool = RequestPool(cohort, place.address, publisher, size=size, timeout_s=place.timeout_s)
         streams = Streams(
             cohort,
@@ -115,5 +127,6 @@ class Recognised(Scenario):
             publishers=publishers,
             me=me,
             source_ips=place.source_ips,
+            clock=clock,
         )
         return Traffic(pool, streams, method="POST", name="/pub", wanted=wanted, size=size)

@@ -10,13 +10,16 @@ import os
 import secrets
 import sys
 import time
+from pathlib import Path
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from locust import User, constant, events, task
 from locust.exception import StopUser
 
 from darktime.blast.arrivals import Share
 from darktime.blast.cohort import Cohort
+from darktime.blast.exact import Exact
 from darktime.blast.feed import LocustFeed
 from darktime.blast.offer import Offering
 from darktime.blast.probe import check_there
@@ -32,6 +35,18 @@ def _options(parser: Any) -> None:
     parser.add_argument(
         "--number", action="append", default=[], metavar="NAME=VALUE", help="A number of the scenario, each process"
     )
+    parser.add_argument("--exact", default="", metavar="FILE", help="Where the exact figures go as JSON, at the end")
+
+
+@events.init.add_listener
+def _keep_exact(environment: Any, **_: Any) -> None:
+    file = getattr(environment.parsed_options, "exact", "")
+    if file:
+        _exact[environment] = exact = Exact()
+        exact.attach(environment, Path(file))
+
+
+_exact: WeakKeyDictionary[Any, Exact] = WeakKeyDictionary()
 
 
 class CohortUser(User):
@@ -81,7 +96,8 @@ class CohortUser(User):
         place = self._place(scenario)
         traffic = scenario.traffic(cohort, place)
         feed = LocustFeed(self.environment, traffic.method, traffic.name)
-        tally = Tally(cohort, traffic, [feed.second])
+        exact = _exact.get(self.environment)
+        tally = Tally(cohort, traffic, [feed.second, exact.second] if exact is not None else [feed.second])
         cohort.each_second.append(tally.flush)
         never = lambda: False  # noqa: E731 - Locust ends the greenlet itself
         try:
@@ -93,6 +109,7 @@ class CohortUser(User):
                     scenario.act(plan.action, traffic)
                 offering.offer(plan, began_s=time.monotonic() - began, patient=True)
         finally:
+            traffic.load.abandon("unfinished")  # Locust may end it in the middle of a plan
             tally.flush()
             cohort.each_second.remove(tally.flush)
             traffic.close()

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from darktime.console import fleet
+from darktime.console.fleet import check_part, fleet_options, work
 from darktime.console.folders import check_writable, keep_results, run_folder
 from darktime.errors import ExitCode
 from darktime.extras import require
@@ -56,7 +58,7 @@ SEARCH_BUDGET_S = 360.0
 
 
 @click.command("blast")
-@click.option("--instance", required=True, metavar="HOST:PORT|URL", help="The ONE instance that gets everything.")
+@click.option("--instance", metavar="HOST:PORT|URL", help="The ONE instance that gets everything.")
 @click.option("--rate", type=float, help="Requests (publishes) a second; searched for when left out.")
 @click.option("--duration", type=float, help="Seconds, all probes together.")
 @click.option("--streams", type=int, help="EventSource subscribers at a push endpoint.")
@@ -90,6 +92,7 @@ SEARCH_BUDGET_S = 360.0
 @click.option("--max-rate", type=float, help="Never more than this; mandatory beyond this machine.")
 @click.option("--cacert", metavar="FILE", help="https: the CA to trust (PEM), in place of this machine's.")
 @click.option("--insecure", is_flag=True, help="https: go on without verification.")
+@fleet_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-blast.")
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="JUnit XML for CI.")
 @click.option("--json", "as_json", is_flag=True, help="The results on stdout, for machines.")
@@ -100,7 +103,15 @@ def command(*, budget: float | None, out: Path | None, junit: Path | None, as_js
     darkesttime blast --instance 127.0.0.1:8001
     darkesttime blast --instance 127.0.0.1:8001 --rate 500 --duration 30
     darkesttime blast --instance 127.0.0.1:8001 --search --beyond --slo 'p99<50ms,errors<0.1%'
+    darkesttime blast --instance 10.0.0.7:80 --allow 10.0.0.7 --max-rate 9000 --master --master-bind-host 10.0.0.1
+    darkesttime blast --worker --master-host 10.0.0.1 --processes 4
     """
+    context = click.get_current_context()
+    if asked["worker"] and context.get_parameter_source("instance") not in NEARER:
+        asked["instance"] = None  # the file's is for who runs a master here
+    check_part(asked)
+    if asked["worker"]:
+        return work(asked)
     require(NEEDED)
     check_writable(junit, "--junit")
     nearest_wish(asked)
@@ -137,11 +148,11 @@ def argv_of(asked: Mapping[str, Any], file: Path, *, hlog: Path | None = None) -
     argv = [sys.executable, "-m", "darktime.blast", "--json", str(file)]
     if hlog is not None:
         argv += ["--hlog", str(hlog)]
-    for name, flag in PASSED_ON.items():
+    for name, flag in (PASSED_ON | fleet.PASSED_ON).items():
         if asked.get(name) is not None:
             argv += [flag, str(asked[name])]
     argv += [word for name, flag in REPEATED.items() for value in asked.get(name, ()) for word in (flag, value)]
-    argv += [flag for name, flag in FLAGS.items() if asked.get(name)]
+    argv += [flag for name, flag in (FLAGS | fleet.FLAGS).items() if asked.get(name)]
     if asked.get("canary") is not None:
         argv.append("--canary" if asked["canary"] else "--no-canary")
     return argv
@@ -158,6 +169,8 @@ def run_blast(argv: list[str]) -> int:
     with os.fdopen(read, encoding="utf-8") as snapshots, LiveScreen() as screen:
         process = subprocess.Popen([*argv, "--live-fd", str(write)], stdin=subprocess.DEVNULL, pass_fds=(write,))
         os.close(write)
+        # Ended from outside, as CI does: the run ends in good order, and its results are kept.
+        signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGTERM))
         try:
             for line in snapshots:
                 screen.show(json.loads(line))

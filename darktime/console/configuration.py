@@ -59,6 +59,16 @@ KEYS: dict[str, dict[str, str]] = {
         "metrics": TEXT,
         "inconclusive": TEXT,
         "junit": TEXT,
+        "expect_workers": WHOLE,
+        "expect_workers_max_wait": NUMBER,
+        "master_bind_host": TEXT,
+        "master_bind_port": WHOLE,
+        "master_host": TEXT,
+        "master_port": WHOLE,
+        "web": FLAG,
+        "web_host": TEXT,
+        "web_port": WHOLE,
+        "autoquit": NUMBER,
     },
     "compare": {"pairs": WHOLE, "rate": NUMBER, "duration": NUMBER, "path": TEXT, "scenario": TEXT, "number": TEXTS},
     "demo": {"visitors": WHOLE, "percent": NUMBER},
@@ -108,6 +118,16 @@ allow = []                             # hosts beyond this machine that may be s
 # metrics = "/metrics"                 # the instance's own: a path, a URL, or "off"
 # inconclusive = "fail"                # what exit code 5 becomes, for CI
 # junit = "blast.xml"                  # JUnit XML for CI
+# web = true                           # Locust's page while a run goes on ...
+# web_host = "127.0.0.1"               # ... listens here ...
+# web_port = 8089                      # ... and at this port ...
+# autoquit = 60.0                      # ... and stays so many seconds after it
+# expect_workers = 2                   # --master: begins when so many processes have joined ...
+# expect_workers_max_wait = 60.0       # ... within so many seconds
+# master_bind_host = "10.0.0.1"        # --master: listens here
+# master_bind_port = 5557              # --master: and at this port
+# master_host = "10.0.0.1"             # --worker: where the master listens
+# master_port = 5557                   # --worker: and at which port
 
 [compare]                              # --ab; allow, max_rate, slo and the like are those of [blast]
 # pairs = 6                            # of legs: A B, B A, A B ...

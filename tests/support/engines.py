@@ -34,6 +34,7 @@ ENGINES = {
     "redis-server": Engine(package="redis-server", program="redis-server"),
     "chromium": Engine(package="chromium", program="chromium"),
     "prometheus": Engine(package="prometheus", program="prometheus"),
+    "ip": Engine(package="iproute2", program="ip"),
     "promtool": Engine(package="prometheus", program="promtool"),
 }
 

@@ -189,7 +189,10 @@ def _workers(results: Results) -> str:
     workers = results.get("workers") or []
     lost = [worker["id"] for worker in workers if worker["state"] == "lost"]
     if not lost:
-        return ""
+        errors_ms = sorted(worker.get("clock_error_ms", 0.0) for worker in workers)[-2:]
+        if not any(errors_ms):
+            return ""
+        return row("WORKERS", f"{len(workers)} on several machines, whose clocks agree to ± {fig.ms(sum(errors_ms))}")
     return row("WORKERS", f"{len(lost)} of {len(workers)} lost ({', '.join(lost)}): what they did last is not counted")
 
 

@@ -1,10 +1,14 @@
 """One head, several hands: what two processes count together is what the server counted, and a lost one voids the run."""
 
+import csv
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
@@ -112,6 +116,85 @@ def test_plain_locust_runs_the_same_scenario_and_its_total_is_the_servers(instan
     done = subprocess.run([*locust, *words], capture_output=True, text=True, timeout=28, check=False)
     rows = json.loads(done.stdout[done.stdout.index("[") :])
     assert sum(row["num_requests"] for row in rows) == 200 == null.counters()["requests"], done.stderr
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_tables_and_the_page_that_plain_locust_writes_have_the_servers_totals(instance, tmp_path, processes):
+    null = instance("null")
+    locust = [sys.executable, "-m", "locust", "-f", "scenarios/steady.py", "--headless", "-u", str(processes)]
+    locust += ["--processes", str(processes)] if processes > 1 else []
+    words = ["--host", f"http://{null.address}", "--number", "rate=100", "--number", "duration=2", "-t", "6s"]
+    files = ["--csv", str(tmp_path / "run"), "--html", str(tmp_path / "run.html")]
+    files += ["--exact", str(tmp_path / "exact.json")]
+    done = subprocess.run([*locust, *words, *files], capture_output=True, text=True, timeout=28, check=False)
+    assert done.returncode == 0, done.stderr
+    counted = null.counters()["requests"]
+    with (tmp_path / "run_stats.csv").open(newline="") as table:
+        listed = {row["Name"]: row for row in csv.DictReader(table)}
+    page = re.search(r"window\.templateArgs = (\{.*\})", (tmp_path / "run.html").read_text())
+    shown = {row["name"]: row for row in json.loads(page[1])["requests_statistics"]}
+    assert counted == 200 * processes, "each process has the scenario's own rate"
+    for name in ("/", "Aggregated"):
+        assert int(listed[name]["Request Count"]) == counted == shown[name]["num_requests"]
+        assert int(listed[name]["Failure Count"]) == 0 == shown[name]["num_failures"]
+    exact = json.loads((tmp_path / "exact.json").read_text())
+    assert exact["totals"]["requests"] == counted == sum(row["requests"] for row in exact["series"])
+    assert exact["latency"]["count"] == counted
+
+
+def test_plain_locusts_own_page_shows_the_servers_total(instance):
+    null = instance("null")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    page = ["--autostart", "--web-host", "127.0.0.1", "--web-port", str(port), "-u", "1"]
+    words = ["--host", f"http://{null.address}", "--number", "rate=100", "--number", "duration=2"]
+    argv = [sys.executable, "-m", "locust", "-f", "scenarios/steady.py", *page, *words]
+    with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as process:
+
+        def shown():
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats/requests", timeout=5) as answer:
+                    return {row["name"]: row["num_requests"] for row in json.load(answer)["stats"]}
+            except OSError:
+                return {}
+
+        try:
+            wait_until(lambda: shown().get("/") == 200, timeout_s=20, what="the page's total")
+            assert shown()["Aggregated"] == 200 == null.counters()["requests"]
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_plain_locust_that_is_ended_from_outside_leaves_the_exact_figures(instance, tmp_path, processes):
+    null = instance("null")
+    locust = [sys.executable, "-m", "locust", "-f", "scenarios/steady.py", "--headless", "-u", str(processes)]
+    locust += ["--processes", str(processes)] if processes > 1 else []
+    words = ["--host", f"http://{null.address}", "--number", "rate=100", "--number", "duration=30"]
+    exact = tmp_path / "exact.json"
+    with subprocess.Popen([*locust, *words, "--exact", str(exact)], stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: null.counters()["requests"] > 50, timeout_s=15, what="a beginning")
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+    totals = json.loads(exact.read_text())["totals"]
+    assert 50 < totals["requests"] == null.counters()["requests"] < 6000
+    assert totals["failures"] < totals["requests"] / 2, "those that were under way"
+
+
+def test_a_command_that_is_ended_from_outside_leaves_its_results_and_its_page(instance, tmp_path):
+    null = instance("null")
+    start = "from darktime.console.main import darkesttime; darkesttime()"
+    argv = [sys.executable, "-c", start, "blast", "--instance", null.address, "--path", "/", "--rate", "200"]
+    with subprocess.Popen([*argv, "--duration", "20", "--out", str(tmp_path)], stdout=subprocess.DEVNULL) as process:
+        wait_until(lambda: null.counters()["requests"] > 50, timeout_s=15, what="a beginning")
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+    result = json.loads((tmp_path / "results.json").read_text())
+    assert process.returncode == 130 == result["exit_code"]
+    assert 50 < result["totals"]["requests"] == null.counters()["requests"] == result["locust"]["requests"] < 4000
+    assert validate(result) == "blast"
+    assert list(tmp_path.glob("*.html"))
 
 
 def test_fresh_makes_a_connection_for_every_request(instance):

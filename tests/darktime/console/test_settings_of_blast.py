@@ -15,7 +15,9 @@ from darktime.console.configuration import FLAG, KEYS, TEMPLATE, read
 from darktime.console.main import DARKESTTIME, DARKTIME, run
 
 # These belong to one call, and would be wrong in the next.
-NOT_IN_THE_FILE = {"out", "as_json"}
+NOT_IN_THE_FILE = {"out", "as_json", "master", "worker"}
+# What a worker's own process is told; test_hosts has it.
+OF_A_WORKER = {"master_host", "master_port"}
 INSTANCE = ["--instance", "127.0.0.1:9"]
 # Key: what stands in the file, in the environment, on the command line, and what of each the run is told.
 WORDS = {
@@ -38,9 +40,16 @@ WORDS = {
     "allow": ("['a']", "b", "c"),
     "header": ("['A:1']", "B:2", "C:3"),
     "cacert": ("'a.pem'", "b.pem", "c.pem"),
+    "expect_workers": ("1", "2", "3"),
+    "expect_workers_max_wait": ("1.0", "2.0", "3.0"),
+    "master_bind_host": ("'a'", "b", "c"),
+    "master_bind_port": ("1", "2", "3"),
+    "web_host": ("'a'", "b", "c"),
+    "web_port": ("1", "2", "3"),
+    "autoquit": ("1.0", "2.0", "3.0"),
     "number": ("['a=1']", "b=2", "c=3"),
 }
-SWITCHES = ("search", "beyond", "closed", "fresh", "follow", "canary", "insecure")
+SWITCHES = ("search", "beyond", "closed", "fresh", "follow", "canary", "insecure", "web")
 
 
 @pytest.fixture
@@ -112,7 +121,7 @@ def test_every_option_of_blast_can_stand_in_the_file_and_every_key_is_an_option(
     command = DARKESTTIME.get_command(click.Context(DARKESTTIME), "blast")
     options = {option.name for option in command.params} - NOT_IN_THE_FILE
     assert options == set(KEYS["blast"])
-    assert options == {*WORDS, *SWITCHES, "budget", "junit"}, "each has its case here"
+    assert options == {*WORDS, *SWITCHES, *OF_A_WORKER, "budget", "junit"}, "each has its case here"
     flags = {option.name for option in command.params if option.is_flag} - NOT_IN_THE_FILE
     assert flags == {key for key, kind in KEYS["blast"].items() if kind == FLAG}
 

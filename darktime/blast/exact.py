@@ -1,0 +1,93 @@
+"""The exact figures of a plain Locust run, as a file of JSON beside Locust's own: whatever ends the run, SIGTERM too.
+
+Locust rounds its percentiles and writes no page when it is ended from outside. Seconds travel from its workers in the
+reports that they send anyway.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from darktime import __version__
+from darktime.blast.offered import Second
+from darktime.blast.record import Record, percentiles, spectrum
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from locust.env import Environment
+
+KEY = "darktime"
+HERE = ""  # this process, among the workers
+
+
+class Exact:
+    """One of them an environment. ``second`` takes what this process counted."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, dict[str, Second]] = {}
+        self._to_report: list[dict[str, Any]] = []
+        self._reports = False
+
+    def attach(self, environment: Environment, file: Path) -> None:
+        """Report to the master from a worker; else collect, and write ``file`` when Locust has ended."""
+        from locust.runners import WorkerRunner  # noqa: PLC0415 - it patches the process, which Locust has done by now
+
+        events: Any = environment.events
+        if isinstance(environment.runner, WorkerRunner):
+            self._reports = True
+            events.report_to_master.add_listener(self._report)
+            return
+        events.worker_report.add_listener(self._take)
+        events.quit.add_listener(lambda **_: file.write_text(json.dumps(self.figures(), indent=2) + "\n", "utf-8"))
+
+    def second(self, second: Second) -> None:
+        """A second, or a part of one."""
+        if self._reports:
+            self._to_report.append(second.to_dict())
+        else:
+            self._note(HERE, second)
+
+    def figures(self) -> dict[str, Any]:
+        """All that was counted, JSON-able."""
+        record = Record()
+        for at in sorted(self._seconds):
+            first, *others = (Second.from_dict(part.to_dict()) for part in self._seconds[at].values())
+            for other in others:
+                first.merge(other)
+            record.add(first)
+        counts, deliveries = record.counts, record.deliveries
+        return {
+            "schema_version": 1,
+            "version": __version__,
+            "totals": {
+                "requests": counts.requests,
+                "failures": counts.failures,
+                "deliveries": deliveries.delivered,
+                "lost": deliveries.lost,
+                "duplicated": deliveries.duplicated,
+                "reordered": deliveries.reordered,
+            },
+            "statuses": dict(counts.statuses),
+            "reasons": dict(counts.reasons),
+            "latency": percentiles(counts.latency),
+            "service": percentiles(counts.service),
+            "delivery": percentiles(deliveries.latency),
+            "spectrum": {"latency": spectrum(counts.latency), "delivery": spectrum(deliveries.latency)},
+            "series": record.rows,
+        }
+
+    def _report(self, *, data: dict[str, Any], **_: Any) -> None:
+        data[KEY], self._to_report = self._to_report, []
+
+    def _take(self, *, client_id: str, data: dict[str, Any], **_: Any) -> None:
+        for saved in data.get(KEY, ()):
+            self._note(client_id, Second.from_dict(saved))
+
+    def _note(self, node: str, second: Second) -> None:
+        parts = self._seconds.setdefault(second.at_s, {})
+        if node in parts:
+            parts[node].follow(second)
+        else:
+            parts[node] = second
