@@ -43,6 +43,11 @@ class Cohort:
         self._last_turn = time.monotonic()
         self._last_wait = MAX_WAIT_S
 
+    @property
+    def waited_until_s(self) -> float:
+        """When the last wait was over (monotonic): from then on it was handled what had come."""
+        return self._last_turn
+
     def register(self, fd: int, mask: int, owner: Owner) -> None:
         """Watch a descriptor of ``owner``'s."""
         if not self._shared and self._owners and next(iter(self._owners.values())) is not owner:

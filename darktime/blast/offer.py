@@ -42,6 +42,7 @@ class Offering:
         self._share = share
         self._stop = stop
         self._flight_s = 0.0  # requests in flight, summed over time
+        self._under_way = 0  # at the last look
         self._looked = 0.0
         self._halves: Halves | None = None  # of a plan with one rate
 
@@ -54,7 +55,7 @@ class Offering:
         self._cohort.resume()
         used = cpu_s()
         start = self._looked = time.monotonic()
-        self._flight_s = 0.0
+        self._flight_s, self._under_way = 0.0, self._load.in_flight
         self._halves = Halves(start + plan.duration_s / 2) if plan.steady else None
         aborted = self._closed(plan, start, patient) if plan.closed else self._open(plan, start, patient)
         duration_s = time.monotonic() - start
@@ -110,6 +111,7 @@ class Offering:
                 self._planned += len(batch)
                 tally.planned += len(batch)
                 self._refused += sum(not load.submit(start + at) for at in batch)
+                self._look()
                 cohort.turn(0)
                 self._look()
             cohort.turn(min(start + arrivals.next_s(), end) - time.monotonic())
@@ -121,6 +123,7 @@ class Offering:
         self._planned = self._refused = 0
         self._load.closed_model = True
         self._load.start_closed()
+        self._look()
         while not (over := self._over(start, end, patient)):
             self._cohort.turn(end - time.monotonic())
             self._look()
@@ -129,8 +132,12 @@ class Offering:
 
     def _look(self) -> None:
         now = time.monotonic()
-        self._flight_s += self._load.in_flight * (now - self._looked)
-        self._looked = now
+        under_way = self._load.in_flight
+        # Nothing is sent or read during a wait; after it, what is handled changes the number bit by bit.
+        waited_until = max(self._cohort.waited_until_s, self._looked)
+        self._flight_s += self._under_way * (waited_until - self._looked)
+        self._flight_s += (self._under_way + under_way) / 2 * (now - waited_until)
+        self._under_way, self._looked = under_way, now
         if self._halves is not None and self._halves.is_over(now):
             self._tally.flush()
             self._halves.cut(self._times())
