@@ -97,7 +97,7 @@ SEARCH_BUDGET_S = 360.0
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="JUnit XML for CI.")
 @click.option("--json", "as_json", is_flag=True, help="The results on stdout, for machines.")
 def command(*, budget: float | None, out: Path | None, junit: Path | None, as_json: bool, **asked: Any) -> int:
-    r"""Saturate ONE instance; a capacity with evidence, or the reason there is none.
+    """Saturate ONE instance; a capacity with evidence, or the reason there is none.
 
     \b
     darkesttime blast --instance 127.0.0.1:8001
@@ -105,7 +105,7 @@ def command(*, budget: float | None, out: Path | None, junit: Path | None, as_js
     darkesttime blast --instance 127.0.0.1:8001 --search --beyond --slo 'p99<50ms,errors<0.1%'
     darkesttime blast --instance 10.0.0.7:80 --allow 10.0.0.7 --max-rate 9000 --master --master-bind-host 10.0.0.1
     darkesttime blast --worker --master-host 10.0.0.1 --processes 4
-    """
+    """  # noqa: D301 - click looks for the character itself
     context = click.get_current_context()
     if asked["worker"] and context.get_parameter_source("instance") not in NEARER:
         asked["instance"] = None  # the file's is for who runs a master here

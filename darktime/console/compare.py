@@ -52,14 +52,14 @@ def command(
     as_json: bool,
     **asked: Any,
 ) -> int:
-    r"""Whether RUN_B is better (0) or worse (3) than RUN_A, or cannot be told (5): results folders of two blasts.
+    """Whether RUN_B is better (0) or worse (3) than RUN_A, or cannot be told (5): results folders of two blasts.
 
     Or --ab: whether the instance at HOST_B is, the same plan run against both in turn, so that what drifts harms both.
 
     \b
     darkesttime compare runs/2026-11-24T10-00-00Z-blast runs/2026-11-25T10-00-00Z-blast
     darkesttime compare --ab 127.0.0.1:8001 127.0.0.1:8002 --rate 500
-    """
+    """  # noqa: D301 - click looks for the character itself
     from darktime.report import text_summary, write_report
 
     if ab:
