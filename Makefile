@@ -39,7 +39,7 @@ lint: $(BIN)/.dev
 
 long: $(BIN)/.dev
 	sh tests/support/install_engines.sh
-	$(BIN)/python -m pytest -m long --timeout 900 $(PYTEST)
+	$(BIN)/python -m pytest -m long --timeout 900 --long-page docs/long.md $(PYTEST)
 
 bench: $(BIN)/.dev
 	$(BIN)/python -m tests.bench
