@@ -6,7 +6,7 @@ It speaks to the head through the runner of Locust, which carries the messages f
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
@@ -17,15 +17,29 @@ from darktime.blast.ceiling import ceiling_of_one
 from darktime.blast.clocks import Clock
 from darktime.blast.feed import LocustFeed
 from darktime.blast.machine import Machine
-from darktime.blast.messages import CLOCK, GREETED, HELLO, OFFERED, PLAN, REFUSED, SECOND, STANDING, STOP, TASK
+from darktime.blast.messages import (
+    ALL_PUBLISHED,
+    CLOCK,
+    GREETED,
+    HELLO,
+    OFFERED,
+    PLAN,
+    PUBLISHED,
+    REFUSED,
+    SECOND,
+    STANDING,
+    STOP,
+    TASK,
+)
 from darktime.blast.offer import Offering
 from darktime.blast.permit import permit, permit_plan
 from darktime.blast.plan import Plan
+from darktime.blast.publisher import Published
 from darktime.blast.settings import reserve_open_files
 from darktime.blast.tally import Tally
 from darktime.blast.task import Recognised, Task
 from darktime.blast.tls_socket import give_back_memory
-from darktime.errors import DarktimeError, ExitCode
+from darktime.errors import DarktimeError, ExitCode, RunInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +53,8 @@ GREET_EVERY_S = 0.5
 # A head that says nothing for so long is gone; what was opened is closed.
 SILENCE_S = 120.0
 IDLE_S = 0.05
+# Workers end a plan within a drain of each other.
+EXCHANGE_S = 10.0
 
 
 class Inbox:
@@ -66,7 +82,7 @@ class Inbox:
         self._said: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
         runner = environment.runner
         assert runner is not None
-        for kind in (TASK, PLAN):
+        for kind in (TASK, PLAN, ALL_PUBLISHED):
             runner.register_message(kind, self._note)
         runner.register_message(GREETED, lambda **_: self.greeted.set())
         runner.register_message(STOP, lambda **_: self.stopped.set())
@@ -154,14 +170,19 @@ class Hand:
             if place.address.tls:
                 give_back_memory()
             self._say(STANDING, {"ceiling_per_s": ceiling_per_s})
-            offering = Offering(self._cohort, traffic, tally, share, stop)
+            exchange, number = None, 0
+            if task.shares_a_channel and share.workers > 1:
+                exchange = lambda mine: self._exchange(mine, number, share.index)  # noqa: E731
+            offering = Offering(self._cohort, traffic, tally, share, stop, exchange=exchange)
             heard = time.monotonic()
             while not stop() and time.monotonic() < heard + SILENCE_S:
                 said = inbox.take()
                 if said is None:
                     self._cohort.turn(IDLE_S)
                     continue
-                plan = Plan.from_dict(said[1]["plan"])
+                if said[0] != PLAN:  # an answer that came too late
+                    continue
+                plan, number = Plan.from_dict(said[1]["plan"]), said[1]["number"]
                 permit_plan(plan, task)
                 if plan.action:
                     scenario.act(plan.action, traffic)
@@ -170,12 +191,27 @@ class Hand:
                 while (early_s := said[1]["start_at"] - clock()) > 0 and not stop():
                     self._cohort.turn(min(IDLE_S, early_s))
                 offered = offering.offer(plan, began_s=said[1]["began_s"], patient=said[1]["patient"])
-                self._say(OFFERED, {"number": said[1]["number"], "offered": offered.to_dict()})
+                self._say(OFFERED, {"number": number, "offered": offered.to_dict()})
                 heard = time.monotonic()
         finally:
             tally.flush()
             self._cohort.each_second.remove(tally.flush)
             traffic.close()
+
+    def _exchange(self, mine: Published, number: int, index: int) -> dict[int, Published]:
+        """What the others published by the end of the plan, by publisher; nothing where the run is stopped. Raises RunInvalid."""
+        self._say(PUBLISHED, {"number": number, "index": index, "account": asdict(mine)})
+        until = time.monotonic() + EXCHANGE_S
+        while time.monotonic() < until and not self._inbox.stopped.is_set():
+            said = self._inbox.take()
+            if said is None:
+                self._cohort.turn(IDLE_S)
+            elif said[0] == ALL_PUBLISHED and said[1]["number"] == number:
+                accounts = enumerate(said[1]["accounts"])
+                return {publisher: Published(**account) for publisher, account in accounts if publisher != index}
+        if self._inbox.stopped.is_set():
+            return {}
+        raise RunInvalid(f"the other workers did not say within {EXCHANGE_S:g} s what they published: the run is void")
 
     def _report(self, second: Second) -> None:
         self._say(SECOND, {"second": second.to_dict()})

@@ -13,7 +13,20 @@ from gevent.event import Event
 
 from darktime.blast.clocks import between
 from darktime.blast.machine import here
-from darktime.blast.messages import CLOCK, GREETED, HELLO, OFFERED, PLAN, REFUSED, SECOND, STANDING, STOP, TASK
+from darktime.blast.messages import (
+    ALL_PUBLISHED,
+    CLOCK,
+    GREETED,
+    HELLO,
+    OFFERED,
+    PLAN,
+    PUBLISHED,
+    REFUSED,
+    SECOND,
+    STANDING,
+    STOP,
+    TASK,
+)
 from darktime.blast.offered import Offered, Second
 from darktime.errors import DarktimeError, ExitCode, RunInvalid, UsageError
 
@@ -70,6 +83,7 @@ class Head:
         self._ceilings: dict[str, float] = {}
         self._refused: tuple[str, int] | None = None
         self._offered: dict[int, dict[str, Offered]] = {}
+        self._accounts: dict[int, dict[str, Any]] = {}  # of the plan that is offered
         self._number = 0
         self._began = time.monotonic()
         self._seconds: dict[int, dict[str, Second]] = {}
@@ -77,6 +91,7 @@ class Head:
             (HELLO, self._hello),
             (STANDING, self._stands),
             (REFUSED, self._refuses),
+            (PUBLISHED, self._published),
             (OFFERED, self._counts),
             (SECOND, self._second),
         ):
@@ -129,6 +144,7 @@ class Head:
         self._number += 1
         number = self._number
         self._offered[number] = {}
+        self._accounts.clear()
         data = {
             "number": number,
             "plan": plan.to_dict(),
@@ -186,7 +202,9 @@ class Head:
                     self.stop()
             if self._refused is not None:
                 text, code = self._refused
-                raise UsageError(text) if code == ExitCode.USAGE else DarktimeError(text)
+                raise {ExitCode.USAGE: UsageError, ExitCode.INVALID: RunInvalid}.get(ExitCode(code), DarktimeError)(
+                    text
+                )
             self._check_workers()
             if time.monotonic() > until:
                 raise RunInvalid(f"{seen()} within {limit_s:g} s: the run is void")
@@ -229,6 +247,15 @@ class Head:
     def _refuses(self, msg: Any, **_: Any) -> None:
         self._refused = (msg.data["error"], msg.data["exit_code"])
         self._heard.set()
+
+    def _published(self, msg: Any, **_: Any) -> None:
+        if msg.data["number"] != self._number:
+            return
+        self._accounts[msg.data["index"]] = msg.data["account"]
+        if len(self._accounts) == self.workers:
+            told = {"number": self._number, "accounts": [self._accounts[index] for index in range(self.workers)]}
+            for node in self._ids:
+                self._runner.send_message(ALL_PUBLISHED, told, node)
 
     def _counts(self, msg: Any, **_: Any) -> None:
         answers = self._offered.get(msg.data["number"])

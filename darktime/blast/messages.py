@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Raised whenever a message changes: both sides must speak the same.
-PROTOCOL = 2
+PROTOCOL = 3
 
 # worker to head
 JOIN = "darktime.join"  # {"version": text, "protocol": int, "machine": Machine.to_dict()}
@@ -11,6 +11,7 @@ PONG = "darktime.pong"  # {"sent_s": as it came, "there_s": the worker's monoton
 HELLO = "darktime.hello"  # {}
 STANDING = "darktime.standing"  # {"ceiling_per_s": number or None}: everything is open
 REFUSED = "darktime.refused"  # {"error": text, "exit_code": int}
+PUBLISHED = "darktime.published"  # {"number": int, "index": int, "account": {"last": …, "refused": …}}
 OFFERED = "darktime.offered"  # {"number": int, "offered": Offered.to_dict()}
 SECOND = "darktime.second"  # {"second": Second.to_dict()}
 
@@ -25,4 +26,6 @@ TASK = (
 )
 # {"number": int, "plan": Plan.to_dict(), "start_at": the head's monotonic s, "began_s": s, "patient": bool}
 PLAN = "darktime.plan"
+# {"number": int, "accounts": [account of each worker, by index]}: all have ended the plan on the channel they share
+ALL_PUBLISHED = "darktime.all_published"
 STOP = "darktime.stop"  # {}

@@ -12,11 +12,12 @@ from darktime.blast.offered import Offered, times_judged
 from darktime.blast.tally import cpu_s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from darktime.blast.arrivals import Share
     from darktime.blast.cohort import Cohort
     from darktime.blast.plan import Plan
+    from darktime.blast.publisher import Published
     from darktime.blast.tally import Tally
     from darktime.blast.traffic import Traffic
 
@@ -29,18 +30,33 @@ ABORT_AFTER_REQUESTS = 100
 ABORT_LOOK_S = 1.5
 ABORT_LEAST_REQUESTS = 10
 ABORT_AFTER_S = 0.5
+# What other processes published is on its way when they say so.
+OTHERS_S = 1.0
 
 
 class Offering:
-    """One cohort's means to offer plans, one after the other. ``stop`` is asked all the time and ends all at once."""
+    """One cohort's means to offer plans, one after the other. ``stop`` is asked all the time and ends all at once.
 
-    def __init__(self, cohort: Cohort, traffic: Traffic, tally: Tally, share: Share, stop: Callable[[], bool]) -> None:
+    ``exchange``: where other processes publish on the same channels, tells them what this one did, and what they did.
+    """
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        traffic: Traffic,
+        tally: Tally,
+        share: Share,
+        stop: Callable[[], bool],
+        *,
+        exchange: Callable[[Published], Mapping[int, Published]] | None = None,
+    ) -> None:
         self._cohort = cohort
         self._traffic = traffic
         self._load = traffic.load
         self._tally = tally
         self._share = share
         self._stop = stop
+        self._exchange = exchange
         self._flight_s = 0.0  # requests in flight, summed over time
         self._under_way = 0  # at the last look
         self._looked = 0.0
@@ -178,5 +194,9 @@ class Offering:
         unsent = load.drop_waiting()
         load.abandon("unfinished")
         if streams is not None:
-            streams.settle()
+            others = self._exchange(streams.account()) if self._exchange is not None else {}
+            until = time.monotonic() + OTHERS_S
+            while others and time.monotonic() < until and not self._stop() and streams.owed_by_others(others):
+                self._cohort.turn(until - time.monotonic())
+            streams.settle(others)
         return unsent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from darktime.blast.marks import MAX_CHANNELS, MAX_PUBLISHERS, body
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
 
 CHANNEL_PREFIX = "blast."
 PUBLISH_PATH = "/pub?id={channel}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What one publisher owes its subscribers: the last number of each channel, and those that nobody is owed."""
+
+    last: list[int]
+    refused: list[list[int]]
 
 
 class Publisher:
@@ -80,6 +89,10 @@ class Publisher:
         if not ok:
             number, channel = divmod(number, len(self._heads))
             self.refused[channel].add(number)
+
+    def account(self) -> Published:
+        """As it stands, for other processes that hear the same channels."""
+        return Published(last=list(self.published), refused=[sorted(numbers) for numbers in self.refused])
 
     def settle(self) -> None:
         """Close the account: whoever has not got what was published until now has lost it."""

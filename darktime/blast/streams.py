@@ -32,10 +32,11 @@ from darktime.wire.poller import IN
 from darktime.wire.stream import StreamReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from darktime.blast.accounts import Range
     from darktime.blast.cohort import Batch, Cohort
+    from darktime.blast.publisher import Published
     from darktime.blast.settings import Address
     from darktime.wire.head import Head
 
@@ -150,11 +151,23 @@ class Streams:
                 total += without(self._outstanding(link), refused[channel])
         return total
 
-    def settle(self, published_by_others: Mapping[int, Sequence[int]] | None = None) -> int:
+    def account(self) -> Published:
+        """What this process's publisher owes, for other processes that hear it."""
+        return self._publisher.account()
+
+    def owed_by_others(self, others: Mapping[int, Published]) -> int:
+        """The same of what other processes published, by publisher."""
+        total = 0
+        for publisher, published in others.items():
+            for link, account in self._accounts_of(publisher):
+                if not link.slow:
+                    total += without(account.outstanding(published.last[link.channel]), published.refused[link.channel])
+        return total
+
+    def settle(self, others: Mapping[int, Published] | None = None) -> int:
         """Count what is owed as lost, and close the account on both sides; how many were lost.
 
-        ``published_by_others``: the last number of each channel, by publisher; without it only this process's own
-        publisher is settled.
+        ``others``: what was published, by publisher; without it only this process's own publisher is settled.
         """
         lost = 0
         deliveries = self.deliveries
@@ -172,9 +185,9 @@ class Streams:
                     resume = self._resumes.get(link)
                     if resume is not None:
                         deliveries.unreplayed += within(outstanding, resume.first, resume.last)
-        for publisher, numbers in (published_by_others or {}).items():
+        for publisher, theirs in (others or {}).items():
             if publisher != self._me:
-                lost += self._settle_other(publisher, numbers)
+                lost += self._settle_other(publisher, theirs)
         deliveries.lost += lost
         self._resumes = {link: resume for link, resume in self._resumes.items() if link.state < OPEN}
         self._pardoned.clear()
@@ -471,19 +484,25 @@ class Streams:
             account = link.others[publisher] = Account(begin)
         return account
 
-    def _settle_other(self, publisher: int, numbers: Sequence[int]) -> int:
-        lost = 0
+    def _accounts_of(self, publisher: int) -> Iterator[tuple[Link, Account]]:
+        """Another process's accounts with who is owed something by it."""
+        if publisher == self._me:
+            return
         for link in self._links:
-            if link.expected == NOT_BEGUN or (link in self._pardoned and publisher not in (link.others or ())):
-                continue
-            account = self._other(link, publisher, None)
-            owed = without(account.outstanding(numbers[link.channel]), ())
-            account.settle(numbers[link.channel])
+            if link.expected != NOT_BEGUN and (link not in self._pardoned or publisher in (link.others or ())):
+                yield link, self._other(link, publisher, None)
+
+    def _settle_other(self, publisher: int, published: Published) -> int:
+        lost = 0
+        for link, account in self._accounts_of(publisher):
+            last = published.last[link.channel]
+            owed = without(account.outstanding(last), published.refused[link.channel])
+            account.settle(last)
             if link.slow:
                 self.deliveries.slow_behind += owed
             else:
                 lost += owed
-        self._others_settled[publisher] = list(numbers)
+        self._others_settled[publisher] = list(published.last)
         return lost
 
     def _outstanding(self, link: Link) -> list[Range]:

@@ -64,6 +64,11 @@ class Task:
             return self.load_scenario().sockets()
         return self.streams + self.publishers if self.kind == "push" else self.connections
 
+    @property
+    def shares_a_channel(self) -> bool:
+        """Whether its workers hear what the others publish."""
+        return self.kind == "push" and bool(self.channel)
+
     def load_scenario(self) -> Scenario:
         """The scenario with its numbers. Raises UsageError, also where its files are not those of the head."""
         from darktime.blast.catalogue import digest, load  # noqa: PLC0415 - it loads Locust, by the scenario's file

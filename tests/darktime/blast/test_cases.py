@@ -214,6 +214,19 @@ def test_two_processes_account_for_every_delivery(instance):
     assert totals["lost"] == counted["dropped"] > 0
 
 
+def test_what_two_processes_lose_on_the_channel_they_share_is_counted_whoever_published_it(instance):
+    push = instance("sse", drop_every=97)
+    run = blast(
+        push.address,
+        *held(200, 2, "--streams", "20", "--channel", "news"),
+        *("--processes", "2", "--slo", "lost<90%"),
+    )
+    counted, totals = push.counters(), run.found["totals"]
+    assert counted["published"] == totals["requests"] == 400, run.said
+    assert totals["deliveries"] == counted["deliveries"] == 400 * 20 - counted["dropped"]
+    assert totals["lost"] == counted["dropped"] > 40
+
+
 def test_a_worker_that_is_killed_voids_the_run(instance):
     server = instance("null")
     with running(server.address, *HTTP, *held(200, 8), "--processes", "2") as run:

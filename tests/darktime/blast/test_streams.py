@@ -12,6 +12,7 @@ from darktime.blast.arrivals import constant
 from darktime.blast.cohort import Cohort
 from darktime.blast.deliveries import Deliveries
 from darktime.blast.marks import body
+from darktime.blast.publisher import Published
 from darktime.blast.requests import RequestPool
 from darktime.blast.settings import resolve
 from darktime.blast.streams import Publisher, Streams
@@ -20,6 +21,10 @@ RUN = "test"
 LIMIT_S = 10.0
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+
+
+def published(last, *refused):
+    return Published(last=[last], refused=[list(refused)])
 
 
 class Instance:
@@ -268,8 +273,10 @@ def test_sequences_of_other_processes_are_accounted_apart_and_settled_by_what_th
         rig.until(lambda counted: counted.delivered == 3 * 2 and counted.duplicated == 2)
         rig.publisher.published[0] = 1
         assert rig.streams.owed() == 0, "others tell what they published when all is over"
-        assert rig.streams.settle({0: [1], 1: [5]}) == 3 * 2, "2, 4 and 5 of the other"
-        served.send(chunk(event(6, publisher=1), event(5, publisher=1), event(2)))
+        told = {0: published(1), 1: published(7, 6, 7)}
+        assert rig.streams.owed_by_others(told) == 3 * 2
+        assert rig.streams.settle(told) == 3 * 2, "2, 4 and 5 of the other; 6 and 7 were refused it"
+        served.send(chunk(event(8, publisher=1), event(5, publisher=1), event(2)))
         counted = rig.until(lambda counted: counted.delivered == 5 * 2)
         assert accounts(counted) == EVEN | {"delivered": 10, "duplicated": 2, "lost": 6, "late": 2}
 
@@ -285,7 +292,7 @@ def test_events_of_several_publishers_one_by_one_are_all_in_order(count):
                 rig.cohort.turn(0.005)
         rig.until(lambda counted: counted.delivered == 89 * count)
         rig.publisher.published[0] = 30
-        assert rig.streams.settle({0: [30], 2: [30]}) == count
+        assert rig.streams.settle({0: published(30), 2: published(30)}) == count
         assert accounts(rig.counted()) == EVEN | {"delivered": 89 * count, "lost": count}
         assert rig.total.latency.count == 89 * count
         assert rig.total.bytes > 89 * count * 80

@@ -7,7 +7,7 @@ from darktime.blast.cohort import Cohort
 from darktime.blast.event_text import EventText
 from darktime.blast.link import OPEN
 from darktime.blast.marks import body
-from darktime.blast.publisher import Publisher
+from darktime.blast.publisher import Published, Publisher
 from darktime.blast.settings import resolve
 from darktime.blast.streams import Streams
 from darktime.wire.poller import IN
@@ -84,7 +84,7 @@ def test_for_any_numbers_in_any_pieces_the_account_is_that_of_a_plain_model(sent
         for _ in reads:
             streams.ready([(fd, IN) for fd in range(1000, 1000 + count)])
         publisher.published[0] = 20
-        assert streams.settle({1: [20]}) == modelled(sent, 20)["lost"] * count
+        assert streams.settle({1: Published(last=[20], refused=[[]])}) == modelled(sent, 20)["lost"] * count
         counted = streams.take()
         figures = {name: getattr(counted, name) for name in ("delivered", "duplicated", "reordered", "lost")}
         assert figures == {name: figure * count for name, figure in modelled(sent, 20).items()}
