@@ -75,7 +75,7 @@ def conclude(
     if highest is None:
         return _not_held(failed, interval, slo, unit, unsure)
     if lowest is not None:
-        return _between(failed, interval, slo, unit, ceiling_per_s=ceiling_per_s)
+        return _between(probes, failed, interval, slo, unit, ceiling_per_s=ceiling_per_s)
     return _held(highest, interval, slo, unit)
 
 
@@ -103,7 +103,9 @@ def _not_held(failed: Probe, interval: Interval, slo: Slo, unit: str, unsure: Ex
     return _conclusion(interval, INSTANCE, sentence, ExitCode.FAILED)
 
 
-def _between(failed: Probe, interval: Interval, slo: Slo, unit: str, *, ceiling_per_s: float | None) -> Conclusion:
+def _between(
+    probes: Sequence[Probe], failed: Probe, interval: Interval, slo: Slo, unit: str, *, ceiling_per_s: float | None
+) -> Conclusion:
     """A pass and a failure are known: the capacity, unless the generator's own ceiling is too near to tell."""
     highest, lowest = interval.highest_pass_per_s, interval.lowest_fail_per_s
     assert highest is not None
@@ -121,9 +123,13 @@ def _between(failed: Probe, interval: Interval, slo: Slo, unit: str, *, ceiling_
     if failed.outcome == UNDECIDED:
         sentence = f"{ends} was not shown to hold {lowest:,.0f}: {failed.why}."
         limit = UNKNOWN
+        above = _failure_above(probes, lowest)
+        if above is not None and not (near and not above.clear):
+            sentence = f"{sentence[:-1]}; at {above.rate_per_s:,.0f} it failed: {_blame(above, slo)}"
+            limit = INSTANCE
     else:
         limit = INSTANCE
-        sentence = f"{ends} failed at {lowest:,.0f}: {failed.why}; {_evidence(failed, slo)}: the limit is the instance."
+        sentence = f"{ends} failed at {lowest:,.0f}: {_blame(failed, slo)}"
     if interval.budget_spent:
         sentence += " The time was spent before the interval was narrower: a longer --duration helps."
     return _conclusion(interval, limit, sentence, ExitCode.OK)
@@ -152,6 +158,18 @@ def _failed_probe(probes: Sequence[Probe], lowest: float | None) -> Probe:
         if failures or some:
             return (failures or some)[0]
     return probes[-1]
+
+
+def _failure_above(probes: Sequence[Probe], rate_per_s: float) -> Probe | None:
+    """The lowest failure of the instance beyond a rate; where the last word on that rate was no other."""
+    failures = {
+        probe.rate_per_s: probe for probe in probes if probe.outcome == FAIL and probe.rate_per_s > rate_per_s + 1
+    }
+    return failures[min(failures)] if failures else None
+
+
+def _blame(failed: Probe, slo: Slo) -> str:
+    return f"{failed.why}; {_evidence(failed, slo)}: the limit is the instance."
 
 
 def _evidence(failed: Probe, slo: Slo) -> str:

@@ -23,6 +23,8 @@ NOISY_SPREAD = 1.1
 # So far outside the interval no outcome is open any more: what passes above, or fails below, shows noise.
 OUTSIDE = 1.25
 _ROUNDING = 1 + 1e-9
+UNDECIDED = "undecided"
+_LIMITED_BY = {"fail": "instance"}
 
 
 class Search:
@@ -31,7 +33,8 @@ class Search:
     ``highest_pass_per_s`` and ``lowest_fail_per_s`` are the interval so far. A rate has failed when two of three tries
     failed, or at once when the instance answered far less than it was offered. An undecided try is repeated, longer.
     A rate where the generator was the limit closes the interval from above like a failure, because the instance may
-    still fail below it; if it does not, ``verdict`` is "generator".
+    still fail below it; if it does not, ``verdict`` is "generator". An upper end that is only undecided, because it was
+    tried in passing, is tried again for longer, and if it stays so, the rate above it: a failure there names the limit.
     """
 
     def __init__(
@@ -215,12 +218,23 @@ class Search:
             low = max(failed / 2, self.min_per_s)
             return (self._aim if self._aim and self.min_per_s <= self._aim < failed else low), DOUBLE
         if failed / passed <= self.precision * _ROUNDING:
-            return self._confirmation(passed)
+            return self._decision(failed) or self._confirmation(passed)
         # Never so near to an end that the try would narrow nothing.
         margin = min(math.sqrt(self.precision), (failed / passed) ** 0.25)
         if self._aim is not None and passed * margin < self._aim < failed / margin:
             return self._aim, BISECT
         return math.sqrt(passed * failed), BISECT
+
+    def _decision(self, failed: float) -> tuple[float, str] | None:
+        """What would say more of an upper end that is undecided."""
+        if self._failures[failed] != UNDECIDED:
+            return None
+        if failed != self._failure_held:
+            return failed, CONFIRM
+        above = min(failed * self.precision, self.max_per_s)
+        if above <= failed or any(kind != UNDECIDED for kind in self._failures.values()):
+            return None
+        return (above, BISECT) if above not in self._failures else None
 
     def _confirmation(self, rate_per_s: float) -> tuple[float, str] | None:
         """Hold both ends again, then look well outside: below the interval all must pass, above it nothing."""
@@ -263,8 +277,10 @@ class Search:
             self._passes = {one for one in self._passes if one < rate_per_s}
         if rate_per_s in self._failures and self._stage == CONFIRM:
             self._failure_held = rate_per_s
+            if self._failures[rate_per_s] == UNDECIDED:
+                self._failures[rate_per_s] = _LIMITED_BY.get(settled, settled)
             return
-        self._failures.setdefault(rate_per_s, {"fail": "instance"}.get(settled, settled))
+        self._failures.setdefault(rate_per_s, _LIMITED_BY.get(settled, settled))
         if self._stage == CONFIRM:
             self._lower(rate_per_s)
         elif answered_per_s is not None and answered_per_s < rate_per_s * CLEAR_SHARE and not was_aimed:

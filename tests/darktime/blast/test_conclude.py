@@ -141,6 +141,14 @@ def test_an_upper_end_that_is_only_undecided_is_not_called_a_failure():
     assert concluded.limit == "unknown"
 
 
+def test_a_failure_above_an_upper_end_that_is_undecided_names_the_limit():
+    concluded = answer([held(100), undecided(110), refusing(121)], found(100, 110, limited_by="undecided"))
+    assert "was not shown to hold 110" in concluded.sentence
+    assert "at 121 it failed" in concluded.sentence
+    assert concluded.sentence.endswith("the limit is the instance.")
+    assert concluded.limit == "instance"
+
+
 def test_a_maximum_that_was_held_a_spent_budget_and_an_interruption_are_said():
     top = Interval(highest_pass_per_s=1000, lowest_fail_per_s=None, maximum_per_s=1000, searched=True)
     assert "Its limit was not reached" in answer([held(1000)], top).sentence

@@ -154,6 +154,33 @@ def test_an_undecided_try_is_repeated_longer_and_not_for_ever():
     assert search.highest_pass_per_s <= 140 < search.lowest_fail_per_s
 
 
+def test_an_upper_end_that_was_undecided_in_passing_is_tried_again_for_longer():
+    search = Search(start_per_s=500, max_per_s=200_000)
+    tries = run(search, lambda a: "pass" if a.rate_per_s < 500 else "undecided" if a.duration_s < 5 else "fail")
+    assert (search.verdict, search.limited_by, search.lowest_fail_per_s) == ("found", "instance", 500)
+    assert search.highest_pass_per_s >= 500 / 1.1 / 1.0001
+    assert [(a.rate_per_s, a.stage) for a, _ in tries if a.duration_s >= 5] == [(500, CONFIRM)]
+
+
+def test_an_upper_end_that_holds_when_it_is_tried_longer_is_passed():
+    search = Search(start_per_s=500, max_per_s=200_000)
+
+    def outcome(attempt):
+        if attempt.rate_per_s == 500 and attempt.duration_s < 5:
+            return "undecided"
+        return "pass" if attempt.rate_per_s <= 700 else "fail"
+
+    run(search, outcome)
+    assert search.highest_pass_per_s <= 700 < search.lowest_fail_per_s <= search.highest_pass_per_s * 1.101
+
+
+def test_above_an_upper_end_that_stays_undecided_a_failure_names_the_limit():
+    search = Search(start_per_s=500, max_per_s=200_000)
+    tries = run(search, lambda a: "pass" if a.rate_per_s < 500 else "undecided" if a.rate_per_s == 500 else "fail")
+    assert (search.limited_by, search.lowest_fail_per_s) == ("undecided", 500)
+    assert [word for attempt, word in tries if attempt.rate_per_s == pytest.approx(550)] == ["fail", "fail"]
+
+
 def test_an_undecided_try_that_no_longer_one_would_decide_is_not_repeated():
     for more_s, tries in ((0.5, 3), (2.9, 3), (3.1, 1), (None, 1)):
         search = Search(start_per_s=100, max_per_s=100, min_per_s=100, durations=Durations(double_s=1.0))
