@@ -6,7 +6,7 @@ An access log's times are whole seconds; what it holds of one second is spread e
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _METHOD = r"(?P<method>[A-Z]{1,16})"
 _PATH = r"(?P<path>/[!-~]*)"
 _LISTED = re.compile(rf"{_METHOD}\s+{_PATH}(?:\s+(?P<body>\S.*))?")
+_FIELD = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>[^\x00-\x08\x0a-\x1f\x7f]*)")
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
 _TIMED = re.compile(rf"(?P<at>\d{{1,12}}(?:\.\d{{1,9}})?)\s+{_METHOD}\s+{_PATH}")
 _COMBINED = re.compile(
     rf'\S+ \S+ .{{1,256}}? \[(?P<when>\d\d/[A-Za-z]{{3}}/\d{{4}}:[\d:]{{8}} [+-]\d{{4}})\] "{_METHOD} {_PATH}(?: [^"]*)?"'
@@ -25,11 +27,12 @@ _WHEN = "%d/%b/%Y:%H:%M:%S %z"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One request of a list; ``body`` is what stands behind its path."""
+    """One request of a list; ``body`` is what stands behind its path, ``headers`` what is indented below it."""
 
     method: str
     path: str
     body: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +45,28 @@ class Recorded:
 
 
 def read_list(text: str) -> list[Listed]:
-    """``METHOD PATH [BODY]``, one a line; blank lines and those with # in front are no requests.
+    """``METHOD PATH [BODY]``, one a line, its headers ``NAME: VALUE`` indented below.
 
+    Blank lines and those with # in front are no requests.
     Raises ValueError for a line that is none of these, and where there is no request.
     """
-    requests = []
+    requests: list[Listed] = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.strip()
         if not words or words.startswith("#"):
             continue
+        field = _FIELD.fullmatch(words) if line[0] in " \t" and requests else None
+        if field is not None:
+            if field["name"].lower() in _FRAMING:
+                raise ValueError(f"line {number}: {field['name']} follows from the body; leave it out")
+            last = requests[-1]
+            requests[-1] = replace(last, headers=(*last.headers, (field["name"], field["value"])))
+            continue
         found = _LISTED.fullmatch(words)
         if found is None:
-            raise ValueError(f"line {number} is {words[:80]!r}: write METHOD PATH, as in GET /index.html")
+            raise ValueError(
+                f"line {number} is {words[:80]!r}: write METHOD PATH, as in GET /index.html, or NAME: VALUE indented below"
+            )
         requests.append(Listed(method=found["method"], path=found["path"], body=found["body"] or ""))
     if not requests:
         raise ValueError("it holds no request: write METHOD PATH, as in GET /index.html")

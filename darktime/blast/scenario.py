@@ -89,13 +89,17 @@ class Scenario:
         """
         own = sys.modules[type(self).__module__].__file__
         assert own is not None
-        path = Path(self.numbers.get("file") or Path(own).with_suffix(suffix))
+        return self.read_named("file", parse, Path(own).with_suffix(suffix))
+
+    def read_named(self, number: str, parse: Callable[[str], T], default: Path | None = None) -> T:
+        """What ``parse`` makes of the file that the number of this name names. Raises UsageError as ``read``."""
+        path = Path(self.numbers.get(number) or default or "")
         try:
             return parse(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise UsageError(f"file={path}: {error.strerror}; name one that can be read") from error
+            raise UsageError(f"{number}={path}: {error.strerror}; name one that can be read") from error
         except ValueError as error:
-            raise UsageError(f"file={path}: {error}") from error
+            raise UsageError(f"{number}={path}: {error}") from error
 
     def act(self, action: str, traffic: Traffic) -> None:
         """Do what a plan's ``action`` names, just before the plan."""

@@ -20,6 +20,19 @@ def test_a_list_holds_methods_paths_and_what_stands_behind_them():
     ]
 
 
+def test_headers_stand_indented_below_their_request():
+    text = "GET /a\n  Cookie: uid=${uid}; b=c\n\tX-Empty:\n# between\n  Accept: */*\nGET /b\n"
+    assert read_list(text) == [
+        Listed(method="GET", path="/a", headers=(("Cookie", "uid=${uid}; b=c"), ("X-Empty", ""), ("Accept", "*/*"))),
+        Listed(method="GET", path="/b"),
+    ]
+
+
+def test_a_header_that_would_cut_the_body_off_is_refused():
+    with pytest.raises(ValueError, match="line 2: Content-Length follows from the body"):
+        read_list("POST /a x\n  Content-Length: 99\n")
+
+
 @pytest.mark.parametrize("line", ["get /", "GET index", "GET", "GET /a\x01b", "GET http://other/"])
 def test_a_line_that_is_no_request_is_named(line):
     with pytest.raises(ValueError, match="line 2"):

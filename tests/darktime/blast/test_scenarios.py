@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -119,6 +121,40 @@ def test_an_api_mix_asks_for_what_its_file_says_in_turn(instance, tmp_path):
     assert result["totals"]["requests"] == 200 == server.counters()["requests"]
     assert (found["answered well"]["value"], found["answered well"]["text"]) == (100, "200: 200")
     assert found["service p99"]["value"] > 0
+
+
+def test_an_api_mix_asks_as_the_users_of_a_file_each_with_its_own_cookie(tmp_path):
+    seen = []
+
+    class Recording(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append((self.path, self.headers["Cookie"], json.loads(body)["by"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    (tmp_path / "requests.txt").write_text(
+        'POST /c/${uid} {"by": "${uid}"}\n  Cookie: uid=${uid}; session=${session}\n'
+    )
+    users = {f"user {number}": f"s{number}" for number in range(30)}
+    (tmp_path / "users.csv").write_text("uid,session\n" + "".join(f"{uid},{s}\n" for uid, s in users.items()))
+    files = numbers(file=tmp_path / "requests.txt", users=tmp_path / "users.csv")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recording) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            words = (*numbers(rate=60, duration=1, connections=4), *files, "--processes", "2")
+            _, result = run(f"127.0.0.1:{server.server_port}", "api_mix", *words)
+        finally:
+            server.shutdown()
+    assert result["totals"]["requests"] == 60
+    assert Counter(seen) == {
+        (f"/c/{quote(uid)}", f"uid={uid}; session={session}", uid): 2 for uid, session in users.items()
+    }
 
 
 def test_token_streams_are_timed_as_the_server_sends_them(instance):
