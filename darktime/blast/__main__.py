@@ -50,7 +50,7 @@ def _number(name: str, default: float | None, text: str, kind: type = float) -> 
 @_number("--connections", 100, "Connections to a plain HTTP instance.", int)
 @click.option("--path", metavar="PATH", help="Plain HTTP: GET this path. Without it the instance is recognised.")
 @click.option("--closed", is_flag=True, help="Closed model: every connection sends again when it has its answer.")
-@click.option("--slo", default=DEFAULT, show_default=True, metavar="TEXT", help="What must hold.")
+@click.option("--slo", metavar="TEXT", help=f"What must hold; {DEFAULT} or what the scenario is about.")
 @_number("--timeout", 5.0, "A request that takes N seconds has failed.")
 @click.option("--allow", multiple=True, metavar="HOST", help="A host beyond this machine that may be saturated.")
 @_number("--max-rate", None, "Never more than N a second; required beyond loopback.")
@@ -97,7 +97,7 @@ def main(  # noqa: PLR0917 - one parameter an option
     connections: int,
     path: str | None,
     closed: bool,  # noqa: FBT001 - a flag of the command line
-    slo: str,
+    slo: str | None,
     timeout: float,
     allow: tuple[str, ...],
     max_rate: float | None,
@@ -147,7 +147,8 @@ def main(  # noqa: PLR0917 - one parameter an option
             connections=connections,
             path=path,
             closed=closed,
-            slo=parse_slo(slo),
+            slo=parse_slo(slo or DEFAULT),
+            slo_named=slo is not None,
             allow=allow,
             max_rate_per_s=max_rate,
             cacert=cacert,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from darktime.blast.catalogue import digest
 from darktime.blast.modest import MODEST_PUBLISHERS
 from darktime.blast.probe import check_there, recognise
 from darktime.blast.settings import PUBLISHERS, check_rate, is_named, max_rate, reserve_open_files
+from darktime.blast.slo import parse_slo
 from darktime.blast.task import Task
 from darktime.errors import UsageError
 
@@ -46,8 +47,11 @@ def task_of(settings: BlastSettings, address: Address) -> Task:
     )
 
 
-def scenario_of(settings: BlastSettings, task: Task, address: Address) -> tuple[Scenario | None, bool]:
-    """The scenario, if one was named, and whether streams listen. Raises UsageError for what cannot be done."""
+def scenario_of(settings: BlastSettings, task: Task, address: Address) -> tuple[BlastSettings, Scenario | None, bool]:
+    """The run with its scenario's objective, the scenario, if one was named, and whether streams listen.
+
+    Raises UsageError for what cannot be done.
+    """
     push = task.kind == "push"
     if not push and not task.scenario and settings.slo.only_for_streams:
         names = ", ".join(str(one) for one in settings.slo.only_for_streams)
@@ -57,4 +61,6 @@ def scenario_of(settings: BlastSettings, task: Task, address: Address) -> tuple[
     if scenario is not None:
         check_rate(scenario.peak_rate_per_s(), settings)
         push = scenario.listens
-    return scenario, push
+        if scenario.objective() and not settings.slo_named:
+            settings = replace(settings, slo=parse_slo(scenario.objective()))
+    return settings, scenario, push

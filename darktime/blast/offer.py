@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from darktime.blast.growth import Halves, Times
 from darktime.blast.health import Health
-from darktime.blast.offered import Offered, times_judged
+from darktime.blast.offered import Offered
 from darktime.blast.tally import cpu_s
 
 if TYPE_CHECKING:
@@ -163,9 +163,12 @@ class Offering:
         return self._traffic.streams is not None or hasattr(self._load, "take_deliveries")
 
     def _times(self) -> Times:
-        """Those that the objective is about, of what was counted of the plan by now."""
-        heard = self._tally.plan_deliveries if self._listening else None
-        return Times.of(times_judged(self._tally.plan_counts, heard))
+        """Those that a queue would make longer, of what was counted of the plan by now."""
+        heard = self._tally.plan_deliveries
+        if self._traffic.streams is not None:
+            return Times.of(heard.latency)
+        # A stream that ends by itself takes as long as there is to say: only its beginning is waited for in a queue.
+        return Times.of(heard.first_event if self._listening else self._tally.plan_counts.latency)
 
     def _over(self, start: float, end: float, patient: bool) -> str:  # noqa: FBT001
         """Why it is over, a blank when its time is, nothing while it goes on."""

@@ -69,11 +69,6 @@ class Second:
 _PLAIN = ("at_s", "planned", "streams", "connections", "in_flight", "loop_lag_ms", "cpu_share")
 
 
-def times_judged(counts: Counts, heard: Deliveries | None) -> Histogram:
-    """The times that an objective is about: of deliveries, or of replies, such as streams that end by themselves."""
-    return counts.latency if heard is None or heard.first_event.count else heard.latency
-
-
 @dataclass(slots=True, kw_only=True)
 class Offered:
     """One plan, offered for a while. ``stage`` says why: hold, double, bisect, confirm, beyond, recover and so on.
@@ -99,8 +94,9 @@ class Offered:
     deliveries: Deliveries | None = None
 
     def latency(self) -> Histogram:
-        """The times that the objective is about."""
-        return times_judged(self.counts, self.deliveries)
+        """The times that the objective is about: of deliveries, or of replies, such as streams that end by themselves."""
+        heard = self.deliveries
+        return self.counts.latency if heard is None or heard.first_event.count else heard.latency
 
     def merge(self, other: Offered) -> None:
         """Add what another worker counted while it offered its part of the same plan."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PASS, FAIL, UNDECIDED, GENERATOR = "pass", "fail", "undecided", "generator"
 CONFIRM = "confirm"
+# Only what is to be called a capacity must be long enough to show a queue; a rate that was asked for was held so long.
+SEARCHING = frozenset({"double", "bisect", CONFIRM})
 # What a reply that came says (its status) against what we found out by waiting. Of a failure, so many decide whose it is.
 STATUS_REASON = "status_"
 REFUSED_SHARE = 0.5
@@ -196,7 +198,7 @@ def _outcome(offered: Offered, readings: tuple[Reading, ...], answered: int, err
     spans = offered.spans
     if spans is not None and (short := shortfall(spans, offered.duration_s)) > SHORTFALL_LIMIT:
         return FAIL, f"times grew by {1000 * short:,.0f} ms a second: {short:.0%} of what came went into a queue"
-    if spans is not None and still_needed_s(spans, offered.duration_s):
+    if spans is not None and offered.stage in SEARCHING and still_needed_s(spans, offered.duration_s):
         return UNDECIDED, f"{offered.duration_s:g} s are too short to see whether a queue grows"
     undecided = next((one for one in readings if one.ok is None), None)
     if undecided is not None:
@@ -228,7 +230,7 @@ def _refused(offered: Offered, readings: tuple[Reading, ...]) -> bool:
 
 def _good(offered: Offered, slo: Slo, answered: int) -> float:
     """How many requests (publishes) were answered well and in time; of streams, by their share of timely events."""
-    counts, deliveries, limit_us = offered.counts, offered.deliveries, round(slo.good_ms * 1000)
+    counts, deliveries, limit_us = offered.counts, offered.deliveries, round(slo.useful_ms * 1000)
     if deliveries is not None:
         owed = deliveries.delivered + deliveries.lost
         timely = max(deliveries.delivered - deliveries.latency.count_above(limit_us), 0)

@@ -63,7 +63,7 @@ def blast(
     started = datetime.now(UTC)
     begun = time.monotonic()
     task = task_of(settings, address)
-    scenario, push = scenario_of(settings, task, address)
+    settings, scenario, push = scenario_of(settings, task, address)
     environment = Environment(user_classes=[Blaster])
     record = Record()
 

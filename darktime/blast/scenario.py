@@ -101,6 +101,10 @@ class Scenario:
         except ValueError as error:
             raise UsageError(f"{number}={path}: {error}") from error
 
+    def objective(self) -> str:
+        """What holds it to account where nobody says ``--slo``; empty: what holds for everybody."""
+        return ""
+
     def act(self, action: str, traffic: Traffic) -> None:
         """Do what a plan's ``action`` names, just before the plan."""
         raise NotImplementedError(f"{type(self).__name__} knows no action {action!r}")

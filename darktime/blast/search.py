@@ -34,7 +34,7 @@ class Search:
     failed, or at once when the instance answered far less than it was offered. An undecided try is repeated, longer.
     A rate where the generator was the limit closes the interval from above like a failure, because the instance may
     still fail below it; if it does not, ``verdict`` is "generator". An upper end that is only undecided, because it was
-    tried in passing, is tried again for longer, and if it stays so, the rate above it: a failure there names the limit.
+    tried in passing, is not the last word: the rate above it is tried, where a failure names the limit, then itself, longer.
     """
 
     def __init__(
@@ -229,12 +229,11 @@ class Search:
         """What would say more of an upper end that is undecided."""
         if self._failures[failed] != UNDECIDED:
             return None
-        if failed != self._failure_held:
-            return failed, CONFIRM
         above = min(failed * self.precision, self.max_per_s)
-        if above <= failed or any(kind != UNDECIDED for kind in self._failures.values()):
-            return None
-        return (above, BISECT) if above not in self._failures else None
+        nobody_known = all(kind == UNDECIDED for kind in self._failures.values())
+        if nobody_known and above > failed and above not in self._failures:
+            return above, BISECT
+        return (failed, CONFIRM) if failed != self._failure_held else None
 
     def _confirmation(self, rate_per_s: float) -> tuple[float, str] | None:
         """Hold both ends again, then look well outside: below the interval all must pass, above it nothing."""

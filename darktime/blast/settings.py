@@ -37,6 +37,7 @@ class BlastSettings:
     path: str | None = None  # None: find out what the instance is
     closed: bool = False  # every connection sends again when it has its answer
     slo: Slo = field(default_factory=Slo)
+    slo_named: bool = False  # somebody said it; else a scenario may bring its own
     allow: tuple[str, ...] = ()
     max_rate_per_s: float | None = None
     timeout_s: float = 5.0

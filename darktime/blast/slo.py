@@ -20,6 +20,7 @@ MAX = 100.0  # the percentile that nothing may exceed
 # Of whom an objective names no latency at all.
 DEFAULT_LIMIT_MS = 200.0
 DEFAULT_ERRORS_PERCENT = 0.1
+MOST_MS = 1e9
 
 _UNITS_MS = {"us": 0.001, "µs": 0.001, "ms": 1.0, "s": 1000.0}
 _NUMBER = r"\d{1,9}(?:\.\d{1,6})?"
@@ -96,6 +97,12 @@ class Slo:
         """A reply that took longer is of no use: the limit of the highest percentile of the latency."""
         limits = [(one.percentile, one.limit) for one in self._latencies]
         return max(limits, default=(MAX, DEFAULT_LIMIT_MS))[1]
+
+    @property
+    def useful_ms(self) -> float:
+        """What goodput is counted up to: as ``good_ms``, or any time where an objective is about other times alone."""
+        other = any(one.percentile is not None for one in self.thresholds) and not self._latencies
+        return MOST_MS if other else self.good_ms
 
     @property
     def only_for_streams(self) -> tuple[Threshold, ...]:

@@ -270,9 +270,9 @@ def test_a_run_that_is_ended_writes_what_it_has_and_ends_with_130(instance, proc
     assert ended.found["exit_code"] == 130
 
 
-@pytest.mark.parametrize(("slo", "code", "ok"), [("p99<30ms", 3, False), ("p99<500ms", 0, True)])
+@pytest.mark.parametrize(("slo", "code", "ok"), [("p99<400ms", 3, False), ("p99<3s", 0, True)])
 def test_an_objective_that_is_missed_ends_with_3_and_one_that_is_met_with_0(instance, slo, code, ok):
-    server = instance("delay", delay="constant:50")
-    run = undisturbed(server.address, *HTTP, *held(100, 3), "--slo", slo)
+    server = instance("delay", delay="constant:800")
+    run = undisturbed(server.address, *HTTP, *held(50, 3), "--slo", slo)
     assert run.code == run.found["exit_code"] == code, run.said
     assert run.found["thresholds"][0]["ok"] is ok

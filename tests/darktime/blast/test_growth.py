@@ -88,9 +88,11 @@ def test_a_queue_without_a_limit_fails_beyond_its_capacity_though_every_reply_is
 
 def test_a_probe_too_short_for_the_times_it_sees_asks_for_a_longer_one():
     loose = parse_slo("p99<5s,errors<1%")
-    slow = Offered.from_dict(queue(200, 1.0, service_s=0.002).to_dict())
+    slow = Offered.from_dict(queue(200, 1.0, service_s=0.002, stage="bisect").to_dict())
     took = Times(count=60, sum_s=60 * 0.6, square_s2=60 * 0.36)
     slow.spans = Spans(first=Times(), second=took, after=took)
     probe = judge(slow, loose)
     assert (probe.outcome, probe.more_s) == ("undecided", pytest.approx(1.4))
     assert "too short to see whether a queue grows" in probe.why
+    slow.stage = "hold"
+    assert judge(slow, loose).outcome == "pass", "so long it was held, and no more is said"

@@ -21,7 +21,7 @@ DOC = ROOT / "docs" / "scenarios.md"
 STREAMS = ("--number", "streams=30", "--number", "connections=4")
 
 
-def run(address, name, *words, timeout=28):
+def run(address, name, *words, timeout=28, code=0):
     done = subprocess.run(
         [sys.executable, "-m", "darktime.blast", "--instance", address, "--scenario", str(name), *words],
         capture_output=True,
@@ -30,7 +30,7 @@ def run(address, name, *words, timeout=28):
         check=False,
         cwd=ROOT,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     result = json.loads(done.stdout)
     return {finding["name"]: finding for finding in result["findings"]}, result
 
@@ -111,6 +111,17 @@ def test_publish_and_subscribe_accounts_for_every_delivery_as_the_server_does(pu
     assert (found["delivered"]["value"], found["delivered"]["ok"]) == (100, True)
     assert "100 publishes/s" in result["sentence"]
     assert found["delivery p99"]["value"] > 0
+
+
+@pytest.mark.parametrize(("first_event_limit", "code"), [(2000, 0), (20, 3)])
+def test_token_streams_are_judged_by_their_own_limits_where_nobody_names_an_objective(
+    instance, first_event_limit, code
+):
+    server = instance("token-stream", events=10, first_ms=100, between_ms=30)
+    words = numbers(rate=10, duration=1, first_event_limit_ms=first_event_limit, between_limit_ms=2000)
+    _, result = run(server.address, "token_stream", *words, code=code)
+    asked = [threshold["text"] for threshold in result["thresholds"]]
+    assert asked == [f"first_event_p99 < {first_event_limit} ms", "between_p99 < 2000 ms", "errors < 0.1 %"]
 
 
 def test_an_api_mix_asks_for_what_its_file_says_in_turn(instance, tmp_path):
