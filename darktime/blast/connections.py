@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from darktime.blast.histogram import Histogram
-    from darktime.blast.offered import Offered
 
 # A SYN that is dropped is sent again after 1, then 2, then 4 s: a connection then stands after 1, 3 or 7 s and a little.
 RETRIED_S = (1.0, 3.0, 7.0)
@@ -24,51 +25,46 @@ TIMEOUT_REASONS = ("connect_timeout",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionCeiling:
-    """``at``: connections that were served, None where that was not counted. ``turned_away``: the others.
+    """``at`` of ``wanted`` connections were served. ``turned_away``: how often others were, by ``cause``.
 
     ``cause``: "503", "reset" or "syn_drop".
     """
 
-    at: int | None
+    at: int
+    wanted: int
     cause: str
     turned_away: int
     sentence: str
 
 
-def connection_ceiling(offered: Offered, *, open_connections: int | None = None) -> ConnectionCeiling | None:
-    """The ceiling that a probe met, or None. ``open_connections``: those that stood at its end (default: its streams).
+def connection_ceiling(
+    turned_away: Mapping[str, int], connect: Histogram, *, served: int, wanted: int
+) -> ConnectionCeiling | None:
+    """The ceiling that a run met, or None.
 
-    Of several signs the one that most were turned away with.
+    ``turned_away``: how often a connection that was never served ended, by the reason, and with an answer of 503 by
+    that. ``connect``: how long those took that stood. ``served``: connections that were, and stand at the end. An
+    instance that turns away whom it had served sheds load, and one that serves nobody has ended: neither is a ceiling.
+    Of several signs the one that came most often names the cause.
     """
-    counts, deliveries = offered.counts, offered.deliveries
-    reasons, statuses, connect = dict(counts.reasons), dict(counts.statuses), counts.connect
-    if deliveries is not None:
-        connect = deliveries.connect if deliveries.connect.count else connect
-        for reason, times in deliveries.reasons.items():
-            reasons[reason] = reasons.get(reason, 0) + times
-    retried = _retried(connect)
-    timeouts = _sum(reasons, TIMEOUT_REASONS)
-    turned_away = {
-        "503": max(statuses.get(UNAVAILABLE, 0), reasons.get(f"status_{UNAVAILABLE}", 0)),
-        "reset": _sum(reasons, RESET_REASONS),
-        "syn_drop": retried + timeouts,
+    if not 0 < served < wanted:
+        return None
+    signs = {
+        "503": turned_away.get(UNAVAILABLE, 0),
+        "reset": sum(turned_away.get(name, 0) for name in RESET_REASONS),
+        "syn_drop": _retried(connect) + sum(turned_away.get(name, 0) for name in TIMEOUT_REASONS),
     }
-    cause = max(turned_away, key=lambda name: turned_away[name])
-    away = turned_away[cause]
+    cause = max(signs, key=lambda name: signs[name])
+    away = signs[cause]
     if away < max(LEAST_TURNED_AWAY, LEAST_SHARE * connect.count):
         return None
-    at = open_connections
-    if at is None:
-        at = offered.streams_open or None
     how = {
-        "503": f"answered 503 to {away:,}",
-        "reset": f"reset or refused {away:,} connections",
-        "syn_drop": f"left {away:,} connections waiting for a second or more (SYN dropped: its backlog was full)",
+        "503": f"answered others with 503 ({away:,} times)",
+        "reset": f"reset or refused others ({away:,} times)",
+        "syn_drop": f"left others waiting for a second or more ({away:,} times): its backlog was full, SYNs were dropped",
     }[cause]
-    served = f"it served {at:,} at once and " if at else "it "
-    return ConnectionCeiling(
-        at=at, cause=cause, turned_away=away, sentence=f"The instance takes only so many connections: {served}{how}."
-    )
+    sentence = f"The instance takes only so many connections: it served {served:,} of {wanted:,} at once and {how}."
+    return ConnectionCeiling(at=served, wanted=wanted, cause=cause, turned_away=away, sentence=sentence)
 
 
 def _retried(connect: Histogram) -> int:
@@ -80,7 +76,3 @@ def _retried(connect: Histogram) -> int:
 
 def _within(times: Histogram, first_s: float, last_s: float) -> int:
     return times.count_above(int(first_s * 1e6) - 1) - times.count_above(int(last_s * 1e6))
-
-
-def _sum(counts: dict[str, int], names: tuple[str, ...]) -> int:
-    return sum(counts.get(name, 0) for name in names)

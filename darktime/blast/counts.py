@@ -24,6 +24,7 @@ class Counts(Sums):
     sends_blocked: int = 0  # sends that the kernel took only in part
     reasons: dict[str, int] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
+    turned_away: dict[str, int] = field(default_factory=dict)  # connections that ended, and never were served
     latency: Histogram = field(default_factory=Histogram)  # from the planned time
     service: Histogram = field(default_factory=Histogram)  # from the sending
     send_lag: Histogram = field(default_factory=Histogram)  # from planned to sent, where a connection was free

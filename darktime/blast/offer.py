@@ -85,6 +85,7 @@ class Offering:
         if aborted:  # what has not been sent yet never will be
             refused += self._load.drop_waiting()
         unsent = refused + self._drain(time.monotonic() + plan.drain_s)
+        served = self._load.served_connections
         self._tally.flush()
         counts, deliveries = self._tally.plan_counts, self._tally.plan_deliveries
         if plan.closed:
@@ -102,6 +103,7 @@ class Offering:
             in_flight_mean=in_flight_mean,
             answered_in_time=answered_in_time,
             streams_open=self._traffic.streams.open if self._traffic.streams is not None else 0,
+            connections_served=served,
             aborted=aborted,
             spans=self._halves.spans(in_time, self._times()) if self._halves is not None else None,
             counts=counts,

@@ -86,6 +86,7 @@ class Offered:
     in_flight_mean: float | None = None
     streams_open: int = 0
     answered_in_time: int | None = None  # well, before the plan's time was over; None: not counted apart
+    connections_served: int = 0  # that stood at its end, and had been answered
     workers: int = 1
     aborted: str = ""  # why it ended before its time
     spans: Spans | None = None  # when the replies (deliveries) came; None: it ended before the half of its time
@@ -111,6 +112,7 @@ class Offered:
         self.streams_open += other.streams_open
         if self.answered_in_time is not None and other.answered_in_time is not None:
             self.answered_in_time += other.answered_in_time
+        self.connections_served += other.connections_served
         self.workers += other.workers
         self.aborted = self.aborted or other.aborted
         self.spans = self.spans + other.spans if self.spans is not None and other.spans is not None else None
@@ -146,5 +148,5 @@ class Offered:
 
 _OFFERED_PLAIN = (
     *("rate_per_s", "duration_s", "planned", "unsent", "stage", "began_s", "in_flight_mean", "streams_open"),
-    *("answered_in_time", "workers", "aborted", "clock_error_ms"),
+    *("answered_in_time", "connections_served", "workers", "aborted", "clock_error_ms"),
 )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from darktime.blast.conclude import Conclusion
+    from darktime.blast.connections import ConnectionCeiling
     from darktime.blast.offered import Offered
     from darktime.blast.record import Record
     from darktime.blast.result import Probe
@@ -46,6 +47,7 @@ class Outcome:
     lost: tuple[str, ...]
     ceiling_per_s: float | None = None
     canary: dict[str, Any] | None = None
+    ceiling: ConnectionCeiling | None = None
     seen: Seen = field(default_factory=Seen)
     roll: Roll | None = None  # who the workers were, where they are not this process
 
@@ -111,6 +113,7 @@ def result_of(outcome: Outcome) -> BlastResult:
         workers=tuple(_workers(outcome)),
         instance_metrics=outcome.seen.metrics,
         instance_metrics_ignored=outcome.seen.ignored,
+        connection_ceiling=asdict(outcome.ceiling) if outcome.ceiling is not None else None,
         findings=tuple(asdict(finding) for finding in session.findings),
         locust=outcome.locust,
         exit_code=int(conclusion.exit_code),

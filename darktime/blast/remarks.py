@@ -1,4 +1,4 @@
-"""What the sentence of a run says beside its answer: that the run was modest, or its certificate not verified. Pure."""
+"""What the sentence of a run says beside its answer: that the run was modest, its certificate not verified, and the like. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from darktime.errors import ExitCode
 
 if TYPE_CHECKING:
     from darktime.blast.conclude import Conclusion
+    from darktime.blast.connections import ConnectionCeiling
     from darktime.blast.counts import Counts
     from darktime.blast.settings import Address
 
@@ -26,6 +27,7 @@ def remarked(
     counts: Counts,
     unit: str,
     tls_is_spoken: bool = False,
+    ceiling: ConnectionCeiling | None = None,
 ) -> Conclusion:
     """The conclusion with what must be said beside it.
 
@@ -34,6 +36,8 @@ def remarked(
     """
     if modest_per_s is not None:
         conclusion = _without_capacity(conclusion, _modest_text(address.host, modest_per_s, counts, unit))
+    if ceiling is not None:
+        conclusion = _with(conclusion, ceiling.sentence)
     if tls_is_spoken:
         conclusion = _with(conclusion, f"It speaks TLS: write --instance https://{address.authority}.")
     if address.insecure:

@@ -44,6 +44,7 @@ MAX_REDIRECTS = 5
 TLS_ALERT = b"\x15\x03"  # how a TLS port answers who speaks plain HTTP to it
 _MAX_KNOWN = 1024
 _CONNECTING, _IDLE, _BUSY, _CLOSED = range(4)
+UNAVAILABLE = 503
 _OK_BELOW = 400
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -60,6 +61,7 @@ class _Connection:
         "request",
         "send",
         "sent",
+        "served",
         "state",
         "unsent",
     )
@@ -76,6 +78,7 @@ class _Connection:
         self.sent = time.monotonic()
         self.number = 0
         self.hops = 0
+        self.served = False  # it has had a reply that was no refusal
         self.request = b""  # kept where redirects are followed
 
 
@@ -129,6 +132,11 @@ class RequestPool:
     def open_connections(self) -> int:
         """Connections that stand."""
         return len(self._connections) - self._connecting
+
+    @property
+    def served_connections(self) -> int:
+        """Connections that stand and have had a reply."""
+        return sum(connection.served for connection in self._connections.values())
 
     @property
     def waiting(self) -> int:
@@ -247,7 +255,7 @@ class RequestPool:
             now = clock()
             quick += 1
             received_bytes += len(received)
-            planned = connection.planned
+            planned, connection.served = connection.planned, True
             if planned == connection.sent:
                 prompt.append(now - planned)
             else:
@@ -335,6 +343,7 @@ class RequestPool:
 
     def _connect_failed(self, reason: str) -> None:
         self.counts.connect_errors += 1
+        add(self.counts.turned_away, reason)
         if not self._fresh:
             self._reopen_at.append(time.monotonic() + RECONNECT_AFTER_S)
         if self._waiting:  # the request that would have used it fails with it
@@ -480,6 +489,10 @@ class RequestPool:
         self._latencies.append(now - connection.planned)
         self._services.append(now - connection.sent)
         self._source.ended(connection.number, ok=reply.status < _OK_BELOW)
+        if reply.status != UNAVAILABLE or reply.keep_alive:
+            connection.served = True
+        elif not connection.served:
+            add(self.counts.turned_away, str(reply.status))
         connection.state = _IDLE
         if reply.keep_alive and not self._fresh:
             self._free(connection)
@@ -515,6 +528,8 @@ class RequestPool:
         self._lost(connection, "closed")
 
     def _lost(self, connection: _Connection, reason: str) -> None:
+        if not connection.served:
+            add(self.counts.turned_away, reason)
         if connection.state == _BUSY:
             self._fail(connection, reason)
         else:

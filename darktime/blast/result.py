@@ -109,6 +109,7 @@ class BlastResult:
     workers: tuple[dict[str, Any], ...]
     instance_metrics: list[dict[str, Any]] | None
     instance_metrics_ignored: str = ""  # why there are none, or no more
+    connection_ceiling: dict[str, Any] | None = None  # where the instance takes only so many connections
     findings: tuple[dict[str, Any], ...]
     locust: dict[str, int]
     exit_code: int

@@ -16,6 +16,7 @@ from darktime.blast.assignment import scenario_of, task_of
 from darktime.blast.blaster import Blaster
 from darktime.blast.ceiling import ceiling_of_one
 from darktime.blast.conclude import Conclusion, conclude
+from darktime.blast.connections import ConnectionCeiling, connection_ceiling
 from darktime.blast.exact_rows import exact_rows
 from darktime.blast.feed import totals
 from darktime.blast.fleet import Fleet
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from darktime.blast.offered import Second
     from darktime.blast.result import BlastResult, Probe
     from darktime.blast.settings import Address, BlastSettings
+    from darktime.blast.task import Task
 
 # Locust's workers report every second; their last report arrives within a few.
 TOTALS_S = 6.0
@@ -60,8 +62,7 @@ def blast(
     """
     settings, address = admitted(settings)
     metrics = source_of(settings, address)  # refused before anything is opened
-    started = datetime.now(UTC)
-    begun = time.monotonic()
+    started, begun = datetime.now(UTC), time.monotonic()
     task = task_of(settings, address)
     settings, scenario, push = scenario_of(settings, task, address)
     environment = Environment(user_classes=[Blaster])
@@ -117,9 +118,11 @@ def blast(
         fleet.stop()
         canary = _heard(witness, record)
         seen = watch.finish(record.began_s)
+    met = _ceiling_met(session, record, task)
     return result_of(
         Outcome(
             settings=settings,
+            ceiling=met,
             task=task,
             session=session,
             record=record,
@@ -128,6 +131,7 @@ def blast(
                 settings,
                 address,
                 record,
+                met=met,
                 push=push,
                 void=void,
                 interrupted=interrupted,
@@ -193,12 +197,22 @@ def _heard(witness: Witness | None, record: Record) -> dict[str, Any] | None:
     return summary
 
 
+def _ceiling_met(session: Session, record: Record, task: Task) -> ConnectionCeiling | None:
+    """Of plain HTTP on connections that are kept: others end by themselves."""
+    if task.kind != "http" or task.fresh:
+        return None
+    served = max((offered.connections_served for offered in session.offered), default=0)
+    counts = record.counts
+    return connection_ceiling(counts.turned_away, counts.connect, served=served, wanted=task.connections)
+
+
 def _concluded(
     session: Session,
     settings: BlastSettings,
     address: Address,
     record: Record,
     *,
+    met: ConnectionCeiling | None,
     push: bool,
     void: str,
     interrupted: bool,
@@ -230,5 +244,6 @@ def _concluded(
         modest_per_s=None if is_named(settings, address) else settings.rate_per_s,
         counts=record.counts,
         unit=unit,
+        ceiling=met,
         tls_is_spoken=may_speak_tls(address, record.counts) and speaks_tls(address),
     )

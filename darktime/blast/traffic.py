@@ -39,6 +39,10 @@ class Load(Protocol):
         """Connections that stand."""
 
     @property
+    def served_connections(self) -> int:
+        """Those that stand and have had a reply."""
+
+    @property
     def ended(self) -> tuple[int, int]:
         """Sends that ended since the last ``take``, and how many of them failed."""
 
@@ -91,8 +95,11 @@ class Traffic:
         if not self.load.standing and not self.load.open_connections:
             raise UsageError(f"{authority} took none of {self.size:,} connections in {limit_s:g} s")
         if self.streams is not None and self.streams.open < self.wanted:
+            reasons = self.streams.deliveries.reasons
+            worst = max(reasons, key=lambda name: reasons[name], default="")
+            turned = f", others ended by {worst} ({reasons[worst]:,} times)" if worst else ""
             raise UsageError(
-                f"{authority} served {self.streams.open:,} of {self.wanted:,} subscribers within {limit_s:g} s: "
+                f"{authority} served {self.streams.open:,} of {self.wanted:,} subscribers within {limit_s:g} s{turned}: "
                 f"ask for fewer with --streams, or raise the instance's limit"
             )
 

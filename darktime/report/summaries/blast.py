@@ -32,6 +32,7 @@ def tell(results: Results) -> list[str]:
     middle = [
         *_latency(results),
         _counts(results),
+        _connections(results),
         *_streams(results),
         generator(results, verdict=not bound),
         *(wrapped("", results["health"]["verdict"]) if bound else []),
@@ -118,6 +119,17 @@ def _percentiles(label: str, named: Mapping[str, float | None], since: Sequence[
 
 
 _FROM_PLAN = ("from the planned time", "from planned time", "from plan")
+
+
+def _connections(results: Results) -> str:
+    met = results.get("connection_ceiling")
+    if not met:
+        return ""
+    others = f"{_TURNED_AWAY[met['cause']]} {fig.count(met['turned_away'])} times"
+    return row("CEILING", f"{fig.count(met['at'])} of {fig.count(met['wanted'])} connections served", others)
+
+
+_TURNED_AWAY = {"503": "others answered 503", "reset": "others reset", "syn_drop": "SYNs of others dropped"}
 
 
 def _counts(results: Results) -> str:

@@ -124,6 +124,24 @@ def test_connections_above_a_ceiling_that_are_answered_503_fail_by_name(instance
     assert "status_5xx" in found["sentence"]
 
 
+@pytest.mark.parametrize(("above", "cause"), [("503", "503"), ("reset", "reset"), ("drop", "syn_drop")])
+def test_a_ceiling_on_connections_is_found_with_how_others_are_turned_away(instance, above, cause):
+    cap = instance("cap", limit=60, above=above)
+    words = (*HTTP, *held(200, 3), "--connections", "90", "--timeout", "1.5", "--slo", "p99<5s,errors<90%")
+    run = undisturbed(cap.address, *words)
+    met = run.found["connection_ceiling"]
+    assert met is not None, run.said
+    assert (met["at"], met["wanted"], met["cause"]) == (60, 90, cause), met
+    assert met["sentence"] in run.found["sentence"]
+    assert cap.counters()["inside_most"] == 60
+
+
+def test_a_shedder_of_requests_has_no_ceiling_on_connections(instance):
+    shedder = instance("token-bucket", rate=100)
+    run = blast(shedder.address, *HTTP, *held(400, 2), "--connections", "50", "--slo", "p99<5s,errors<90%")
+    assert run.found["connection_ceiling"] is None, run.said
+
+
 @pytest.mark.parametrize(
     ("fault", "theirs", "ours"),
     [

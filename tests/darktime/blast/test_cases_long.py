@@ -85,6 +85,19 @@ def test_more_streams_than_1000_open_files_are_refused(instance):
     assert not push.counters().get("subscribed")
 
 
+@pytest.mark.parametrize(("above", "cause"), [("503", "503"), ("reset", "reset"), ("drop", "syn_drop")])
+def test_a_ceiling_of_2000_connections_is_found_within_1_percent(instance, above, cause, record_property):
+    cap = instance("cap", limit=2000, above=above)
+    words = ("--rate", "1000", "--duration", "12", "--connections", "3000", "--slo", "p99<10s,errors<90%")
+    run = undisturbed(cap.address, *HTTP, *words, limit_s=90)
+    met = run.found["connection_ceiling"]
+    record_property("ceiling", met and met["at"])
+    assert met is not None, run.said
+    assert met["cause"] == cause, met
+    assert abs(met["at"] - 2000) <= 20, met
+    assert f"served {met['at']:,} of 3,000 at once" in run.found["sentence"]
+
+
 def test_one_lost_of_1000_is_counted_exactly_among_100000_deliveries(instance):
     push = instance("sse", drop_every=1000)
     run = blast(

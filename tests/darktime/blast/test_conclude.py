@@ -7,7 +7,7 @@ from darktime.blast.connections import connection_ceiling
 from darktime.blast.result import judge
 from darktime.blast.slo import Slo
 from darktime.errors import ExitCode
-from tests.darktime.blast.simulated import health, heard, offered, times
+from tests.darktime.blast.simulated import health, offered, times
 
 
 def held(rate, **signs):
@@ -160,43 +160,36 @@ def test_a_maximum_that_was_held_a_spent_budget_and_an_interruption_are_said():
     assert answer([], found(None, None)).exit_code == ExitCode.WAIT
 
 
-def connected(connect, *, served=None, **given):
-    probe = offered((5, 1000), streams_open=served or 0, **given)
-    probe.counts.connect = connect
-    return probe
-
-
 ORDINARY = ((1, 2000), (40, 20))
 
 
+def ceiling(*connects, served=2000, wanted=3000, **turned_away):
+    away = {name.removeprefix("_"): count for name, count in turned_away.items()}
+    return connection_ceiling(away, times(*ORDINARY, *connects), served=served, wanted=wanted)
+
+
 def test_an_instance_without_a_ceiling_has_none():
-    assert connection_ceiling(connected(times(*ORDINARY))) is None
-    assert connection_ceiling(offered((5, 1000))) is None
+    assert ceiling() is None
+    assert ceiling(_503=300, served=3000) is None, "all were served in the end"
+    assert ceiling(refused=3000, served=0) is None, "it has ended"
+    assert ceiling(_503=4, closed=400, out_of_files=400) is None, "none of these is the instance turning somebody away"
 
 
 def test_a_503_beyond_so_many_connections_is_named_with_their_number():
-    probe = connected(times(*ORDINARY), failures=300)
-    probe.counts.statuses["503"] = 300
-    ceiling = connection_ceiling(probe, open_connections=2000)
-    assert (ceiling.at, ceiling.cause, ceiling.turned_away) == (2000, "503", 300)
-    assert "served 2,000 at once and answered 503 to 300" in ceiling.sentence
-
-
-def test_streams_that_are_refused_count_as_well():
-    deliveries = heard((5, 100), reasons={"status_503": 40}, connect=times(*ORDINARY))
-    ceiling = connection_ceiling(connected(times(), served=2000, deliveries=deliveries))
-    assert (ceiling.at, ceiling.cause) == (2000, "503")
+    met = ceiling(_503=300)
+    assert (met.at, met.wanted, met.cause, met.turned_away) == (2000, 3000, "503", 300)
+    assert "served 2,000 of 3,000 at once and answered others with 503" in met.sentence
 
 
 def test_resets_are_told_from_503():
-    assert connection_ceiling(connected(times(*ORDINARY), failures=60, reason="reset")).cause == "reset"
+    assert ceiling(reset=60, _503=5).cause == "reset"
 
 
-def test_dropped_syns_show_as_connects_of_one_three_and_seven_seconds():
-    ceiling = connection_ceiling(connected(times(*ORDINARY, (1020, 90), (3060, 30), (7200, 10))))
-    assert (ceiling.cause, ceiling.turned_away) == ("syn_drop", 130)
+def test_dropped_syns_show_as_connects_of_one_three_and_seven_seconds_or_never():
+    met = ceiling((1020, 90), (3060, 30), (7200, 10))
+    assert (met.cause, met.turned_away) == ("syn_drop", 130)
+    assert ceiling(connect_timeout=70).cause == "syn_drop"
 
 
 def test_a_slow_network_is_no_dropped_syn():
-    spread = ((ms, 40) for ms in range(300, 4000, 50))
-    assert connection_ceiling(connected(times(*spread))) is None
+    assert ceiling(*((ms, 40) for ms in range(300, 4000, 50))) is None
