@@ -11,6 +11,7 @@ from darktime.blast.growth import Spans, Times
 from darktime.blast.health import Health
 
 if TYPE_CHECKING:
+    from darktime.blast.cold_start import ColdStart
     from darktime.blast.histogram import Histogram
 
 
@@ -93,8 +94,14 @@ class Offered:
     clock_error_ms: float = 0.0  # how far two workers' clocks may be apart, as they are corrected
     counts: Counts = field(default_factory=Counts)
     deliveries: Deliveries | None = None
+    cold_start: ColdStart | None = None  # found by the head, in the seconds of all workers
 
     def latency(self) -> Histogram:
+        """The times that are judged: all, or those after a cold start."""
+        rest = self.cold_start.rest if self.cold_start is not None else None
+        return self.whole_latency() if rest is None else rest
+
+    def whole_latency(self) -> Histogram:
         """The times that the objective is about: of deliveries, or of replies, such as streams that end by themselves."""
         heard = self.deliveries
         return self.counts.latency if heard is None or heard.first_event.count else heard.latency

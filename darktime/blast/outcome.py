@@ -113,6 +113,7 @@ def result_of(outcome: Outcome) -> BlastResult:
         workers=tuple(_workers(outcome)),
         instance_metrics=outcome.seen.metrics,
         instance_metrics_ignored=outcome.seen.ignored,
+        cold_start=_cold_start(measured),
         connection_ceiling=asdict(outcome.ceiling) if outcome.ceiling is not None else None,
         findings=tuple(asdict(finding) for finding in session.findings),
         locust=outcome.locust,
@@ -139,6 +140,14 @@ def _thresholds(session: Session) -> list[dict[str, Any]]:
         if offered is measured:
             return [{"text": one.text, "seen": one.seen, "unit": one.unit, "ok": one.ok} for one in probe.thresholds]
     return []
+
+
+def _cold_start(measured: Offered | None) -> dict[str, Any] | None:
+    cold = measured.cold_start if measured is not None else None
+    if measured is None or cold is None or cold.rest is None:
+        return None
+    whole = measured.whole_latency()
+    return {"seconds": cold.seconds, "of": cold.of, "whole": percentiles(whole), "sentence": cold.sentence(whole)}
 
 
 def _probe(probe: Probe, offered: Offered) -> dict[str, Any]:

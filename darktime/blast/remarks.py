@@ -28,6 +28,7 @@ def remarked(
     unit: str,
     tls_is_spoken: bool = False,
     ceiling: ConnectionCeiling | None = None,
+    cold_start: str = "",
 ) -> Conclusion:
     """The conclusion with what must be said beside it.
 
@@ -36,6 +37,8 @@ def remarked(
     """
     if modest_per_s is not None:
         conclusion = _without_capacity(conclusion, _modest_text(address.host, modest_per_s, counts, unit))
+    if cold_start:
+        conclusion = _with(conclusion, cold_start)
     if ceiling is not None:
         conclusion = _with(conclusion, ceiling.sentence)
     if tls_is_spoken:

@@ -109,6 +109,7 @@ class BlastResult:
     workers: tuple[dict[str, Any], ...]
     instance_metrics: list[dict[str, Any]] | None
     instance_metrics_ignored: str = ""  # why there are none, or no more
+    cold_start: dict[str, Any] | None = None  # where the beginning of a held rate was left out of what is judged
     connection_ceiling: dict[str, Any] | None = None  # where the instance takes only so many connections
     findings: tuple[dict[str, Any], ...]
     locust: dict[str, int]
@@ -191,6 +192,9 @@ def _outcome(offered: Offered, readings: tuple[Reading, ...], answered: int, err
     if not offered.latency().count:
         return FAIL, "nothing was answered"
     # Errors first: where there are any, the times are those of errors.
+    cold = offered.cold_start
+    if cold is not None and cold.rest is None and all(one.ok is not False for one in readings if one.unit != "ms"):
+        return UNDECIDED, cold.sentence(offered.whole_latency())
     missed = sorted((one for one in readings if one.ok is False), key=lambda one: one.unit == "ms")
     if missed:
         return FAIL, missed[0].why

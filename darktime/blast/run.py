@@ -245,5 +245,6 @@ def _concluded(
         counts=record.counts,
         unit=unit,
         ceiling=met,
+        cold_start=session.cold_start(),
         tls_is_spoken=may_speak_tls(address, record.counts) and speaks_tls(address),
     )

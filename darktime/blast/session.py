@@ -6,10 +6,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from darktime.blast.cold_start import without_cold_start
 from darktime.blast.interval import Interval
 from darktime.blast.overload import Overload, judge_overload
 from darktime.blast.plan import Plan
-from darktime.blast.result import judge
+from darktime.blast.result import FAIL, judge
 from darktime.blast.search import Durations, Search
 from darktime.blast.settings import max_rate
 
@@ -95,6 +96,13 @@ class Session:
             lowest_fail_per_s=probe.rate_per_s if failed else None,
         )
 
+    def cold_start(self) -> str:
+        """What was left out of the figures of the rate that was asked for; empty without a cold start."""
+        held = self.offered[-1] if self.offered else None
+        if held is None or held.cold_start is None or held.cold_start.rest is None:
+            return ""
+        return held.cold_start.sentence(held.whole_latency())
+
     def _hold(self, rate_per_s: float, duration_s: float) -> None:
         plan = Plan(
             stage="hold",
@@ -103,7 +111,12 @@ class Session:
             drain_s=self.settings.timeout_s,
             seed=self.settings.seed,
         )
-        self._note(self._head.offer(plan))
+        began = int(time.time())
+        offered = self._head.offer(plan)
+        if judge(offered, self.settings.slo).outcome == FAIL:
+            self._head.finish()
+            offered = without_cold_start(offered, [second for second in self._seconds if second.at_s >= began])
+        self._note(offered)
 
     def _run_search(self) -> None:
         settings = self.settings

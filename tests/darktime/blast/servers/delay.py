@@ -23,10 +23,16 @@ class Delay(Service):
     @staticmethod
     def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--delay", default="constant:5", metavar="WORDS", help=FORMS)
+        parser.add_argument("--cold-s", type=float, default=0.0, help="so long after its first request ...")
+        parser.add_argument("--cold-ms", type=float, default=0.0, help="... each takes so much longer")
 
     def __init__(self, loop: Loop, options: argparse.Namespace) -> None:
         super().__init__(loop, options)
         self._delays = delays(options.delay, options.seed)
+        self._warm_at = 0.0
 
     def serve(self, link: Link, head: Head, body: bytes) -> None:
-        self.loop.at(monotonic() + next(self._delays), link.answer, 200, OK)
+        now = monotonic()
+        self._warm_at = self._warm_at or now + self.options.cold_s
+        cold_s = self.options.cold_ms / 1000 if now < self._warm_at else 0.0
+        self.loop.at(now + next(self._delays) + cold_s, link.answer, 200, OK)
