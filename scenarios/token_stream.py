@@ -1,13 +1,12 @@
-"""Token stream: chat completions that stream. How long until the first event, how evenly the next, how many are whole?"""
+"""Token stream: chat completions, or tools of MCP servers, that stream. How long until the first event, between events?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from darktime.blast.scenario import Finding, Place, Scenario
-from darktime.blast.sources import Fixed, chat
+from darktime.blast.sources import Fixed, ask_for_stream, chat
 from darktime.blast.streamed import streamed
-from darktime.blast.tokens import DONE
 from darktime.blast.user import CohortUser
 
 if TYPE_CHECKING:
@@ -28,8 +27,11 @@ class TokenStream(Scenario):
     def traffic(self, cohort: Cohort, place: Place) -> Traffic:
         """Streams that begin with a POST and end by themselves."""
         has = self.numbers
-        source = Fixed(chat(place.address, has["path"], has["model"], has["prompt"], max_tokens=has["max_tokens"]))
-        return streamed(cohort, place, has, source, name=str(has["path"]), end_marker=DONE)
+        asked = chat(place.address, has["path"], has["model"], has["prompt"], max_tokens=has["max_tokens"])
+        if has["file"]:
+            asked = ask_for_stream(place.address, has["path"], self.read(".json", str.encode))
+        end = str(has["end_marker"]).encode() or None
+        return streamed(cohort, place, has, Fixed(asked), name=str(has["path"]), end_marker=end)
 
     def objective(self) -> str:
         """Of its own limits: how long a whole stream takes depends on how much is said."""

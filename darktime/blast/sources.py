@@ -65,8 +65,13 @@ def get(address: Address, path: str, headers: Mapping[str, str] | None = None) -
 def chat(address: Address, path: str, model: str, prompt: str, *, max_tokens: int) -> bytes:
     """A request for a chat completion that streams, as OpenAI's interface takes it, preformatted."""
     said = {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "stream": True}
-    kind = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-    return request(address, "POST", path, headers=kind, body=json.dumps(said).encode())
+    return ask_for_stream(address, path, json.dumps(said).encode())
+
+
+def ask_for_stream(address: Address, path: str, body: bytes) -> bytes:
+    """A POST of JSON whose reply streams, preformatted. MCP servers want both kinds of replies to be acceptable."""
+    kind = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    return request(address, "POST", path, headers=kind, body=body)
 
 
 def request(

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from darktime.wire.head import Head
 
 CHECK_SHARE = 0.01
-DONE = b"[DONE]"
 _OK = 200
 
 

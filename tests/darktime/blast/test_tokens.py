@@ -15,11 +15,12 @@ from darktime.blast.deliveries import Deliveries
 from darktime.blast.settings import resolve
 from darktime.blast.sources import Fixed, request
 from darktime.blast.token_reader import TokenReader
-from darktime.blast.tokens import DONE, TokenStreams
+from darktime.blast.tokens import TokenStreams
 from darktime.wire.head import Head
 from darktime.wire.stream import StreamReader
 
 LIMIT_S = 15.0
+DONE = b"[DONE]"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 LAST = b"0\r\n\r\n"
 
