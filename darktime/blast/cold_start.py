@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from darktime.blast.histogram import Histogram
-from darktime.blast.record import latency_of
 from darktime.blast.warmup import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from darktime.blast.offered import Offered, Second
+    from darktime.blast.offered import Offered
 
 # Fewer seconds are a start and nothing else.
 LEAST_S = 8
+# A cold second is slower than every later one by more than chance.
+SLOWER = 1.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +42,22 @@ class ColdStart:
         )
 
 
-def without_cold_start(offered: Offered, seconds: Sequence[Second]) -> Offered:
-    """The plan with its cold start, if it had one: slower than what followed. ``seconds`` are those of the plan."""
-    timed = [latency for second in seconds if (latency := latency_of(second)).count]
-    if len(timed) < LEAST_S:
+def without_cold_start(offered: Offered, means_us: Sequence[float], first: Sequence[Histogram]) -> Offered:
+    """The plan with its cold start, if it had one: slower than what followed.
+
+    ``means_us``: of the plan's seconds that timed anything; ``first``: the times of those that it began with.
+    """
+    if len(means_us) < LEAST_S:
         return offered
-    means = [latency.sum_us / latency.count for latency in timed]
-    cold = warm_up(means).discard
-    if not cold or min(means[:cold]) <= max(means[cold:]):
+    cold = warm_up(means_us).discard
+    while cold and means_us[cold - 1] <= SLOWER * max(means_us[cold:]):  # MSER likes to drop what only wavers
+        cold -= 1
+    if not cold or min(means_us[:cold]) <= SLOWER * max(means_us[cold:]):
         return offered
     rest = None
-    if cold <= len(timed) / 2:
-        rest = Histogram()
-        for latency in timed[cold:]:
-            rest.merge(latency)
-    return replace(offered, cold_start=ColdStart(seconds=cold, of=len(timed), rest=rest))
+    if cold <= min(len(means_us) / 2, len(first)):
+        left_out = Histogram()
+        for times in first[:cold]:
+            left_out.merge(times)
+        rest = offered.whole_latency().without(left_out)
+    return replace(offered, cold_start=ColdStart(seconds=cold, of=len(means_us), rest=rest))

@@ -22,11 +22,10 @@ def exact_rows(record: Record, probes: Sequence[Probe]) -> Rows:
     They are named by group and in the order of their names, in which Locust's page lists them.
     """
     counts, deliveries = record.counts, record.deliveries
-    planned = sum(second.planned for second in record.seconds)
     latency = deliveries.latency if deliveries.latency.count else counts.latency
     what = "of deliveries" if deliveries.latency.count else "of replies"
     rows: Rows = [
-        ("requests: planned", f"{planned:,}", "sends that were due"),
+        ("requests: planned", f"{record.planned:,}", "sends that were due"),
         ("requests: ended", f"{counts.requests:,}", "well or not"),
         ("requests: failed", f"{counts.failures:,}", _reasons(counts.reasons)),
         *(
@@ -37,7 +36,7 @@ def exact_rows(record: Record, probes: Sequence[Probe]) -> Rows:
         ("run: stage", _stage(probes), "the plan that was judged last"),
         ("generator: verdict", probes[-1].health if probes else "-", "on the plan that was judged last"),
     ]
-    last = record.seconds[-1] if record.seconds else None
+    last = record.recent[-1] if record.recent else None
     if last is None:
         return sorted(rows)
     if last.streams or deliveries.delivered:

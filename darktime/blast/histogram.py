@@ -20,6 +20,8 @@ _EXACT_BITS = _SUB_BITS + 1
 _TOP_BITS = 32
 _BUCKETS = (_TOP_BITS - _EXACT_BITS + 2) << _SUB_BITS
 
+_NONE: list[int] = []  # of those that hold nothing; never written to
+
 
 def bucket_of(value_us: int) -> int:
     """The bucket of a value below 2**32."""
@@ -41,7 +43,7 @@ class Histogram:
     __slots__ = ("_buckets", "count", "max_us", "min_us", "overflow", "sum_us")
 
     def __init__(self) -> None:
-        self._buckets = [0] * _BUCKETS
+        self._buckets: list[int] = _NONE  # 188 kB: most histograms of a second stay empty
         self.count = 0
         self.sum_us = 0
         self.min_us: int | None = None
@@ -57,6 +59,8 @@ class Histogram:
         self.max_us = max(self.max_us, value_us)
         if self.min_us is None or value_us < self.min_us:
             self.min_us = value_us
+        if not self._buckets:
+            self._buckets = [0] * _BUCKETS
         shift = value_us.bit_length() - _EXACT_BITS
         if shift <= 0:
             self._buckets[value_us] += times
@@ -89,6 +93,8 @@ class Histogram:
             self.overflow += len(values) - int(inside.sum())
             buckets = buckets[inside]
         found, times = np.unique(buckets, return_counts=True)
+        if not self._buckets:
+            self._buckets = [0] * _BUCKETS
         counts = self._buckets
         for bucket, many in zip(found.tolist(), times.tolist(), strict=True):
             counts[bucket] += many
@@ -97,6 +103,8 @@ class Histogram:
         """Add another's counts to these."""
         if other.min_us is None:
             return
+        if not self._buckets:
+            self._buckets = [0] * _BUCKETS
         for bucket, times in other.buckets():
             self._buckets[bucket] += times
         self.count += other.count
@@ -104,6 +112,18 @@ class Histogram:
         self.overflow += other.overflow
         self.max_us = max(self.max_us, other.max_us)
         self.min_us = other.min_us if self.min_us is None else min(self.min_us, other.min_us)
+
+    def without(self, other: Histogram) -> Histogram:
+        """What is left when times that are among these are taken out; its extremes are those of their buckets."""
+        left = Histogram()
+        taken = dict(other.buckets())
+        for bucket, times in self.buckets():
+            if times > taken.get(bucket, 0):
+                left.add(min(highest_of(bucket), self.max_us), times - taken.get(bucket, 0))
+        left.overflow = self.overflow - other.overflow
+        left.count, left.sum_us = self.count - other.count, self.sum_us - other.sum_us
+        left.max_us = self.max_us if left.overflow else left.max_us
+        return left
 
     def buckets(self) -> list[tuple[int, int]]:
         """The buckets in use with their counts, lowest first (overflow apart)."""
@@ -170,6 +190,8 @@ class Histogram:
     def from_dict(cls, saved: dict[str, Any]) -> Histogram:
         """What ``to_dict`` gave."""
         histogram = cls()
+        if saved["buckets"]:
+            histogram._buckets = [0] * _BUCKETS
         for bucket, times in saved["buckets"]:
             histogram._buckets[bucket] = times
         histogram.count, histogram.sum_us = saved["count"], saved["sum_us"]

@@ -112,7 +112,9 @@ def _ask(address: Address, path: str) -> tuple[StreamReader, bytes]:
     deadline = time.monotonic() + TIMEOUT_S
     with connect(address) as connection:
         try:
-            connection.sendall(get(address, path))
+            # As a browser asks: nchan answers anybody else with 403.
+            accept = {"Accept": "text/event-stream"} if path == STREAM_PATH else {}
+            connection.sendall(get(address, path, accept))
             while not reader.done and not reader.is_stream and len(body) < MAX_BODY and time.monotonic() < deadline:
                 received = connection.recv(65_536)
                 if not received:

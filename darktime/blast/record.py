@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from darktime.blast.counts import Counts
@@ -16,15 +17,25 @@ if TYPE_CHECKING:
 EDGES_MS = tuple(round(base * 10.0**power, 6) for power in range(-2, 5) for base in (1.0, 1.8, 3.2, 5.6))
 SPECTRUM = (0, 10, 25, 50, 75, 90, 95, 97.5, 99, 99.5, 99.9, 99.95, 99.99, 99.999, 100)
 MAX_SECONDS = 4 * 3600
+# More than a look at recovery takes, and than a cold start may last.
+RECENT_S = 30
+FIRST_S = 60
 
 
 class Record:
-    """``add`` every second in order. Past four hours only the sums grow."""
+    """``add`` every second in order. Past four hours only the sums grow.
+
+    ``recent`` are the last seconds, whole; ``means`` the seconds that timed anything, as (seconds UTC, mean in µs), and
+    ``first`` the times of those they begin with. A second's histograms are large: no more of them are kept.
+    """
 
     def __init__(self) -> None:
         self.counts = Counts()
         self.deliveries = Deliveries()
-        self.seconds: list[Second] = []
+        self.planned = 0
+        self.recent: deque[Second] = deque(maxlen=RECENT_S)
+        self.means: list[tuple[int, float]] = []
+        self.first: list[Histogram] = []
         self.rows: list[dict[str, Any]] = []
         self._heat: list[dict[str, Any]] = []
         self._first: int | None = None
@@ -36,6 +47,8 @@ class Record:
 
     def add(self, second: Second) -> None:
         """Take one second of all workers."""
+        self.planned += second.planned
+        self.recent.append(second)
         self.counts.merge(second.counts)
         self.deliveries.merge(second.deliveries)
         if self._first is None:
@@ -43,6 +56,10 @@ class Record:
         if len(self.rows) >= MAX_SECONDS:
             return
         latency = latency_of(second)
+        if latency.count:
+            self.means.append((second.at_s, latency.sum_us / latency.count))
+            if len(self.first) < FIRST_S:
+                self.first.append(latency)
         at = second.at_s - self._first
         self.rows.append(
             {

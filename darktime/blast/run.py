@@ -69,7 +69,6 @@ def blast(
     record = Record()
 
     def note(second: Second) -> None:
-        record.seconds.append(second)
         record.add(second)
         if on_second is not None:
             on_second(second)
@@ -90,7 +89,7 @@ def blast(
         head,
         push=push,
         scenario=scenario,
-        seconds=record.seconds,
+        record=record,
         on_probe=on_progress,
         stop=halted,
         witness=witness,

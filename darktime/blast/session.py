@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from darktime.blast.head import Head
-    from darktime.blast.offered import Offered, Second
+    from darktime.blast.offered import Offered
+    from darktime.blast.record import Record
     from darktime.blast.result import Probe
     from darktime.blast.scenario import Finding, Scenario
     from darktime.blast.settings import BlastSettings
@@ -46,7 +47,7 @@ class Session:
         *,
         push: bool,
         scenario: Scenario | None,
-        seconds: Sequence[Second],
+        record: Record,
         on_probe: Callable[[Probe], None] | None,
         stop: Callable[[], bool],
         witness: Witness | None = None,
@@ -61,7 +62,7 @@ class Session:
         self._head = head
         self._push = push
         self._scenario = scenario
-        self._seconds = seconds
+        self._record = record
         self._on_probe = on_probe
         self._stop = stop
 
@@ -115,7 +116,8 @@ class Session:
         offered = self._head.offer(plan)
         if judge(offered, self.settings.slo).outcome == FAIL:
             self._head.finish()
-            offered = without_cold_start(offered, [second for second in self._seconds if second.at_s >= began])
+            means = [mean_us for at_s, mean_us in self._record.means if at_s >= began]
+            offered = without_cold_start(offered, means, self._record.first)
         self._note(offered)
 
     def _run_search(self) -> None:
@@ -164,7 +166,7 @@ class Session:
         self._note(self._head.offer(plan, patient=True))
         self._head.finish()
         # The first second still holds what was left of the overload; the last one is a fraction.
-        recovery = [second for second in self._seconds if began <= second.at_s < began + RECOVER_S]
+        recovery = [second for second in self._record.recent if began <= second.at_s < began + RECOVER_S]
         self.overload = judge_overload(baseline, beyond, recovery)
 
     def _note(self, offered: Offered, *, strict: bool = False) -> Probe:
