@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
 KEY = "darktime"
+# Locust's workers report every three seconds, and may be late.
+LATE_S = 30
 HERE = ""  # this process, among the workers
 
 
@@ -26,7 +28,8 @@ class Exact:
     """One of them an environment. ``second`` takes what this process counted."""
 
     def __init__(self) -> None:
-        self._seconds: dict[int, dict[str, Second]] = {}
+        self._record = Record()
+        self._seconds: dict[int, dict[str, Second]] = {}  # the last, which workers may still report of
         self._to_report: list[dict[str, Any]] = []
         self._reports = False
 
@@ -51,12 +54,8 @@ class Exact:
 
     def figures(self) -> dict[str, Any]:
         """All that was counted, JSON-able."""
-        record = Record()
-        for at in sorted(self._seconds):
-            first, *others = (Second.from_dict(part.to_dict()) for part in self._seconds[at].values())
-            for other in others:
-                first.merge(other)
-            record.add(first)
+        self._settle(before=None)
+        record = self._record
         counts, deliveries = record.counts, record.deliveries
         return {
             "schema_version": 1,
@@ -91,3 +90,12 @@ class Exact:
             parts[node].follow(second)
         else:
             parts[node] = second
+        self._settle(before=max(self._seconds) - LATE_S)
+
+    def _settle(self, *, before: int | None) -> None:
+        for at in sorted(self._seconds):
+            if before is None or at < before:
+                first, *others = self._seconds.pop(at).values()
+                for other in others:
+                    first.merge(other)
+                self._record.add(first)

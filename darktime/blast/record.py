@@ -18,7 +18,7 @@ EDGES_MS = tuple(round(base * 10.0**power, 6) for power in range(-2, 5) for base
 SPECTRUM = (0, 10, 25, 50, 75, 90, 95, 97.5, 99, 99.5, 99.9, 99.95, 99.99, 99.999, 100)
 MAX_SECONDS = 4 * 3600
 # More than a look at recovery takes, and than a cold start may last.
-RECENT_S = 30
+RECENT_S = 70
 FIRST_S = 60
 
 

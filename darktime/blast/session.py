@@ -35,6 +35,7 @@ BEYOND = (1.2, 2.0)
 BEYOND_S = 8.0
 RECOVER_AT = 0.5
 RECOVER_S = 15.0
+FINE_RECOVER_S = 60.0
 
 
 class Session:
@@ -162,11 +163,12 @@ class Session:
             plan = Plan(stage="beyond", rate_per_s=rate, duration_s=BEYOND_S, drain_s=0.0)
             beyond.append(self._note(self._head.offer(plan, patient=True)))
         began = int(time.time())
-        plan = Plan(stage="recover", rate_per_s=capacity * RECOVER_AT, duration_s=RECOVER_S, drain_s=DRAIN_S)
+        recover_s = FINE_RECOVER_S if self.settings.search else RECOVER_S
+        plan = Plan(stage="recover", rate_per_s=capacity * RECOVER_AT, duration_s=recover_s, drain_s=DRAIN_S)
         self._note(self._head.offer(plan, patient=True))
         self._head.finish()
         # The first second still holds what was left of the overload; the last one is a fraction.
-        recovery = [second for second in self._record.recent if began <= second.at_s < began + RECOVER_S]
+        recovery = [second for second in self._record.recent if began <= second.at_s < began + recover_s]
         self.overload = judge_overload(baseline, beyond, recovery)
 
     def _note(self, offered: Offered, *, strict: bool = False) -> Probe:

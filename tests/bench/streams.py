@@ -33,8 +33,8 @@ ONE_BY_ONE_PER_S = 40_000
 PEER_PER_S = 5_000
 MEMORY_STREAMS = (1000, 10_000)
 PEER_MEMORY_STREAMS = (200, 1000)
-READERS = ("cohort", "peer", "lean")
-PEERS = READERS[1:]
+READERS = ("cohort", "peer", "lean", "bare")
+PEERS = ("peer", "lean")
 NAMES = {
     "peer": "one greenlet, requests and sseclient-py a stream",
     "lean": "one greenlet, http.client and sseclient-py a stream",
@@ -72,6 +72,11 @@ def _line(what: str, by_reader: dict[str, list[float]]) -> str:
         told.append(
             f"{NAMES[peer]} takes **{statistics.median(ratios):.1f}** times as much ({ratios[0]:.1f} to {ratios[-1]:.1f})"
         )
+    bare = statistics.median(by_reader["bare"])
+    told.append(
+        f"a bare loop of epoll and recv, which looks at nothing, takes {bare:.1f} µs: no reader could be more than "
+        f"{statistics.median(by_reader['peer']) / bare:.1f} times as fast as the first of these"
+    )
     return (
         f"- {what}, with latency, gaps and duplicates: {statistics.median(ours):.1f} µs of CPU an event; "
         f"{'; '.join(told)}; {len(ours)} turns"
@@ -84,7 +89,7 @@ def measure() -> Reading:
     coalesced: dict[str, list[float]] = {reader: [] for reader in READERS}
     for _ in range(TURNS):
         for reader in READERS:
-            ours = reader == "cohort"
+            ours = reader in ("cohort", "bare")
             streams = STREAMS if ours else PEER_STREAMS
             per_s = ONE_BY_ONE_PER_S if ours else PEER_PER_S
             single[reader].append(_run(reader, streams, 1, EVENTS if ours else PEER_EVENTS, per_s)["us"])
@@ -94,7 +99,8 @@ def measure() -> Reading:
         single_us=single,
         coalesced_us=coalesced,
         stream_bytes={
-            reader: _slope(reader, MEMORY_STREAMS if reader == "cohort" else PEER_MEMORY_STREAMS) for reader in READERS
+            reader: _slope(reader, MEMORY_STREAMS if reader == "cohort" else PEER_MEMORY_STREAMS)
+            for reader in ("cohort", *PEERS)
         },
     )
 
@@ -198,6 +204,26 @@ def read_as_cohort(port: int, streams: int, each: int) -> dict[str, float]:
     return {"us": spent / counted.delivered * 1e6, "rss": _rss(), "p99_ms": counted.latency.percentile_ms(99) or 0.0}
 
 
+def read_bare(port: int, streams: int, each: int) -> dict[str, float]:
+    """Nothing but the calls of the system: what the kernel and the interpreter's way into it cost."""
+    _allow_files()
+    poller, links = select.epoll(), {}
+    for _ in range(streams):
+        link = socket.create_connection(("127.0.0.1", port))
+        link.sendall(b"GET /ev/bench HTTP/1.1\r\n\r\n")
+        while not link.recv(65_536).endswith(b": \n\n\r\n"):
+            pass
+        link.setblocking(False)
+        links[link.fileno()] = link.recv
+        poller.register(link.fileno(), select.EPOLLIN)
+    began, received = time.process_time(), 0
+    while ready := poller.poll(1.0):
+        for fd, _mask in ready:
+            received += len(links[fd](65_536))
+    spent = time.process_time() - began
+    return {"us": spent / (streams * each) * 1e6, "rss": _rss(), "bytes": received}
+
+
 def read_as_peer(port: int, streams: int, each: int) -> dict[str, float]:
     """One greenlet, one sseclient-py and one connection of requests a stream."""
     return _read_as_peer(port, streams, each, lean=False)
@@ -277,7 +303,9 @@ def main(words: list[str]) -> int:
     elif words[0] == "writer":
         write(*(int(word) for word in words[1:]))
     else:
-        reader = {"cohort": read_as_cohort, "peer": read_as_peer, "lean": read_as_lean_peer}[words[0]]
+        reader = {"cohort": read_as_cohort, "peer": read_as_peer, "lean": read_as_lean_peer, "bare": read_bare}[
+            words[0]
+        ]
         sys.stdout.write(json.dumps(reader(*(int(word) for word in words[1:]))))
     return 0
 

@@ -104,3 +104,16 @@ def undisturbed(instance: str, *words: str, tries: int = 3, limit_s: float = 40.
         tries -= 1
         run = blast(instance, *words, limit_s=limit_s)
     return run
+
+
+@contextmanager
+def burning(core: int, count: int) -> Iterator[None]:
+    """So many processes that do nothing but use one core."""
+    argv = ["taskset", "-c", str(core), sys.executable, "-c", "while True: pass"]
+    burners = [subprocess.Popen(argv) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()

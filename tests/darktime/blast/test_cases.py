@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.darktime.blast.runs import blast, running, undisturbed
+from tests.darktime.blast.runs import blast, burning, running, undisturbed
 from tests.support.waiting import wait_until
 
 HTTP = ("--path", "/")
@@ -86,6 +86,22 @@ def test_a_fresh_connection_is_made_for_every_request(instance):
 
 def few_files():
     resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+
+
+def test_a_generator_that_gets_too_little_time_gives_no_capacity(instance):
+    server = instance("null")
+    core = max(os.sched_getaffinity(0))
+    with burning(core, 2):
+        run = blast(
+            server.address,
+            *(*HTTP, *held(20_000, 3), "--slo", "p99<20ms"),
+            prefix=("taskset", "-c", str(core), "nice", "-n", "5"),
+        )
+    assert run.code == 4, run.said
+    assert run.found["limit"] == "generator"
+    assert run.found["capacity"] == {"highest_pass_per_s": None, "lowest_fail_per_s": None}
+    assert "generator-bound" in run.found["health"]["verdict"]
+    assert "No capacity is given" in run.found["sentence"]
 
 
 def test_more_streams_than_open_files_are_refused_by_name_before_anything_is_opened(instance):
