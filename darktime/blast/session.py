@@ -36,6 +36,11 @@ BEYOND_S = 8.0
 RECOVER_AT = 0.5
 RECOVER_S = 15.0
 FINE_RECOVER_S = 60.0
+# After a failure, at most so long until the next try; sooner once so many answers in a row were as before.
+COOL_S = 5.0
+FINE_COOL_S = 20.0
+CALM_ANSWERS = 3
+LOOK_S = 0.05
 
 
 class Session:
@@ -148,6 +153,20 @@ class Session:
             strict = settings.search and attempt.rate_per_s * attempt.duration_s >= settings.slo.requests_needed
             probe = self._note(offered, strict=strict)
             search.record(attempt.rate_per_s, probe.outcome, answered_per_s=probe.achieved_per_s, more_s=probe.more_s)
+            if probe.outcome == FAIL:
+                self._cool_down(min(FINE_COOL_S if settings.search else COOL_S, end - time.monotonic()))
+
+    def _cool_down(self, limit_s: float) -> None:
+        """Leave an instance that did not hold in peace until the canary is answered as before: a queue is no capacity."""
+        if self._witness is None:
+            return
+        calm_us, calm, until = self._witness.calm_us(), 0, time.monotonic() + limit_s
+        while time.monotonic() < until and not self._stop():
+            for _, took in self._witness.listen():
+                calm = calm + 1 if 0 <= took <= calm_us else 0
+            if calm >= CALM_ANSWERS:
+                return
+            time.sleep(LOOK_S)
 
     def _go_beyond(self) -> None:
         assert self.search is not None

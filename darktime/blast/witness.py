@@ -49,6 +49,13 @@ class Witness:
         self.answers += new
         return new
 
+    def calm_us(self) -> float:
+        """What an answer may take while nothing is wrong: twice the quarter of its fastest, or 10 ms more."""
+        self.listen()
+        times = sorted(took for _, took in self.answers if took >= 0)
+        usual = times[len(times) // 4] if times else 0
+        return max(2.0 * usual, usual + 10_000.0)
+
     def p99_ms(self, since_s: float, until_s: float) -> tuple[float | None, int]:
         """p99 of its answers in a span, a failure counting as the slowest; None where they are too few. How many."""
         self.listen()

@@ -123,7 +123,7 @@ def test_how_an_instance_behaves_beyond_its_capacity_is_named(instance, kind):
 
 def test_an_instance_that_stays_down_for_a_minute_is_metastable(instance, record_property):
     server = instance("overload", kind="metastable", retries=3, patience_ms=1000)
-    words = (*HTTP, "--search", "--beyond", "--duration", "90", "--slo", "p99<800ms,errors<1%")
+    words = (*HTTP, "--search", "--beyond", "--duration", "90", "--slo", "p99<800ms,errors<1%", "--connections", "2000")
     run = undisturbed(server.address, *words, limit_s=240)
     overload = run.found["overload"]
     assert overload is not None, run.said
