@@ -30,6 +30,7 @@ ABORT_AFTER_REQUESTS = 100
 ABORT_LOOK_S = 1.5
 ABORT_LEAST_REQUESTS = 10
 ABORT_AFTER_S = 0.5
+TIME_IS_OVER = " "
 # What other processes published is on its way when they say so.
 OTHERS_S = 1.0
 
@@ -123,7 +124,7 @@ class Offering:
         arrivals, load, cohort, tally = plan.arrivals(self._share), self._load, self._cohort, self._tally
         end = start + plan.duration_s
         self._planned = self._refused = 0
-        while not (over := self._over(start, end, patient)):
+        while not (over := self._over(start, end, patient)) or over == TIME_IS_OVER:
             due = iter(arrivals.due(min(time.monotonic() - start, plan.duration_s)))
             while batch := list(islice(due, SENDS_A_TURN)):
                 self._planned += len(batch)
@@ -132,6 +133,8 @@ class Offering:
                 self._look()
                 cohort.turn(0)
                 self._look()
+            if over:  # whoever came back late has sent what was due by then
+                break
             cohort.turn(min(start + arrivals.next_s(), end) - time.monotonic())
             self._look()
         return over.strip()
@@ -176,7 +179,7 @@ class Offering:
         """Why it is over, a blank when its time is, nothing while it goes on."""
         now = time.monotonic()
         if now >= end:
-            return " "
+            return TIME_IS_OVER
         if self._stop():
             return "interrupted"
         if patient or now < start + ABORT_AFTER_S:

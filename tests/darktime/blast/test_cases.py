@@ -53,7 +53,7 @@ def test_an_instance_that_queues_without_limit_is_found_at_its_rate_however_loos
 
 def test_a_stall_of_half_a_second_shows_in_the_open_model_and_is_hidden_by_the_closed_one(instance):
     stall = {"stall_s": 0.5, "every_s": 3}
-    opened = blast(instance("stall", **stall).address, *HTTP, *held(200, 6), "--slo", "p99<200ms")
+    opened = undisturbed(instance("stall", **stall).address, *HTTP, *held(200, 6), "--slo", "p99<200ms")
     closed = blast(
         instance("stall", **stall).address,
         *HTTP,

@@ -196,6 +196,7 @@ def test_in_the_real_command_the_slower_instance_is_worse_and_the_faster_better_
     assert fast.counters()["requests"] == slow.counters()["requests"], "the same plan"
 
 
+@pytest.mark.long  # 95 % of the time, as it says
 @pytest.mark.timeout(110)
 def test_in_the_real_command_the_same_server_twice_cannot_be_told_apart(tmp_path, instance):
     one = instance("delay", delay="constant:12")
