@@ -28,6 +28,7 @@ def test_a_token_bucket_is_found_at_its_rate(instance):
     assert run.found["limit"] == "instance"
 
 
+@pytest.mark.long
 def test_one_worker_of_2_ms_with_random_arrivals_holds_less_than_500_by_a_strict_p99(instance):
     worker = instance("fifo", service="constant:2")
     # Random arrivals: even ones never wait for each other below the capacity.
@@ -140,7 +141,9 @@ def test_connections_above_a_ceiling_that_are_answered_503_fail_by_name(instance
     assert "status_5xx" in found["sentence"]
 
 
-@pytest.mark.parametrize(("above", "cause"), [("503", "503"), ("reset", "reset"), ("drop", "syn_drop")])
+@pytest.mark.parametrize(
+    ("above", "cause"), [("503", "503"), ("reset", "reset"), pytest.param("drop", "syn_drop", marks=pytest.mark.long)]
+)
 def test_a_ceiling_on_connections_is_found_with_how_others_are_turned_away(instance, above, cause):
     cap = instance("cap", limit=60, above=above)
     words = (*HTTP, *held(200, 3), "--connections", "90", "--timeout", "1.5", "--slo", "p99<5s,errors<90%")

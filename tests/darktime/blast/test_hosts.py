@@ -295,6 +295,7 @@ def test_the_clock_of_another_machine_is_measured_and_times_are_corrected_by_it(
     assert "clocks agree to" in "\n".join(text_summary(result))
 
 
+@pytest.mark.long
 def test_a_search_over_joined_workers_rests_on_what_they_measured_of_themselves(
     instance: Callable[..., Instance], start: Callable[..., Process], tmp_path: Path
 ) -> None:

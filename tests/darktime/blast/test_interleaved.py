@@ -219,6 +219,7 @@ def test_without_a_rate_capacities_are_compared_in_the_real_command(tmp_path, in
     assert capacity["low"] < 0.5 < capacity["high"], "250/s against 500/s"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60)
 def test_a_generator_bound_leg_voids_it_in_the_real_command(tmp_path, instance):
     one, other = instance("null"), instance("null")

@@ -97,6 +97,7 @@ def test_the_canary_asks_over_tls_too(instance):
     assert server.counters()["requests"] == canary["requests"] + run.found["totals"]["requests"]
 
 
+@pytest.mark.long
 def test_a_search_over_tls_is_calibrated_over_tls(instance):
     server = instance("token-bucket", tls=True, rate=400)
     run = blast(server.url, *trusting(server), "--path", "/", "--duration", "10", "--slo", "p99<200ms,errors<1%")
