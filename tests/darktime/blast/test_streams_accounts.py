@@ -54,7 +54,10 @@ def events(marks, line_end, extra):
     """Events with ids, comments between them, and one that is not ours now and then."""
     pieces = []
     for at, mark in enumerate(marks):
-        lines = [b"id: %d" % at, b"data: " + body(b"run", *mark)]
+        data = body(b"run", *mark)
+        if extra and at % 2:
+            data = data.replace(b",", b"," + line_end + b"data: ")
+        lines = [b"id: %d" % at, b"data: " + data]
         if extra and at % 3 == 0:
             lines[1:1] = [b": a comment", b"event: kind"]
         pieces.append(line_end.join([*lines, b"", b""]))
