@@ -1,4 +1,4 @@
-"""Recognises an instance that takes only so many connections: how many, and how it turned the others away. Pure."""
+"""Recognises an instance that takes only so many connections or streams: how many, and how it turned others away. Pure."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ BETWEEN_S = (0.4, 0.95)
 LEAST_TURNED_AWAY = 5
 LEAST_SHARE = 0.01
 UNAVAILABLE = "503"
-RESET_REASONS = ("reset", "refused")
+RESET_REASONS = ("reset", "connect_refused")
 TIMEOUT_REASONS = ("connect_timeout",)
+OURS = "ours_"  # what this machine refused begins so: it is never the instance's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionCeiling:
-    """``at`` of ``wanted`` connections were served. ``turned_away``: how often others were, by ``cause``.
+    """``at`` of ``wanted`` were served. ``turned_away``: how often others were, by ``cause``.
 
-    ``cause``: "503", "reset" or "syn_drop".
+    ``cause``: "503", "reset" or "syn_drop". ``what``: "connections" or "streams".
     """
 
     at: int
     wanted: int
+    what: str
     cause: str
     turned_away: int
     sentence: str
 
 
 def connection_ceiling(
-    turned_away: Mapping[str, int], connect: Histogram, *, served: int, wanted: int
+    turned_away: Mapping[str, int], connect: Histogram, *, served: int, wanted: int, what: str = "connections"
 ) -> ConnectionCeiling | None:
     """The ceiling that a run met, or None.
 
@@ -49,11 +51,8 @@ def connection_ceiling(
     """
     if not 0 < served < wanted:
         return None
-    signs = {
-        "503": turned_away.get(UNAVAILABLE, 0),
-        "reset": sum(turned_away.get(name, 0) for name in RESET_REASONS),
-        "syn_drop": _retried(connect) + sum(turned_away.get(name, 0) for name in TIMEOUT_REASONS),
-    }
+    signs = _signs(turned_away)
+    signs["syn_drop"] += _retried(connect)
     cause = max(signs, key=lambda name: signs[name])
     away = signs[cause]
     if away < max(LEAST_TURNED_AWAY, LEAST_SHARE * connect.count):
@@ -63,8 +62,22 @@ def connection_ceiling(
         "reset": f"reset or refused others ({away:,} times)",
         "syn_drop": f"left others waiting for a second or more ({away:,} times): its backlog was full, SYNs were dropped",
     }[cause]
-    sentence = f"The instance takes only so many connections: it served {served:,} of {wanted:,} at once and {how}."
-    return ConnectionCeiling(at=served, wanted=wanted, cause=cause, turned_away=away, sentence=sentence)
+    sentence = f"The instance takes only so many {what}: it served {served:,} of {wanted:,} at once and {how}."
+    return ConnectionCeiling(at=served, wanted=wanted, what=what, cause=cause, turned_away=away, sentence=sentence)
+
+
+def turns_away(turned_away: Mapping[str, int]) -> bool:
+    """Whether it is the instance that does not take more, and no accident; never where this machine refused any."""
+    ours = any(name.startswith(OURS) for name in turned_away)
+    return not ours and max(_signs(turned_away).values()) >= LEAST_TURNED_AWAY
+
+
+def _signs(turned_away: Mapping[str, int]) -> dict[str, int]:
+    return {
+        "503": turned_away.get(UNAVAILABLE, 0),
+        "reset": sum(turned_away.get(name, 0) for name in RESET_REASONS),
+        "syn_drop": sum(turned_away.get(name, 0) for name in TIMEOUT_REASONS),
+    }
 
 
 def _retried(connect: Histogram) -> int:

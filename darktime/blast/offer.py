@@ -104,6 +104,7 @@ class Offering:
             in_flight_mean=in_flight_mean,
             answered_in_time=answered_in_time,
             streams_open=self._traffic.streams.open if self._traffic.streams is not None else 0,
+            streams_never_served=self._traffic.streams.never_served if self._traffic.streams is not None else 0,
             connections_served=served,
             aborted=aborted,
             spans=self._halves.spans(in_time, self._times()) if self._halves is not None else None,

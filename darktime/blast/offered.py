@@ -86,6 +86,7 @@ class Offered:
     began_s: float = 0.0  # since the start of the run
     in_flight_mean: float | None = None
     streams_open: int = 0
+    streams_never_served: int = 0  # that the instance has turned away whenever they came
     answered_in_time: int | None = None  # well, before the plan's time was over; None: not counted apart
     connections_served: int = 0  # that stood at its end, and had been answered
     workers: int = 1
@@ -117,6 +118,7 @@ class Offered:
         if self.in_flight_mean is not None and other.in_flight_mean is not None:
             self.in_flight_mean += other.in_flight_mean
         self.streams_open += other.streams_open
+        self.streams_never_served += other.streams_never_served
         if self.answered_in_time is not None and other.answered_in_time is not None:
             self.answered_in_time += other.answered_in_time
         self.connections_served += other.connections_served
@@ -155,5 +157,5 @@ class Offered:
 
 _OFFERED_PLAIN = (
     *("rate_per_s", "duration_s", "planned", "unsent", "stage", "began_s", "in_flight_mean", "streams_open"),
-    *("answered_in_time", "connections_served", "workers", "aborted", "clock_error_ms"),
+    *("streams_never_served", "answered_in_time", "connections_served", "workers", "aborted", "clock_error_ms"),
 )

@@ -191,6 +191,9 @@ def _outcome(offered: Offered, readings: tuple[Reading, ...], answered: int, err
     """The instance's own outcome, before the generator's health is looked at."""
     if not offered.latency().count:
         return FAIL, "nothing was answered"
+    if offered.streams_never_served:
+        wanted = offered.streams_open + offered.streams_never_served
+        return FAIL, f"{offered.streams_never_served:,} of {wanted:,} streams were turned away"
     # Errors first: where there are any, the times are those of errors.
     cold = offered.cold_start
     if cold is not None and cold.rest is None and all(one.ok is not False for one in readings if one.unit != "ms"):
@@ -225,7 +228,12 @@ def _more_s(offered: Offered, readings: tuple[Reading, ...]) -> float | None:
 
 
 def _refused(offered: Offered, readings: tuple[Reading, ...]) -> bool:
-    """Whether it failed by errors, most of them replies: the instance's own word, however busy who asked was."""
+    """Whether it failed by errors, most of them replies: the instance's own word, however busy who asked was.
+
+    Or by streams that it did not take.
+    """
+    if offered.streams_never_served:
+        return True
     if all(one.ok is not False for one in readings if one.text.startswith("errors ")):
         return False
     counts = offered.counts

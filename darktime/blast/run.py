@@ -197,7 +197,12 @@ def _heard(witness: Witness | None, record: Record) -> dict[str, Any] | None:
 
 
 def _ceiling_met(session: Session, record: Record, task: Task) -> ConnectionCeiling | None:
-    """Of plain HTTP on connections that are kept: others end by themselves."""
+    """Of streams that listen, or of plain HTTP on connections that are kept: others end by themselves."""
+    fullest = max(session.offered, key=lambda offered: offered.streams_open, default=None)
+    if fullest is not None and fullest.streams_never_served:
+        served, heard = fullest.streams_open, record.deliveries
+        wanted = served + fullest.streams_never_served
+        return connection_ceiling(heard.turned_away, heard.connect, served=served, wanted=wanted, what="streams")
     if task.kind != "http" or task.fresh:
         return None
     served = max((offered.connections_served for offered in session.offered), default=0)

@@ -153,6 +153,8 @@ class Session:
             strict = settings.search and attempt.rate_per_s * attempt.duration_s >= settings.slo.requests_needed
             probe = self._note(offered, strict=strict)
             search.record(attempt.rate_per_s, probe.outcome, answered_per_s=probe.achieved_per_s, more_s=probe.more_s)
+            if offered.streams_never_served:  # at another rate they would be turned away as well
+                return
             if probe.outcome == FAIL:
                 self._cool_down(min(FINE_COOL_S if settings.search else COOL_S, end - time.monotonic()))
 

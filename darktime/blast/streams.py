@@ -24,7 +24,7 @@ from darktime.blast.event_text import EventText, whole_text
 from darktime.blast.link import ASKED, CLOSED, CONNECTING, FAST, OPEN, Link, Resume
 from darktime.blast.marks import NOTHING, Arrival, Mark, Marks
 from darktime.blast.publisher import CHANNEL_PREFIX, Publisher
-from darktime.blast.sockets import OURS, reason_of
+from darktime.blast.sockets import OURS, late_reason, reason_of
 from darktime.blast.spread import Spreads
 from darktime.blast.sums import add
 from darktime.wire.errors import WireError
@@ -86,6 +86,7 @@ class Streams:
             raise ValueError(f"publisher {me} of {publishers}: they are numbered from 0")
         self.deliveries = Deliveries()
         self.open = 0  # subscribers that are being served
+        self.turned_away: dict[str, int] = {}  # as in Deliveries, since the beginning
         self._cohort = cohort
         self._publisher = publisher
         self._me = me
@@ -140,6 +141,11 @@ class Streams:
     def standing(self) -> bool:
         """Every subscriber is being served."""
         return self.open == len(self._links)
+
+    @property
+    def never_served(self) -> int:
+        """Subscribers that the instance has not taken yet."""
+        return sum(link.expected == NOT_BEGUN for link in self._links)
 
     def owed(self) -> int:
         """Deliveries that are still to come from this process's publisher, to those who read as fast as they can."""
@@ -520,7 +526,7 @@ class Streams:
         head, rest = found
         reason = refusal(head)
         if reason is not None:
-            self._ended(link, reason)
+            self._ended(link, reason, away=str(head.status) if reason.startswith("status_") else reason)
             return None
         self._opened(link, head)
         return rest
@@ -555,7 +561,9 @@ class Streams:
         self._fold()
         now = time.monotonic()
         for link in self._dialer.overdue():
-            self._ended(link, "timeout")
+            raw = link.raw
+            away = late_reason(raw) if raw is not None and link.state == CONNECTING else "timeout"
+            self._ended(link, "timeout", away=away)
         if self._slow:
             self._read_slowly(now)
         if self._silence_s is not None:
@@ -594,9 +602,13 @@ class Streams:
         if link in self._sampled:
             self._checks[link] = StreamReader()
 
-    def _ended(self, link: Link, reason: str) -> None:
+    def _ended(self, link: Link, reason: str, *, away: str = "") -> None:
+        """``away`` names it better, where the subscriber was never served."""
         self.deliveries.streams_ended += 1
         add(self.deliveries.reasons, reason)
+        if link.expected == NOT_BEGUN:
+            add(self.deliveries.turned_away, away or reason)
+            add(self.turned_away, away or reason)
         self._come_back(link, time.monotonic())
 
     def _come_back(self, link: Link, now: float) -> None:

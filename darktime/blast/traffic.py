@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from darktime.blast.connections import turns_away
 from darktime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 OPEN_TIMEOUT_S = 10.0
 # Opening takes some 50 µs a socket on both sides together; a slow instance gets a multiple of it.
 OPEN_TIMEOUT_PER_SOCKET_S = 0.002
+# An instance that turns others away, and has taken nobody for so long, takes no more.
+STILL_S = 3.0
 
 
 class Load(Protocol):
@@ -80,21 +83,27 @@ class Traffic:
         self.name = name
         self.wanted = wanted
         self.size = size
+        self._taken, self._taken_at = -1, 0.0  # streams, at the last look that saw another number
 
     def open(self, cohort: Cohort, authority: str, stop: Callable[[], bool]) -> None:
-        """Connect and subscribe, until all stand. Raises UsageError when the instance does not take them in time."""
+        """Connect and subscribe, until all stand, or as many as an instance takes that turns the others away.
+
+        Raises UsageError when it does not take them in time, and does not say so.
+        """
         self.load.open()
         limit_s = OPEN_TIMEOUT_S + OPEN_TIMEOUT_PER_SOCKET_S * (self.size + self.wanted)
         until = time.monotonic() + limit_s
         while time.monotonic() < until and not stop():
             if self.load.standing and (self.streams is None or self.streams.open >= self.wanted):
                 return
-            cohort.turn(until - time.monotonic())
+            if self._full(time.monotonic()):
+                break
+            cohort.turn(min(until - time.monotonic(), STILL_S))
         if stop():
             return
         if not self.load.standing and not self.load.open_connections:
             raise UsageError(f"{authority} took none of {self.size:,} connections in {limit_s:g} s")
-        if self.streams is not None and self.streams.open < self.wanted:
+        if self.streams is not None and self.streams.open < self.wanted and not self._turned_away:
             reasons = self.streams.deliveries.reasons
             worst = max(reasons, key=lambda name: reasons[name], default="")
             turned = f", others ended by {worst} ({reasons[worst]:,} times)" if worst else ""
@@ -102,6 +111,18 @@ class Traffic:
                 f"{authority} served {self.streams.open:,} of {self.wanted:,} subscribers within {limit_s:g} s{turned}: "
                 f"ask for fewer with --streams, or raise the instance's limit"
             )
+
+    @property
+    def _turned_away(self) -> bool:
+        return self.streams is not None and self.streams.open > 0 and turns_away(self.streams.turned_away)
+
+    def _full(self, now: float) -> bool:
+        """Whether the instance has taken all the streams that it takes."""
+        if self.streams is None or not self.load.standing:
+            return False
+        if self.streams.open != self._taken:
+            self._taken, self._taken_at = self.streams.open, now
+        return self._turned_away and now > self._taken_at + STILL_S
 
     def close(self) -> None:
         """Close everything."""

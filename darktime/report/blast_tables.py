@@ -78,6 +78,37 @@ def overload(results: Results) -> Markup | None:
     return tag("article", head, tag("p", seen["sentence"]), parts.facts(known), class_=f"card {_tone(seen)}")
 
 
+def ceiling(results: Results) -> Markup | None:
+    """How many connections or streams the instance takes, and what becomes of the others."""
+    met = results.get("connection_ceiling")
+    if not met:
+        return None
+    head = tag("header", tag("h3", "A ceiling on " + met.get("what", "connections")), parts.badge(met["cause"], "bad"))
+    known = [
+        ("Served at once", f"{fig.count(met['at'])} of {fig.count(met['wanted'])}"),
+        (_OTHERS[met["cause"]], f"{fig.count(met['turned_away'])} times"),
+    ]
+    return tag("article", head, tag("p", met["sentence"]), parts.facts(known), class_="card bad")
+
+
+_OTHERS = {"503": "Others answered 503", "reset": "Others reset or refused", "syn_drop": "SYNs of others dropped"}
+
+
+def cold_start(results: Results) -> Markup | None:
+    """What was left out of the times that are judged, with both figures."""
+    cold = results.get("cold_start")
+    if not cold:
+        return None
+    rows = [
+        (word, *(fig.ms(seen[f"{name}_ms"]) for name in ("p50", "p90", "p99", "max")))
+        for word, seen in (("Judged", results["latency"]), ("With the cold start", cold["whole"] or {}))
+        if seen
+    ]
+    return joined(
+        [tag("p", cold["sentence"]), parts.table(("Times", "p50", "p90", "p99", "max"), rows, label="Cold start")]
+    )
+
+
 def _tone(seen: Mapping[str, Any]) -> str:
     return "bad" if seen["metastable"] else _OVERLOAD_TONES.get(seen["verdict"], "bad")
 

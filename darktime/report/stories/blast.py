@@ -29,8 +29,11 @@ def tell(results: Results) -> Story:
         ("In figures", (_figures(results),)),
         ("Findings of the scenario", (tables.findings(results),)),
         ("Every rate that was tried", (blocks.rates(results), tables.overload(results))),
-        ("Latency", (blocks.spectrum(results), blocks.latency_over_time(results))),
-        ("Traffic", (blocks.traffic(results), None if streams else air, tables.replies(results))),
+        ("Latency", (tables.cold_start(results), blocks.spectrum(results), blocks.latency_over_time(results))),
+        (
+            "Traffic",
+            (tables.ceiling(results), blocks.traffic(results), None if streams else air, tables.replies(results)),
+        ),
         ("Streams and gaps", (streams, air if streams else None)),
         ("Was the generator the limit?", (blocks.generator(results), tables.against(results), tables.workers(results))),
         ("The instance's own figures", (instance(results),)),

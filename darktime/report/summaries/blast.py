@@ -31,6 +31,7 @@ def tell(results: Results) -> list[str]:
         head.append(row("OBJECTIVE", fig.slo_text(results["slo"])))
     middle = [
         *_latency(results),
+        _cold_start(results),
         _counts(results),
         _connections(results),
         *_streams(results),
@@ -126,10 +127,23 @@ def _connections(results: Results) -> str:
     if not met:
         return ""
     others = f"{_TURNED_AWAY[met['cause']]} {fig.count(met['turned_away'])} times"
-    return row("CEILING", f"{fig.count(met['at'])} of {fig.count(met['wanted'])} connections served", others)
+    what = met.get("what", "connections")
+    return row("CEILING", f"{fig.count(met['at'])} of {fig.count(met['wanted'])} {what} served", others)
 
 
 _TURNED_AWAY = {"503": "others answered 503", "reset": "others reset", "syn_drop": "SYNs of others dropped"}
+
+
+def _cold_start(results: Results) -> str:
+    cold = results.get("cold_start")
+    if not cold:
+        return ""
+    judged, whole = results["latency"]["p99_ms"], (cold["whole"] or {}).get("p99_ms")
+    return row(
+        "COLD START",
+        f"the first {fig.count(cold['seconds'])} of {fig.count(cold['of'])} s not judged",
+        f"p99 {fig.ms(judged)}, with them {fig.ms(whole)}",
+    )
 
 
 def _counts(results: Results) -> str:

@@ -127,6 +127,7 @@ def test_open_files_that_run_out_in_the_middle_are_the_generators_fault(instance
     assert ended.found["limit"] == "generator"
     assert "refused" in ended.found["sentence"], ended.found["sentence"]
     assert ended.found["capacity"]["highest_pass_per_s"] is None
+    assert ended.found["connection_ceiling"] is None, "of this machine, not of the instance"
 
 
 def test_connections_above_a_ceiling_that_are_answered_503_fail_by_name(instance):
@@ -153,6 +154,21 @@ def test_a_ceiling_on_connections_is_found_with_how_others_are_turned_away(insta
     assert (met["at"], met["wanted"], met["cause"]) == (60, 90, cause), met
     assert met["sentence"] in run.found["sentence"]
     assert cap.counters()["inside_most"] == 60
+
+
+@pytest.mark.parametrize("above", ["503", pytest.param("reset", marks=pytest.mark.long)])
+def test_a_ceiling_on_streams_is_found_and_those_that_are_served_are_accounted_exactly(instance, above):
+    push = instance("sse", most=40, above=above)
+    run = blast(push.address, *held(50, 2, "--streams", "60", "--channels", "3"))
+    met, counted, totals = run.found["connection_ceiling"], push.counters(), run.found["totals"]
+    assert met is not None, run.said
+    assert (met["at"], met["wanted"], met["what"], met["cause"]) == (40, 60, "streams", above)
+    assert met["turned_away"] == counted["turned_away"] > 20
+    assert (run.code, run.found["limit"]) == (3, "instance"), run.said
+    assert "20 of 60 streams were turned away" in run.found["sentence"]
+    assert met["sentence"] in run.found["sentence"]
+    assert totals["deliveries"] == counted["deliveries"] > 0
+    assert (counted["subscribed"], totals["lost"]) == (40, 0)
 
 
 def test_a_shedder_of_requests_has_no_ceiling_on_connections(instance):
@@ -208,6 +224,7 @@ FORMS = {
     "cr": {"line_ends": "cr"},
     "mixed in small chunks": {"line_ends": "mixed", "chunk_bytes": 7},
     "lines, comments, bom": {"lines": "around", "comments": 2, "bom": True, "fields": True},
+    "cut inside lines": {"lines": "inside", "line_ends": "crlf"},
     "bare, utf8": {"bare": True, "utf8": True},
     "all of it": {
         "line_ends": "mixed",

@@ -81,6 +81,39 @@ def test_a_ceiling_of_2000_connections_is_found_within_1_percent(instance, above
     assert f"served {met['at']:,} of 3,000 at once" in run.found["sentence"]
 
 
+@pytest.mark.parametrize("above", ["503", "reset"])
+def test_a_ceiling_of_2000_streams_is_found_exactly(instance, above, record_property):
+    push = instance("sse", most=2000, above=above)
+    words = ("--rate", "20", "--duration", "8", "--streams", "3000", "--channels", "30", "--slo", "p99<5000ms")
+    run = undisturbed(push.address, *words, limit_s=90)
+    met, counted = run.found["connection_ceiling"], push.counters()
+    record_property("ceiling", met and met["at"])
+    assert met is not None, run.said
+    assert (met["at"], met["wanted"], met["what"], met["cause"]) == (2000, 3000, "streams", above)
+    assert run.code == 3, run.said
+    assert run.found["totals"]["lost"] == 0
+    assert counted["inside_most"] == 2000
+
+
+def test_a_search_ends_at_once_where_the_instance_does_not_take_the_streams(instance):
+    push = instance("sse", most=40)
+    run = undisturbed(push.address, "--search", "--duration", "60", "--streams", "60", "--channels", "3", limit_s=90)
+    assert (run.code, run.found["limit"]) == (3, "instance"), run.said
+    assert len(run.found["probes"]) == 1, "at another rate as many are turned away"
+    assert run.found["connection_ceiling"]["at"] == 40
+
+
+def test_an_instance_that_is_cold_for_more_than_half_of_a_run_is_not_decided(instance):
+    server = instance("delay", delay="constant:5", cold_s=12, cold_ms=600)
+    words = ("--rate", "100", "--duration", "20", "--slo", "p99<300ms")
+    run = undisturbed(server.address, *HTTP, *words, limit_s=60)
+    assert run.code == 5, run.said
+    assert run.found["limit"] == "unknown"
+    assert run.found["cold_start"] is None, "nothing is left out"
+    assert run.found["latency"]["p99_ms"] > 600
+    assert "it was cold for" in run.found["sentence"]
+
+
 def test_one_lost_of_1000_is_counted_exactly_among_100000_deliveries(instance):
     push = instance("sse", drop_every=1000)
     run = blast(

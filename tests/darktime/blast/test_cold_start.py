@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from darktime.blast.cold_start import without_cold_start
 from darktime.blast.counts import Counts
+from darktime.blast.histogram import Histogram
 from darktime.blast.offered import Offered
 from darktime.blast.result import judge
 from darktime.blast.slo import parse_slo
 from tests.darktime.blast.runs import undisturbed
 from tests.darktime.blast.simulated import health
+from tests.darktime.blast.test_growth import came, even, one_by_one
 
 STRICT = parse_slo("p99<200ms,errors<1%")
 
@@ -87,6 +89,45 @@ def test_what_wavers_by_chance_has_no_cold_start(count, seed):
     random = Random(seed)
     found, _ = judged([random.uniform(15, 25) for _ in range(count)], seed=seed, rate=20)
     assert found.cold_start is None
+
+
+def worker(rate, seconds, service_s):
+    """One worker, first come first served, as a plan with its spans and its seconds; ``service_s`` by the time."""
+    replies = list(one_by_one(even(rate, seconds), service_s))
+    timed, counts = [Histogram() for _ in range(seconds)], Counts(requests=len(replies))
+    for at, took in replies:
+        counts.latency.add(round(took * 1e6))
+        if at < seconds:
+            timed[int(at)].add(round(took * 1e6))
+    return Offered(
+        rate_per_s=rate,
+        duration_s=seconds,
+        planned=len(replies),
+        unsent=0,
+        health=health(),
+        counts=counts,
+        spans=came(replies, seconds),
+    ), [times for times in timed if times.count]
+
+
+def decided(plan, seconds):
+    found = without_cold_start(plan, [times.sum_us / times.count for times in seconds], seconds)
+    return found, judge(found, STRICT)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(1.05, 3), st.integers(8, 30))
+def test_a_queue_that_grows_has_no_cold_start_and_fails(beyond, seconds):
+    found, probe = decided(*worker(round(100 * beyond), seconds, lambda _: 0.01))
+    assert (found.cold_start, probe.outcome) == (None, "fail")
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(0.5, 3), st.integers(12, 30), st.floats(0.002, 0.02))
+def test_a_queue_of_a_cold_start_that_is_worked_off_is_not_called_one_that_grows(cold_s, seconds, slow_s):
+    found, probe = decided(*worker(100, seconds, lambda at: slow_s if at < cold_s else 0.001))
+    assert "went into a queue" not in probe.why
+    assert probe.outcome == "pass" or found.cold_start is None, probe.why
 
 
 def test_in_a_real_run_a_cold_start_is_left_out_said_and_counted(instance):

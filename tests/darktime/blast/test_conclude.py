@@ -1,11 +1,14 @@
 """The answer of a run: interval, limit, sentence, exit code; and the ceilings of connections."""
 
+import errno
+
 import pytest
 
 from darktime.blast.conclude import Interval, conclude
-from darktime.blast.connections import connection_ceiling
+from darktime.blast.connections import RESET_REASONS, TIMEOUT_REASONS, connection_ceiling, turns_away
 from darktime.blast.result import judge
 from darktime.blast.slo import Slo
+from darktime.blast.sockets import reason_of
 from darktime.errors import ExitCode
 from tests.darktime.blast.simulated import health, offered, times
 
@@ -171,7 +174,7 @@ def ceiling(*connects, served=2000, wanted=3000, **turned_away):
 def test_an_instance_without_a_ceiling_has_none():
     assert ceiling() is None
     assert ceiling(_503=300, served=3000) is None, "all were served in the end"
-    assert ceiling(refused=3000, served=0) is None, "it has ended"
+    assert ceiling(connect_refused=3000, served=0) is None, "it has ended"
     assert ceiling(_503=4, closed=400, out_of_files=400) is None, "none of these is the instance turning somebody away"
 
 
@@ -183,6 +186,34 @@ def test_a_503_beyond_so_many_connections_is_named_with_their_number():
 
 def test_resets_are_told_from_503():
     assert ceiling(reset=60, _503=5).cause == "reset"
+    assert ceiling(connect_refused=60).cause == "reset"
+
+
+def test_every_sign_of_a_ceiling_is_a_word_that_sockets_say():
+    said = {reason_of(number) for number in errno.errorcode}
+    assert {*RESET_REASONS, *TIMEOUT_REASONS} <= said
+
+
+def test_of_streams_a_ceiling_is_said_to_be_one_of_streams():
+    met = connection_ceiling({"503": 300}, times(*ORDINARY), served=2000, wanted=3000, what="streams")
+    assert met.what == "streams"
+    assert "takes only so many streams" in met.sentence
+
+
+@pytest.mark.parametrize(
+    ("turned_away", "full"),
+    [
+        ({}, False),
+        ({"503": 4}, False),
+        ({"503": 5}, True),
+        ({"reset": 3, "connect_refused": 2}, True),
+        ({"connect_timeout": 9}, True),
+        ({"timeout": 900, "closed": 900, "429": 900}, False),
+        ({"503": 900, "ours_open_files": 1}, False),
+    ],
+)
+def test_who_is_turned_away_by_the_instance_is_told_from_accidents_and_from_our_own_limits(turned_away, full):
+    assert turns_away(turned_away) is full
 
 
 def test_dropped_syns_show_as_connects_of_one_three_and_seven_seconds_or_never():

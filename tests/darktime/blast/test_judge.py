@@ -106,6 +106,13 @@ def test_a_limit_on_what_was_never_measured_is_not_passed():
     assert (probe.outcome, probe.why) == ("undecided", "nothing was measured for spread_p99 < 1000 ms")
 
 
+def test_streams_that_were_turned_away_fail_every_rate_whoever_is_busy():
+    probe = judged((5, 4000), streams_open=2000, streams_never_served=1000, health=health(cpu_share=0.95))
+    assert (probe.outcome, probe.why, probe.clear) == ("fail", "1,000 of 3,000 streams were turned away", True)
+    ours = judged((5, 4000), streams_open=2000, streams_never_served=1000, health=health(errors_of_ours=1))
+    assert ours.outcome == "generator", "this machine took no more"
+
+
 def test_nothing_answered_is_a_failure_of_its_own():
     assert judged(planned=10).why == "nothing was answered"
 

@@ -614,6 +614,27 @@ def test_the_interface_is_that_of_the_embedded_push_server(instance):
     assert told == {"channel": "blast.0", "published_messages": 1, "stored_messages": 1, "subscribers": 1}
 
 
+@pytest.mark.parametrize("above", ["503", "reset"])
+def test_no_more_streams_are_served_than_the_push_server_says(instance, above):
+    one = instance("sse", most=5, above=above)
+    outcomes = Counter()
+    with ExitStack() as stack:
+        for _ in range(8):
+            sock = stack.enter_context(dial(one))
+            sock.sendall(b"GET /ev/c HTTP/1.1\r\nHost: h\r\n\r\n")
+            try:
+                outcomes[sock.recv(65_536)[9:12].decode()] += 1
+            except ConnectionError:
+                outcomes["reset"] += 1
+        publish(one, 2)
+        wait_until(lambda: one.counters()["deliveries"] == 10)
+    assert outcomes == {"200": 5, above: 3}
+    assert (one.counters()["inside_most"], one.counters()["turned_away"]) == (5, 3)
+    wait_until(lambda: one.counters()["streams"] == 0)
+    with closing(subscribe(one)):  # there is room again
+        pass
+
+
 # --- push: time, replay, slow readers
 
 

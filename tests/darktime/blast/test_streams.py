@@ -4,7 +4,7 @@ import random
 import socket
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -400,6 +400,44 @@ def test_a_reset_and_a_refused_connection_have_names_too():
         rig.until(lambda counted: counted.reasons.get("reset") == 1)
         served.listening.shutdown(socket.SHUT_RDWR)
         rig.until(lambda counted: counted.reasons.get("connect_refused"))
+
+
+@pytest.mark.parametrize(
+    ("reply", "away"),
+    [
+        (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", "503"),
+        (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", "404"),
+        (b"", "timeout"),
+    ],
+)
+def test_who_never_was_served_is_counted_by_how_it_was_turned_away(reply, away):
+    with instance(reply) as served, Rig(served.address, count=3, timeout_s=0.3) as rig:
+        counted = rig.until(lambda counted: counted.streams_ended >= 3)
+        assert rig.streams.turned_away == counted.turned_away
+        assert set(counted.turned_away) == {away}
+        assert rig.streams.never_served == 3
+
+
+def test_who_was_served_once_is_not_turned_away_later():
+    with instance() as served, Rig(served.address) as rig:
+        rig.stand()
+        served.reply = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
+        served.links[0].close()
+        rig.until(lambda counted: counted.reasons.get("status_5xx"))
+        assert rig.streams.never_served == 0
+        assert rig.streams.turned_away == {}
+
+
+def test_a_connection_that_nobody_accepts_is_told_from_a_reply_that_does_not_come():
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as stack:
+        for _ in range(3):  # until the kernel holds no more of them
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        with Rig(resolve(f"127.0.0.1:{full.getsockname()[1]}"), count=3, timeout_s=0.3) as rig:
+            counted = rig.until(lambda counted: counted.streams_ended >= 3)
+            assert set(counted.reasons) == {"timeout"}
+            assert set(counted.turned_away) == {"connect_timeout"}
 
 
 def test_a_stream_that_falls_silent_is_ended():

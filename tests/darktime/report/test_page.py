@@ -203,6 +203,22 @@ def test_nothing_stands_where_nothing_was_measured(http: dict[str, Any]) -> None
     assert "p50 (dashed)" in text  # without a heat map latency over time is drawn as lines
 
 
+def test_a_ceiling_and_a_cold_start_stand_on_the_page_with_both_figures(http: dict[str, Any]) -> None:
+    absent = " ".join(Reader(html_page(http)).text)
+    assert "A ceiling on" not in absent
+    assert "cold start" not in absent
+    said = "The instance takes only so many streams: it served 2,000 of 3,000 at once."
+    http["connection_ceiling"] = {"at": 2000, "wanted": 3000, "what": "streams", "cause": "reset", "turned_away": 1234}
+    http["connection_ceiling"]["sentence"] = said
+    whole = {"count": 9, "p50_ms": 5.0, "p90_ms": 6.0, "p99_ms": 812.0, "max_ms": 913.0}
+    http["cold_start"] = {"seconds": 2, "of": 20, "whole": whole, "sentence": "The first 2 s were a cold start."}
+    text = " ".join(Reader(html_page(http)).text)
+    for word in (said, "A ceiling on streams", "Others reset or refused", "1,234 times", "2,000 of 3,000"):
+        assert word in text
+    for word in ("The first 2 s were a cold start.", "With the cold start", "812 ms", "149 ms"):
+        assert word in text
+
+
 def test_a_run_whose_generator_was_the_limit_states_no_capacity_on_its_page(generator: dict[str, Any]) -> None:
     generator["capacity"] = {"highest_pass_per_s": 12_345.0, "lowest_fail_per_s": 23_456.0}
     page = html_page(generator)

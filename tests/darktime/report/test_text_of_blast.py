@@ -187,6 +187,18 @@ def test_a_summary_fits_however_much_there_is_and_counts_what_it_leaves_out(scen
     assert lines[-1].startswith("RUN")
 
 
+def test_a_ceiling_and_a_cold_start_have_a_line_each(http: dict[str, Any], push: dict[str, Any]) -> None:
+    met = {"at": 2000, "wanted": 3000, "cause": "503", "turned_away": 11_980, "sentence": "It takes only so many."}
+    http["connection_ceiling"], push["connection_ceiling"] = met, met | {"what": "streams", "cause": "syn_drop"}
+    whole = dict.fromkeys(("p50_ms", "p90_ms", "p99_ms", "max_ms"), 812.0)
+    http["cold_start"] = {"seconds": 2, "of": 20, "whole": whole, "sentence": "The first 2 s were cold."}
+    lines = text_summary(http)
+    assert "CEILING    2,000 of 3,000 connections served · others answered 503 11,980 times" in lines
+    assert "COLD START the first 2 of 20 s not judged · p99 149 ms, with them 812 ms" in lines
+    assert "CEILING    2,000 of 3,000 streams served · SYNs of others dropped 11,980 times" in text_summary(push)
+    assert fits(lines)
+
+
 def test_a_comparison_of_many_figures_fits_and_counts_what_it_leaves_out(compare: dict[str, Any]) -> None:
     compare["metrics"] *= 9
     lines = text_summary(compare)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.darktime.blast.servers.requests import Head
 
 _JSON = "Content-Type: application/json"
+_FULL = reply(503, b"", "Connection: close")
 
 
 class _Subscriber:
@@ -41,7 +42,7 @@ class Sse(Service):
 
     Counts ``published``, ``deliveries`` (events times subscribers written to, doubles included), and of deliveries
     those ``dropped``, ``duplicated`` and ``swapped`` (pairs); ``subscribed``, ``resumed`` (with Last-Event-ID),
-    ``replayed``, ``replay_dropped`` (by the fault), ``replay_gone`` (no longer kept); ``killed``.
+    ``replayed``, ``replay_dropped`` (by the fault), ``replay_gone`` (no longer kept); ``killed``; ``turned_away``.
     """
 
     @staticmethod
@@ -56,6 +57,7 @@ class Sse(Service):
         self._streams: dict[Link, None] = {}
         self._replay_drops = Every(options.replay_drop_every)
         self._began = monotonic()
+        self._most = 0  # streams at once
         self._delivery = Delivery(
             loop,
             self.counts,
@@ -86,6 +88,7 @@ class Sse(Service):
     def gauges(self) -> dict[str, float]:
         return {
             "streams": len(self._streams),
+            "inside_most": self._most,
             "channels": len(self._channels),
             "buffered": sum(len(link.out) for link in self._streams),
             "buffered_most": self._delivery.buffered_most,
@@ -181,10 +184,18 @@ class Sse(Service):
         if not names:
             link.answer(400, reply(400))
             return
+        if 0 < self.options.most <= len(self._streams):
+            self.counts["turned_away"] += 1
+            if self.options.above == "reset":
+                link.reset()
+            else:
+                link.answer(503, _FULL, keep=False)
+            return
         self.counts["subscribed"] += 1
         start = link.number if self.options.scope == "delivery" else 0
         subscriber = link.state = _Subscriber(self._disorder(start))
         self._streams[link] = None
+        self._most = max(self._most, len(self._streams))
         if self.options.send_buffer:
             link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.options.send_buffer)
         link.begin(200, EVENT_STREAM + self._form.greeting(self.options.retry_ms))

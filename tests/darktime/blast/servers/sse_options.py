@@ -19,6 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         ("--replay-drop-every", "lose every Kth event of all replays"),
         ("--comments", "a comment before and in every Kth event"),
         ("--chunk-bytes", "at most so many bytes of an event in a chunk; 0: one chunk an event"),
+        ("--most", "serve at most K streams at once; 0: any number"),
         ("--send-buffer", "SO_SNDBUF of streams; 0: the kernel's choice"),
     ):
         parser.add_argument(flag, type=int, default=0, metavar="K", help=words)
@@ -27,6 +28,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=["event", "delivery"],
         default="event",
         help="every Kth of a channel, the same for all; or of each stream, beginning with another one",
+    )
+    parser.add_argument(
+        "--above", choices=["503", "reset"], default="503", help="with --most: how others are turned away"
     )
     parser.add_argument("--hold-ms", type=float, default=200.0, help="an event waits so long for its successor")
     parser.add_argument(
