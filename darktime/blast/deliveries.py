@@ -38,9 +38,7 @@ class Deliveries(Sums):
     checked: int = 0  # events that the exact parser read too
     differed: int = 0  # ... and that the two readers did not agree on: the run is void
     reasons: dict[str, int] = field(default_factory=dict)  # why streams ended
-    turned_away: dict[str, int] = field(
-        default_factory=dict
-    )  # why they did that never were served; by status if refused
+    turned_away: dict[str, int] = field(default_factory=dict)  # why those that never were served did; statuses apart
     latency: Histogram = field(default_factory=Histogram)  # of what was delivered and not replayed
     slow_latency: Histogram = field(default_factory=Histogram)  # of what was delivered to slow readers
     spread: Histogram = field(default_factory=Histogram)  # of one event: first to last subscriber

@@ -50,6 +50,12 @@ class Histogram:
         self.max_us = 0
         self.overflow = 0
 
+    def _own_buckets(self) -> list[int]:
+        """To be counted into; made when the first time comes."""
+        if not self._buckets:
+            self._buckets = [0] * _BUCKETS
+        return self._buckets
+
     def add(self, value_us: int, times: int = 1) -> None:
         """Count a time. A negative one is a fault of the caller's clock and raises ValueError."""
         if value_us < 0:
@@ -59,15 +65,14 @@ class Histogram:
         self.max_us = max(self.max_us, value_us)
         if self.min_us is None or value_us < self.min_us:
             self.min_us = value_us
-        if not self._buckets:
-            self._buckets = [0] * _BUCKETS
+        buckets = self._own_buckets()
         shift = value_us.bit_length() - _EXACT_BITS
         if shift <= 0:
-            self._buckets[value_us] += times
+            buckets[value_us] += times
         elif value_us >> _TOP_BITS:
             self.overflow += times
         else:
-            self._buckets[(shift << _SUB_BITS) + (value_us >> shift)] += times
+            buckets[(shift << _SUB_BITS) + (value_us >> shift)] += times
 
     def add_seconds(self, spans_s: Sequence[float]) -> None:
         """Count many times at once, given in seconds; the microseconds are their whole part.
@@ -93,9 +98,7 @@ class Histogram:
             self.overflow += len(values) - int(inside.sum())
             buckets = buckets[inside]
         found, times = np.unique(buckets, return_counts=True)
-        if not self._buckets:
-            self._buckets = [0] * _BUCKETS
-        counts = self._buckets
+        counts = self._own_buckets()
         for bucket, many in zip(found.tolist(), times.tolist(), strict=True):
             counts[bucket] += many
 
@@ -103,10 +106,9 @@ class Histogram:
         """Add another's counts to these."""
         if other.min_us is None:
             return
-        if not self._buckets:
-            self._buckets = [0] * _BUCKETS
+        counts = self._own_buckets()
         for bucket, times in other.buckets():
-            self._buckets[bucket] += times
+            counts[bucket] += times
         self.count += other.count
         self.sum_us += other.sum_us
         self.overflow += other.overflow
@@ -114,7 +116,7 @@ class Histogram:
         self.min_us = other.min_us if self.min_us is None else min(self.min_us, other.min_us)
 
     def without(self, other: Histogram) -> Histogram:
-        """What is left when times that are among these are taken out; its extremes are those of their buckets."""
+        """What is left when times that are among these are taken out; its extremes are those of their buckets, in overflow the whole's."""
         left = Histogram()
         taken = dict(other.buckets())
         for bucket, times in self.buckets():
@@ -191,9 +193,9 @@ class Histogram:
         """What ``to_dict`` gave."""
         histogram = cls()
         if saved["buckets"]:
-            histogram._buckets = [0] * _BUCKETS
-        for bucket, times in saved["buckets"]:
-            histogram._buckets[bucket] = times
+            counts = histogram._own_buckets()
+            for bucket, times in saved["buckets"]:
+                counts[bucket] = times
         histogram.count, histogram.sum_us = saved["count"], saved["sum_us"]
         histogram.min_us, histogram.max_us = saved["min_us"], saved["max_us"]
         histogram.overflow = saved["overflow"]

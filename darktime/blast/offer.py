@@ -30,7 +30,6 @@ ABORT_AFTER_REQUESTS = 100
 ABORT_LOOK_S = 1.5
 ABORT_LEAST_REQUESTS = 10
 ABORT_AFTER_S = 0.5
-TIME_IS_OVER = " "
 # What other processes published is on its way when they say so.
 OTHERS_S = 1.0
 
@@ -125,7 +124,7 @@ class Offering:
         arrivals, load, cohort, tally = plan.arrivals(self._share), self._load, self._cohort, self._tally
         end = start + plan.duration_s
         self._planned = self._refused = 0
-        while not (over := self._over(start, end, patient)) or over == TIME_IS_OVER:
+        while not (over := self._over(start, end, patient)):
             due = iter(arrivals.due(min(time.monotonic() - start, plan.duration_s)))
             while batch := list(islice(due, SENDS_A_TURN)):
                 self._planned += len(batch)
@@ -134,11 +133,11 @@ class Offering:
                 self._look()
                 cohort.turn(0)
                 self._look()
-            if over:  # whoever came back late has sent what was due by then
+            if over is not None:  # whoever came back late has sent what was due by then
                 break
             cohort.turn(min(start + arrivals.next_s(), end) - time.monotonic())
             self._look()
-        return over.strip()
+        return over
 
     def _closed(self, plan: Plan, start: float, patient: bool) -> str:  # noqa: FBT001
         end = start + plan.duration_s
@@ -146,11 +145,11 @@ class Offering:
         self._load.closed_model = True
         self._load.start_closed()
         self._look()
-        while not (over := self._over(start, end, patient)):
+        while (over := self._over(start, end, patient)) is None:
             self._cohort.turn(end - time.monotonic())
             self._look()
         self._load.closed_model = False
-        return over.strip()
+        return over
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -176,22 +175,22 @@ class Offering:
         # A stream that ends by itself takes as long as there is to say: only its beginning is waited for in a queue.
         return Times.of(heard.first_event if self._listening else self._tally.plan_counts.latency)
 
-    def _over(self, start: float, end: float, patient: bool) -> str:  # noqa: FBT001
-        """Why it is over, a blank when its time is, nothing while it goes on."""
+    def _over(self, start: float, end: float, patient: bool) -> str | None:  # noqa: FBT001
+        """Why it is over before its time, empty when its time is over, None while it goes on."""
         now = time.monotonic()
         if now >= end:
-            return TIME_IS_OVER
+            return ""
         if self._stop():
             return "interrupted"
         if patient or now < start + ABORT_AFTER_S:
-            return ""
+            return None
         past = self._tally.plan_counts
         requests, failures = self._load.ended
         requests, failures = past.requests + requests, past.failures + failures
         enough = ABORT_AFTER_REQUESTS if now < start + ABORT_LOOK_S else ABORT_LEAST_REQUESTS
         if requests >= enough and failures > ABORT_SHARE * requests:
             return f"{failures / requests:.0%} errors"
-        return ""
+        return None
 
     def _drain(self, until: float) -> int:
         """Wait for what is under way, and settle the accounts; how many were never sent."""

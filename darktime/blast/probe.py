@@ -16,11 +16,14 @@ from darktime.wire.errors import WireError
 from darktime.wire.stream import StreamReader
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from darktime.blast.settings import Address
 
 TIMEOUT_S = 3.0
 STATS_PATH = "/channels-stats"
 STREAM_PATH = "/ev/blast.0"
+AS_A_BROWSER = {"Accept": "text/event-stream"}  # nchan answers anybody else with 403
 MAX_BODY = 1_048_576
 
 
@@ -40,7 +43,7 @@ def recognise(address: Address, path: str | None) -> Endpoint:
     reader, body = _ask(address, STATS_PATH)
     if reader.head is not None and reader.head.status == 200 and _is_stats(body):  # noqa: PLR2004
         return Endpoint(kind="push", path="/")
-    reader, _ = _ask(address, STREAM_PATH)
+    reader, _ = _ask(address, STREAM_PATH, AS_A_BROWSER)
     if reader.is_stream:
         return Endpoint(kind="push", path="/")
     if not address.tls and (reader.head is None or reader.head.status == 400) and speaks_tls(address):  # noqa: PLR2004
@@ -105,16 +108,14 @@ def _speaks_tls_text(address: Address) -> str:
     return f"{address.authority} speaks TLS: write --instance https://{address.authority}"
 
 
-def _ask(address: Address, path: str) -> tuple[StreamReader, bytes]:
+def _ask(address: Address, path: str, headers: Mapping[str, str] | None = None) -> tuple[StreamReader, bytes]:
     """The reply to one GET: of a stream the head and what came with it, of anything else all."""
     reader = StreamReader()
     body = b""
     deadline = time.monotonic() + TIMEOUT_S
     with connect(address) as connection:
         try:
-            # As a browser asks: nchan answers anybody else with 403.
-            accept = {"Accept": "text/event-stream"} if path == STREAM_PATH else {}
-            connection.sendall(get(address, path, accept))
+            connection.sendall(get(address, path, headers))
             while not reader.done and not reader.is_stream and len(body) < MAX_BODY and time.monotonic() < deadline:
                 received = connection.recv(65_536)
                 if not received:

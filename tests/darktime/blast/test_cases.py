@@ -275,6 +275,24 @@ def test_two_processes_account_for_every_delivery(instance):
     assert totals["lost"] == counted["dropped"] > 0
 
 
+@pytest.mark.engine("nginx-nchan")
+def test_an_nginx_with_nchan_is_recognised_and_every_delivery_of_it_accounted_for(nchan):
+    run = undisturbed(nchan, *held(100, 2, "--streams", "40", "--channels", "4"), "--slo", "p99<2s,lost=0")
+    assert run.code == 0, run.said
+    assert run.found["endpoint"] == "push"
+    totals = run.found["totals"]
+    assert (totals["requests"], totals["deliveries"]) == (200, 200 * 10)
+
+
+def test_a_search_leaves_an_instance_that_keeps_itself_down_in_peace_between_two_tries(instance):
+    """What it was pushed into by one rate must not fail the next: it is well as soon as nothing comes."""
+    down = instance("overload", kind="metastable", capacity=200, patience_ms=250, retries=3)
+    words = ("--duration", "25", "--slo", "p99<240ms,errors<1%", "--connections", "300")
+    run = undisturbed(down.address, *HTTP, *words)
+    low, high = run.interval
+    assert 150 <= low <= high <= 225, run.said
+
+
 def test_what_two_processes_lose_on_the_channel_they_share_is_counted_whoever_published_it(instance):
     push = instance("sse", drop_every=97)
     run = blast(

@@ -26,6 +26,20 @@ def test_a_token_bucket_of_500_is_found_within_5_percent_in_3_minutes(instance):
     assert high / low <= 1.05, run.said
 
 
+def test_one_worker_of_2_ms_holds_500_by_goodput_and_less_by_a_strict_p99(instance, record_property):
+    ends = {}
+    for name, slo in (("loose", "p50<5000ms,errors<1%"), ("strict", "p99<50ms,errors<1%")):
+        worker = instance("fifo", service="constant:2")
+        words = (*HTTP, "--search", "--duration", "100", "--seed", "7", "--slo", slo)
+        run = undisturbed(worker.address, *words, limit_s=180)
+        ends[name] = run.interval
+        record_property(name, "{:.0f} to {:.0f}/s".format(*run.interval))
+        assert (run.code, run.found["limit"]) == (0, "instance"), run.said
+    (low, high), (strict, _) = ends["loose"], ends["strict"]
+    assert 475 <= low <= high <= 525, ends
+    assert strict <= low, ends
+
+
 def test_a_stall_of_1_s_in_10_shows_in_the_open_model_and_is_hidden_by_the_closed_one(instance):
     slo = ("--slo", "p99<200ms")
     opened = undisturbed(instance("stall").address, *HTTP, "--rate", "200", "--duration", "40", *slo, limit_s=60)
@@ -129,6 +143,69 @@ def test_one_lost_of_1000_is_counted_exactly_among_100000_deliveries(instance):
     assert totals["deliveries"] == counted["deliveries"] == 100_000 - totals["lost"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "theirs", "ours"),
+    # The last of a channel's thousand has no successor to be swapped with: of two in a thousand one is.
+    [({"duplicate_every": 1000}, "duplicated", "duplicated"), ({"swap_every": 500}, "swapped", "reordered")],
+    ids=["doubled", "swapped"],
+)
+def test_one_doubled_or_swapped_of_1000_is_counted_exactly_among_100000_deliveries(instance, fault, theirs, ours):
+    push = instance("sse", **fault)
+    run = blast(
+        push.address,
+        *("--rate", "250", "--duration", "20", "--streams", "100", "--channels", "5"),
+        *("--slo", "lost=0,p99<5000ms"),
+        limit_s=60,
+    )
+    counted, totals = push.counters(), run.found["totals"]
+    assert run.code == 0, run.said
+    assert totals[ours] == counted[theirs] == 100_000 // 1000
+    assert totals["deliveries"] == counted["deliveries"] - counted["duplicated"] == 100_000
+    assert totals["lost"] == 0
+
+
+def test_a_delivery_that_is_late_by_100_ms_is_found_within_3_ms(instance, record_property):
+    push = instance("sse", delay_ms=100)
+    words = ("--rate", "100", "--duration", "20", "--streams", "200", "--channels", "10", "--slo", "p99<500ms")
+    run = undisturbed(push.address, *words, limit_s=60)
+    late, acknowledged = run.found["latency"]["p50_ms"], dict(run.found["spectrum"]["service"])[50.0]
+    record_property("delivery p50", late)
+    assert run.code == 0, run.said
+    assert 97 <= late <= 103
+    assert acknowledged < 10
+
+
+def test_5000_streams_that_the_server_kills_all_come_back_and_lose_nothing(instance, record_property):
+    push = instance("sse", history=5000)
+    words = ("--rate", "50", "--duration", "20", "--streams", "5000", "--channels", "50", "--slo", "p99<10s,lost=0")
+    with running(push.address, *words, "--timeout", "10") as run:
+        wait_until(lambda: push.counters().get("published", 0) > 200, timeout_s=60, what="publishes")
+        killed = push.command("kill", how="reset")["killed"]
+        ended = run.end(60)
+    counted, streams, totals = push.counters(), ended.found["streams"], ended.found["totals"]
+    record_property("reconnect", streams["reconnect"])
+    assert ended.code == 0, ended.said
+    assert killed == counted["resumed"] == streams["reconnect"]["count"] == streams["open"] == 5000
+    assert streams["reasons"] == {"reset": 5000}
+    assert totals["replayed"] == counted["replayed"] > 0
+    assert totals["deliveries"] == 1000 * 100
+    assert (totals["lost"], totals["duplicated"]) == (0, 0)
+
+
+def test_what_slow_readers_do_to_the_others_shows_where_the_server_waits_for_them(instance, record_property):
+    fast_p99_ms = {}
+    for slow in ("buffer", "block"):
+        push = instance("sse", slow=slow, send_buffer=4608)
+        words = [f"--number={one}" for one in ("share=0.05", "slow_bytes_per_s=1000", "rate=100", "duration=20")]
+        run = blast(push.address, "--scenario", "slow_readers", *words, "--slo", "p99<60s,lost<99%", limit_s=90)
+        found = {finding["name"]: finding["value"] for finding in run.found["findings"]}
+        fast_p99_ms[slow] = found["fast readers' p99"]
+        assert found["slow readers behind"] > 0
+    record_property("fast readers' p99, ms", fast_p99_ms)
+    assert fast_p99_ms["buffer"] < 100
+    assert fast_p99_ms["block"] > 10 * fast_p99_ms["buffer"], fast_p99_ms
+
+
 def test_a_fan_out_to_5000_one_after_the_other_shows_as_spread(instance):
     push = instance("sse", serial_us=20)
     run = blast(
@@ -164,6 +241,15 @@ def test_an_instance_that_stays_down_for_a_minute_is_metastable(instance, record
     assert overload["metastable"], overload
     assert overload["recovered_after_s"] is None
     assert "no recovery in 60 s" in overload["sentence"]
+
+
+def test_an_instance_whose_limit_depends_on_when_it_is_asked_gets_no_capacity(instance):
+    noisy = instance("overload", kind="noisy", capacity=500, flip_s=3)
+    words = (*HTTP, "--search", "--duration", "90", "--slo", "p99<200ms,errors<1%")
+    run = undisturbed(noisy.address, *words, limit_s=180)
+    assert (run.code, run.found["limit"]) == (5, "unknown"), run.said
+    assert run.found["sentence"].startswith("Inconclusive: "), run.found["sentence"]
+    assert run.found["capacity"] == {"highest_pass_per_s": None, "lowest_fail_per_s": None}
 
 
 def test_two_processes_agree_with_one_on_counts_and_times(instance):

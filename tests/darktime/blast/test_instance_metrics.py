@@ -65,6 +65,15 @@ def test_a_run_whose_path_is_named_asks_for_nothing_beside_its_plan_unless_told_
     assert results["instance_metrics"] is None
 
 
+@pytest.mark.parametrize(("trust", "read"), [("cacert", True), ("insecure", True), ("", False)])
+def test_over_https_they_are_read_from_whom_the_run_trusts_and_from_nobody_else(instance, trust, read):
+    server = instance("delay", metrics=True, tls=True)
+    asked = {"cacert": {"cacert": str(server.certificate)}, "insecure": {"insecure": True}, "": {}}[trust]
+    seen = MetricWatch(source(server.url, metrics="/metrics", **asked)).finish(0.0)
+    assert bool(seen.metrics) is read
+    assert ("CERTIFICATE_VERIFY_FAILED" in seen.ignored) is not read
+
+
 def head(kind=PROMETHEUS, status="200 OK"):
     return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n".encode()
 

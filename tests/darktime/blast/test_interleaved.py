@@ -271,6 +271,21 @@ def test_both_hosts_pass_the_checks_before_either_gets_a_request(tmp_path, insta
     assert server.counters()["requests"] == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ((), "its certificate does not verify"),
+        (("--insecure",), "nothing answers at 127.0.0.1:1"),
+        (("--insecure", "--cacert", "ca.pem"), "leave one out"),
+    ],
+)
+def test_what_is_said_of_tls_holds_for_the_one_of_two_that_speaks_it(tmp_path, instance, words, why):
+    server = instance("null", tls=True)
+    done, _ = compare(tmp_path, server.url, "127.0.0.1:1", "--path", "/", "--rate", "10", *words)
+    assert done.returncode == ExitCode.USAGE
+    assert why in done.stderr
+
+
 def test_two_of_different_kinds_are_refused(tmp_path, instance, stack):
     push = stack.push("push")
     done, _ = compare(tmp_path, instance("null").address, f"{push.host}:{push.port}", "--rate", "10")

@@ -65,6 +65,33 @@ def test_a_merge_is_an_addition_and_saving_loses_nothing(first, second):
     assert one.to_dict() == both.to_dict() == Histogram.from_dict(both.to_dict()).to_dict()
 
 
+@given(VALUES, VALUES)
+def test_what_was_added_can_be_taken_out_again(first, second):
+    one, both = Histogram(), Histogram()
+    for value in first:
+        one.add(value)
+        both.add(value)
+    for value in second:
+        both.add(value)
+    other = Histogram()
+    for value in second:
+        other.add(value)
+    left = both.without(one)
+    assert left.buckets() == other.buckets()
+    assert (left.count, left.sum_us, left.overflow) == (other.count, other.sum_us, other.overflow)
+    for percent in (50, 99) if not other.overflow else ():  # of what is in overflow only the whole's maximum is known
+        assert left.percentile(percent) == pytest.approx(other.percentile(percent), rel=0.001)
+
+
+def test_one_that_holds_nothing_takes_no_room_and_shares_none():
+    empty, other = Histogram(), Histogram()
+    other.add(5)
+    assert (empty.buckets(), Histogram().buckets()) == ([], [])
+    assert empty._buckets == []
+    empty.merge(Histogram.from_dict(Histogram().to_dict()))
+    assert empty._buckets == []
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_a_value_lies_in_its_bucket_and_above_the_one_below(value):
     bucket = bucket_of(value)

@@ -117,6 +117,15 @@ def test_a_search_that_is_asked_for_here_is_not_held_to_a_rate_of_the_file(told)
     assert "--search" not in told("[blast]\nsearch = true\n", words=[*INSTANCE, "--rate", "5"])
 
 
+def test_a_worker_is_not_told_the_instance_by_the_file_of_who_runs_a_master_here(told, monkeypatch):
+    joined = []
+    monkeypatch.setattr(blast, "work", lambda asked: joined.append(asked) or 0)
+    Path("darktime.toml").write_text("[blast]\ninstance = '127.0.0.1:1'\nmaster_host = '10.0.0.1'\n")
+    assert run(DARKESTTIME, ["blast", "--worker"]) == 0
+    assert (joined[0]["instance"], joined[0]["master_host"]) == (None, "10.0.0.1")
+    assert run(DARKESTTIME, ["blast", "--worker", *INSTANCE]) == 2
+
+
 def test_every_option_of_blast_can_stand_in_the_file_and_every_key_is_an_option():
     command = DARKESTTIME.get_command(click.Context(DARKESTTIME), "blast")
     options = {option.name for option in command.params} - NOT_IN_THE_FILE
