@@ -116,7 +116,10 @@ class Histogram:
         self.min_us = other.min_us if self.min_us is None else min(self.min_us, other.min_us)
 
     def without(self, other: Histogram) -> Histogram:
-        """What is left when times that are among these are taken out; its extremes are those of their buckets, in overflow the whole's."""
+        """What is left when times that are among these are taken out.
+
+        Its extremes are those of their buckets; of times in overflow, the whole's.
+        """
         left = Histogram()
         taken = dict(other.buckets())
         for bucket, times in self.buckets():
