@@ -167,6 +167,17 @@ class Dialer:
         self._cohort.register(link.fd, OUT, self._owner)
 
 
+def subscribe_requests(address: Address, path: str, channels: Sequence[str]) -> list[bytes]:
+    """What asks for each channel's stream, without its last empty line; ``path`` has ``{channel}`` in it."""
+    return [
+        (
+            f"GET {path.format(channel=channel)} HTTP/1.1\r\nHost: {address.authority}\r\nUser-Agent: darkesttime\r\n"
+            f"Accept: text/event-stream\r\nAccept-Encoding: identity\r\nCache-Control: no-cache\r\nX-Darktime: 1\r\n"
+        ).encode("ascii")
+        for channel in channels
+    ]
+
+
 def refusal(head: Head) -> str | None:
     """Why a reply is no stream that a browser would open; None when it is one."""
     if head.status != _OK:

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from itertools import cycle
 from typing import TYPE_CHECKING
 
+from darktime.blast import redirects
+from darktime.blast.common_replies import CommonReplies
+from darktime.blast.connection import BUSY, CONNECTING, IDLE, Connection
+from darktime.blast.connections import OURS
 from darktime.blast.counts import Counts
-from darktime.blast.histogram import Histogram
-from darktime.blast.sockets import OURS, connect, late_reason, reason_of, stands
+from darktime.blast.opener import Opener
+from darktime.blast.sockets import reason_of
+from darktime.blast.spans import Spans
 from darktime.blast.sums import add
 from darktime.wire.errors import WireError
-from darktime.wire.head import common_head
 from darktime.wire.http1 import ResponseReader
 from darktime.wire.poller import IN, OUT
 
@@ -35,51 +38,9 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 100_000
 RECEIVE_BYTES = 65_536
-RECONNECT_AFTER_S = 0.1
-# Connections under way at once: half of the usual backlog, so that a pool that opens is no storm.
-MAX_CONNECTING = 1024
-# Handshakes under way at once: more would wait for each other's processor time, beyond their timeout.
-MAX_SHAKING = 128
-MAX_REDIRECTS = 5
 TLS_ALERT = b"\x15\x03"  # how a TLS port answers who speaks plain HTTP to it
-_MAX_KNOWN = 1024
-_CONNECTING, _IDLE, _BUSY, _CLOSED = range(4)
 UNAVAILABLE = 503
 _OK_BELOW = 400
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-class _Connection:
-    __slots__ = (
-        "fd",
-        "hops",
-        "number",
-        "planned",
-        "raw",
-        "reader",
-        "recv",
-        "request",
-        "send",
-        "sent",
-        "served",
-        "state",
-        "unsent",
-    )
-
-    def __init__(self, raw: _socket.socket) -> None:
-        self.raw = raw
-        self.fd = raw.fileno()
-        self.recv = raw.recv
-        self.send = raw.send
-        self.state = _CONNECTING
-        self.reader: ResponseReader | None = None
-        self.unsent = b""
-        self.planned = 0.0
-        self.sent = time.monotonic()
-        self.number = 0
-        self.hops = 0
-        self.served = False  # it has had a reply that was no refusal
-        self.request = b""  # kept where redirects are followed
 
 
 class RequestPool:
@@ -105,7 +66,6 @@ class RequestPool:
         self.closed_model = False
         self.in_flight = 0
         self._cohort = cohort
-        self._address = address
         self._source = source
         self._fixed = source.fixed
         self._size = size
@@ -113,30 +73,33 @@ class RequestPool:
         self._fresh = fresh
         self._follow = follow
         self._origins = tuple(origin.encode("latin-1") for origin in address.origins)
-        self._source_ips = cycle(source_ips) if source_ips else None
-        self._connections: dict[int, _Connection] = {}
-        self._connecting = 0
-        self._max_connecting = MAX_SHAKING if address.tls else MAX_CONNECTING
-        self._idle: deque[_Connection] = deque()
+        self._opener = Opener(
+            cohort,
+            self,
+            address,
+            size=size,
+            on_demand=fresh,
+            source_ips=source_ips,
+            make=self.connection,
+            stood=self._stood,
+            failed=self._connect_failed,
+        )
+        self._idle: deque[Connection] = deque()
         self._waiting: deque[float] = deque()
-        self._known: dict[bytes, tuple[int, int]] = {}  # head of a common reply -> status, length of its body
+        self._replies = CommonReplies(unless=redirects.STATUSES if follow else frozenset())
         self._last_reply, self._last_status = b"", 0
-        self._reopen_at: deque[float] = deque()
-        self._latencies: list[float] = []
-        self._services: list[float] = []
-        self._lags: list[float] = []
-        self._prompt: list[float] = []  # of requests that were sent when they were planned: both times in one
+        self._spans = Spans()
         cohort.chores.append(self._chores)
 
     @property
     def open_connections(self) -> int:
         """Connections that stand."""
-        return len(self._connections) - self._connecting
+        return self._opener.standing
 
     @property
     def served_connections(self) -> int:
         """Connections that stand and have had a reply."""
-        return sum(connection.served for connection in self._connections.values())
+        return sum(connection.served for connection in self._opener.by_fd.values())
 
     @property
     def waiting(self) -> int:
@@ -155,8 +118,7 @@ class RequestPool:
 
     def open(self) -> None:
         """Begin to connect all that are missing, some at a time."""
-        self._reopen_at.clear()
-        self._open_more()
+        self._opener.open_all()
 
     def submit(self, planned: float) -> bool:
         """Send the request that was planned for ``planned`` (monotonic seconds) now, or when a connection is free.
@@ -169,8 +131,8 @@ class RequestPool:
         if len(self._waiting) >= MAX_WAITING:
             return False
         self._waiting.append(planned)
-        if self._fresh and len(self._connections) < self._size:
-            self._connect()
+        if self._fresh and self._opener.has_room:
+            self._opener.connect()
         else:
             self.counts.waited += 1
         return True
@@ -180,9 +142,9 @@ class RequestPool:
         now = time.monotonic()
         while (connection := self._next_idle()) is not None:
             self._send(connection, now, on_time=True)
-        while self._fresh and len(self._connections) < self._size:
+        while self._fresh and self._opener.has_room:
             self._waiting.append(now)
-            self._connect()
+            self._opener.connect()
 
     def drop_waiting(self) -> int:
         """Forget the requests that wait; how many they were. None of them was sent."""
@@ -192,7 +154,7 @@ class RequestPool:
 
     def abandon(self, reason: str) -> int:
         """Count every request in flight as failed for ``reason`` and close its connection; how many they were."""
-        busy = [connection for connection in self._connections.values() if connection.state == _BUSY]
+        busy = [connection for connection in self._opener.by_fd.values() if connection.state == BUSY]
         for connection in busy:
             self._fail(connection, reason)
         return len(busy)
@@ -200,34 +162,26 @@ class RequestPool:
     def take(self) -> Counts:
         """What was counted since the last time."""
         taken, self.counts = self.counts, Counts()
-        taken.latency.add_seconds(self._latencies)
-        taken.service.add_seconds(self._services)
-        taken.send_lag.add_seconds(self._lags)
-        both = Histogram()
-        both.add_seconds(self._prompt)
-        taken.latency.merge(both)
-        taken.service.merge(both)
-        if self.closed_model and both.count:
-            taken.send_lag.add(0, both.count)
-        self._latencies, self._services, self._lags, self._prompt = [], [], [], []
+        spans, self._spans = self._spans, Spans()
+        spans.count_into(taken, closed_model=self.closed_model)
         return taken
 
     def close(self) -> None:
         """Close every connection; what is in flight is not counted any more."""
         if self._chores in self._cohort.chores:
             self._cohort.chores.remove(self._chores)
-        for connection in list(self._connections.values()):
-            self._close(connection)
+        self._opener.close_all()
         self._idle.clear()
         self._waiting.clear()
         self.in_flight = 0
 
     def ready(self, batch: Batch) -> None:  # noqa: C901, PLR0912, PLR0915 - the hot path: one frame, local names
         """Read what has arrived, and send what may go."""
-        connections, known, clock = self._connections, self._known, time.monotonic
+        connections, status_of, clock = self._opener.by_fd, self._replies.status, time.monotonic
         fixed, closed, waiting, idle = self._fixed, self.closed_model, self._waiting, self._idle
         fresh = self._fresh  # its connections end with their reply: the general way does that
-        latencies, services, prompt = self._latencies, self._services, self._prompt
+        spans = self._spans
+        latencies, services, prompt = spans.latencies, spans.services, spans.prompt
         last_reply, last_status, follow = self._last_reply, self._last_status, self._follow
         quick = 0  # replies of ``last_status`` that are not counted yet
         received_bytes = 0
@@ -235,7 +189,7 @@ class RequestPool:
             connection = connections.get(fd)
             if connection is None:  # closed by another of this batch
                 continue
-            if fresh or mask != IN or connection.state != _BUSY or connection.reader is not None:
+            if fresh or mask != IN or connection.state != BUSY or connection.reader is not None:
                 self._ready(connection, mask)
                 continue
             try:
@@ -244,7 +198,7 @@ class RequestPool:
                 self._unreadable(connection, error)
                 continue
             if received != last_reply or not received:
-                status = self._quick_status(received, known)
+                status = status_of(received)
                 if not status:
                     self._received(connection, received)
                     continue
@@ -268,7 +222,7 @@ class RequestPool:
             elif closed:
                 planned = now
             else:
-                connection.state = _IDLE
+                connection.state = IDLE
                 self.in_flight -= 1
                 idle.append(connection)
                 continue
@@ -300,61 +254,23 @@ class RequestPool:
             counts.failures += replies
             add(counts.reasons, f"status_{status // 100}xx", replies)
 
-    def _quick_status(self, received: bytes, known: dict[bytes, tuple[int, int]]) -> int:
-        """The status of a whole, common reply that is all that was received; else 0."""
-        end = received.find(b"\r\n\r\n") + 4
-        head = received[:end]
-        found = known.get(head)
-        if found is None:
-            common = common_head(head)
-            if common is None:
-                return 0
-            found = (common[0], common[1])
-            if len(known) >= _MAX_KNOWN:  # heads that differ every time are not worth remembering
-                known.clear()
-            known[head] = found
-        status, length = found
-        if len(received) != end + length or (self._follow and status in _REDIRECTS):
-            return 0
-        return status
-
-    def _open_more(self) -> None:
-        if self._fresh:
-            return
-        missing = self._size - len(self._connections) - len(self._reopen_at)
-        for _ in range(min(missing, self._max_connecting - self._connecting)):
-            self._connect()
-
-    def _connect(self) -> None:
-        try:
-            raw = connect(self._address, next(self._source_ips) if self._source_ips else None)
-        except OSError as error:
-            if error.errno in OURS:
-                self.counts.errors_of_ours += 1
-            self._connect_failed(reason_of(error.errno))
-            return
-        connection = self._connection(raw)
-        self._connecting += 1
-        self._connections[connection.fd] = connection
-        self._cohort.register(connection.fd, OUT, self)
-
-    def _connection(self, raw: _socket.socket) -> _Connection:
-        return _Connection(raw)
+    def connection(self, raw: _socket.socket) -> Connection:
+        """What a connection of this pool is."""
+        return Connection(raw)
 
     def _connect_failed(self, reason: str) -> None:
+        self.counts.errors_of_ours += reason.startswith(OURS)
         self.counts.connect_errors += 1
         add(self.counts.turned_away, reason)
-        if not self._fresh:
-            self._reopen_at.append(time.monotonic() + RECONNECT_AFTER_S)
         if self._waiting:  # the request that would have used it fails with it
             planned = self._waiting.popleft()
             self.counts.fail(reason)
-            self._latencies.append(time.monotonic() - planned)
+            self._spans.latencies.append(time.monotonic() - planned)
 
-    def _ready(self, connection: _Connection, mask: int) -> None:
+    def _ready(self, connection: Connection, mask: int) -> None:
         """The ways that are not taken at every request."""
-        if connection.state == _CONNECTING:
-            self._connected(connection)
+        if connection.state == CONNECTING:
+            self._opener.connected(connection)
             return
         if connection.unsent and mask & OUT:
             self._flush(connection)
@@ -367,16 +283,16 @@ class RequestPool:
             return
         self._received(connection, received)
 
-    def _received(self, connection: _Connection, received: bytes) -> None:
+    def _received(self, connection: Connection, received: bytes) -> None:
         if not received:
             self._ended(connection)
             return
         self.counts.bytes += len(received)
         if len(received) == RECEIVE_BYTES:
             self.counts.backlog_reads += 1
-        if connection.state != _BUSY:  # a reply to nothing
-            self._close(connection)
-            self._open_more()
+        if connection.state != BUSY:  # a reply to nothing
+            self._opener.close(connection)
+            self._opener.open_more()
             return
         reader = connection.reader
         if reader is None:
@@ -392,32 +308,17 @@ class RequestPool:
             connection.reader = None
             self._replied(connection, replies[0])
 
-    def _unreadable(self, connection: _Connection, error: OSError) -> None:
+    def _unreadable(self, connection: Connection, error: OSError) -> None:
         if not isinstance(error, BlockingIOError):
             self._lost(connection, reason_of(error.errno))
 
-    def _connected(self, connection: _Connection) -> None:
-        try:
-            stood = stands(connection.raw)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._close(connection)
-            self._connect_failed(reason_of(error.errno))
-            return
-        self._cohort.poller.modify(connection.fd, IN)
-        if stood:
-            self._stands(connection)
-
-    def _stands(self, connection: _Connection) -> None:
-        self._connecting -= 1
+    def _stood(self, connection: Connection) -> None:
         self.counts.connects += 1
         self.counts.connect.add(int((time.monotonic() - connection.sent) * 1e6))
         self._free(connection)
-        self._open_more()
 
-    def _free(self, connection: _Connection) -> None:
-        connection.state = _IDLE
+    def _free(self, connection: Connection) -> None:
+        connection.state = IDLE
         if self._waiting:
             self._send(connection, self._waiting.popleft(), on_time=False)
         elif self.closed_model:
@@ -425,30 +326,30 @@ class RequestPool:
         else:
             self._idle.append(connection)
 
-    def _next_idle(self) -> _Connection | None:
+    def _next_idle(self) -> Connection | None:
         while self._idle:
             connection = self._idle.popleft()
-            if connection.state == _IDLE:  # else it was closed while it stood here
+            if connection.state == IDLE:  # else it was closed while it stood here
                 return connection
         return None
 
-    def _send(self, connection: _Connection, planned: float, *, on_time: bool) -> None:
+    def _send(self, connection: Connection, planned: float, *, on_time: bool) -> None:
         if self._fixed is None:
             request, connection.number = self._source.next(planned)
         else:
             request = self._fixed
         now = time.monotonic()
         connection.planned, connection.sent = planned, now
-        connection.state = _BUSY
+        connection.state = BUSY
         connection.hops = 0
         if self._follow:
             connection.request = request
         self.in_flight += 1
         if on_time:
-            self._lags.append(now - planned if now > planned else 0.0)
+            self._spans.lags.append(now - planned if now > planned else 0.0)
         self._write(connection, request)
 
-    def _write(self, connection: _Connection, request: bytes) -> None:
+    def _write(self, connection: Connection, request: bytes) -> None:
         if request[:5] == b"HEAD ":  # its reply has no body, whatever its head announces
             connection.reader = ResponseReader(max_body=0)
             connection.reader.expect(b"HEAD")
@@ -460,18 +361,18 @@ class RequestPool:
         if sent != len(request):
             self._sent_in_part(connection, request, sent)
 
-    def _unsendable(self, connection: _Connection, request: bytes, error: OSError) -> None:
+    def _unsendable(self, connection: Connection, request: bytes, error: OSError) -> None:
         if isinstance(error, BlockingIOError):
             self._sent_in_part(connection, request, 0)
         else:
             self._lost(connection, reason_of(error.errno))
 
-    def _sent_in_part(self, connection: _Connection, request: bytes, sent: int) -> None:
+    def _sent_in_part(self, connection: Connection, request: bytes, sent: int) -> None:
         self.counts.sends_blocked += 1
         connection.unsent = request[sent:]
         self._cohort.poller.modify(connection.fd, IN | OUT)
 
-    def _flush(self, connection: _Connection) -> None:
+    def _flush(self, connection: Connection) -> None:
         try:
             sent = connection.send(connection.unsent)
         except OSError:
@@ -480,44 +381,39 @@ class RequestPool:
         if not connection.unsent:
             self._cohort.poller.modify(connection.fd, IN)
 
-    def _replied(self, connection: _Connection, reply: Reply) -> None:
-        if self._follow and reply.status in _REDIRECTS and self._redirected(connection, reply):
+    def _replied(self, connection: Connection, reply: Reply) -> None:
+        if self._follow and reply.status in redirects.STATUSES and self._redirected(connection, reply):
             return
         now = time.monotonic()
         self.in_flight -= 1
         self._count(reply.status, 1)
-        self._latencies.append(now - connection.planned)
-        self._services.append(now - connection.sent)
+        self._spans.latencies.append(now - connection.planned)
+        self._spans.services.append(now - connection.sent)
         self._source.ended(connection.number, ok=reply.status < _OK_BELOW)
         if reply.status != UNAVAILABLE or reply.keep_alive:
             connection.served = True
         elif not connection.served:
             add(self.counts.turned_away, str(reply.status))
-        connection.state = _IDLE
+        connection.state = IDLE
         if reply.keep_alive and not self._fresh:
             self._free(connection)
         else:
-            self._close(connection)
+            self._opener.close(connection)
             self._next()
 
-    def _redirected(self, connection: _Connection, reply: Reply) -> bool:
-        location = next((value for name, value in reply.headers if name == b"location"), b"")
-        here = next(
-            (one for one in self._origins if location.startswith((one + b"/", one + b"?")) or location == one), b""
-        )
-        path = location.removeprefix(here) or b"/"
-        if not reply.keep_alive or not path.startswith(b"/") or connection.hops >= MAX_REDIRECTS:
+    def _redirected(self, connection: Connection, reply: Reply) -> bool:
+        if connection.hops >= redirects.MAX_HOPS:
+            return False
+        request = redirects.next_request(connection.request, reply, self._origins)
+        if request is None:
             return False
         connection.hops += 1
         self.counts.redirects += 1
-        _, _, rest = connection.request.partition(b"\r\n")
-        head = rest.partition(b"\r\n\r\n")[0]
-        lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-")]
-        self._write(connection, b"\r\n".join([b"GET " + path + b" HTTP/1.1", *lines, b"", b""]))
+        self._write(connection, request)
         return True
 
-    def _ended(self, connection: _Connection) -> None:
-        if connection.state == _BUSY and connection.reader is not None:
+    def _ended(self, connection: Connection) -> None:
+        if connection.state == BUSY and connection.reader is not None:
             try:
                 reply = connection.reader.eof()
             except WireError:
@@ -527,52 +423,48 @@ class RequestPool:
                 return
         self._lost(connection, "closed")
 
-    def _lost(self, connection: _Connection, reason: str) -> None:
+    def _lost(self, connection: Connection, reason: str) -> None:
         if not connection.served:
             add(self.counts.turned_away, reason)
-        if connection.state == _BUSY:
+        if connection.state == BUSY:
             self._fail(connection, reason)
         else:
-            self._close(connection)
+            self._opener.close(connection)
             self._next()
 
-    def _fail(self, connection: _Connection, reason: str) -> None:
+    def _fail(self, connection: Connection, reason: str) -> None:
         self.in_flight -= 1
         self.counts.fail(reason)
-        self._latencies.append(time.monotonic() - connection.planned)
+        self._spans.latencies.append(time.monotonic() - connection.planned)
         self._source.ended(connection.number, ok=False)
-        self._close(connection)
+        self._opener.close(connection)
         self._next()
 
     def _next(self) -> None:
         """A connection has gone: open what is due."""
         if not self._fresh:
-            self._open_more()
+            self._opener.open_more()
         elif self._waiting or self.closed_model:
             if not self._waiting:
                 self._waiting.append(time.monotonic())
-            self._connect()
+            self._opener.connect()
 
-    def _close(self, connection: _Connection) -> None:
-        self._cohort.unregister(connection.fd)
-        if self._connections.pop(connection.fd, None) is not None and connection.state == _CONNECTING:
-            self._connecting -= 1
-        connection.state = _CLOSED
-        connection.raw.close()
+    def _goes_on(self, connection: Connection, oldest: float) -> bool:  # noqa: ARG002 - for pools whose replies are long
+        """Whether a request that was sent before ``oldest`` may still take its time."""
+        return False
 
     def _chores(self) -> None:
         now = time.monotonic()
         oldest = now - self._timeout_s
-        for connection in list(self._connections.values()):
-            if connection.sent < oldest and connection.state == _BUSY:
+        for connection in list(self._opener.by_fd.values()):
+            if connection.sent >= oldest:
+                continue
+            if connection.state == BUSY and not self._goes_on(connection, oldest):
                 self._fail(connection, "timeout")
-            elif connection.sent < oldest and connection.state == _CONNECTING:
-                self._close(connection)
-                self._connect_failed(late_reason(connection.raw))
+            elif connection.state == CONNECTING:
+                self._opener.give_up(connection)
         while self._waiting and self._waiting[0] < oldest:
             planned = self._waiting.popleft()
             self.counts.fail("timeout")
-            self._latencies.append(now - planned)
-        while self._reopen_at and self._reopen_at[0] <= now:
-            self._reopen_at.popleft()
-        self._open_more()
+            self._spans.latencies.append(now - planned)
+        self._opener.open_more()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from darktime.blast.connection import BUSY, IDLE, Connection
 from darktime.blast.deliveries import Deliveries
-from darktime.blast.requests import _BUSY, _CONNECTING, _IDLE, RECEIVE_BYTES, RequestPool, _Connection
-from darktime.blast.sockets import late_reason
+from darktime.blast.requests import RECEIVE_BYTES, RequestPool
 from darktime.blast.sums import add
 from darktime.blast.token_reader import TokenReader
 from darktime.wire.errors import WireError
@@ -32,7 +32,7 @@ CHECK_SHARE = 0.01
 _OK = 200
 
 
-class _TokenConnection(_Connection):
+class _TokenConnection(Connection):
     __slots__ = ("exact", "exact_events", "head", "heard", "stream")
 
     def __init__(self, raw: _socket.socket) -> None:
@@ -87,12 +87,12 @@ class TokenStreams(RequestPool):
 
     def ready(self, batch: Batch) -> None:
         """Read what has arrived, and begin what may."""
-        connections = self._connections
+        connections = self._opener.by_fd
         for fd, mask in batch:
             connection = connections.get(fd)
             if connection is None:
                 continue
-            if mask != IN or connection.state != _BUSY:
+            if mask != IN or connection.state != BUSY:
                 self._ready(connection, mask)
                 continue
             try:
@@ -102,12 +102,13 @@ class TokenStreams(RequestPool):
                 continue
             self._received(connection, received)
 
-    def _connection(self, raw: _socket.socket) -> _Connection:
+    def connection(self, raw: _socket.socket) -> Connection:
+        """One that reads streams."""
         return _TokenConnection(raw)
 
-    def _received(self, connection: _Connection, received: bytes) -> None:
+    def _received(self, connection: Connection, received: bytes) -> None:
         assert isinstance(connection, _TokenConnection)
-        if not received or connection.state != _BUSY:
+        if not received or connection.state != BUSY:
             super()._received(connection, received)
             return
         now = time.monotonic()
@@ -180,9 +181,9 @@ class TokenStreams(RequestPool):
         self.deliveries.streams_refused += 1
         self._lost(connection, reason)
 
-    def _ended(self, connection: _Connection) -> None:
+    def _ended(self, connection: Connection) -> None:
         assert isinstance(connection, _TokenConnection)
-        if connection.state == _BUSY and connection.stream is not None:
+        if connection.state == BUSY and connection.stream is not None:
             self._stream_over(connection, connection.stream, closed=True)
         else:
             super()._ended(connection)
@@ -200,14 +201,14 @@ class TokenStreams(RequestPool):
         deliveries.good += self._is_good(connection, stream)
         self.in_flight -= 1
         self.counts.requests += 1
-        self._latencies.append(heard - connection.planned)
-        self._services.append(heard - connection.sent)
+        self._spans.latencies.append(heard - connection.planned)
+        self._spans.services.append(heard - connection.sent)
         self._source.ended(connection.number, ok=True)
-        connection.state = _IDLE
+        connection.state = IDLE
         if stream.keep_alive and not closed:
             self._free(connection)
         else:
-            self._close(connection)
+            self._opener.close(connection)
             self._next()
 
     def _is_good(self, connection: _TokenConnection, stream: TokenReader) -> bool:
@@ -227,7 +228,7 @@ class TokenStreams(RequestPool):
             deliveries.checked += connection.exact_events
             deliveries.differed += abs(connection.exact_events - stream.events)
 
-    def _fail(self, connection: _Connection, reason: str) -> None:
+    def _fail(self, connection: Connection, reason: str) -> None:
         assert isinstance(connection, _TokenConnection)
         stream = connection.stream
         if stream is not None and stream.marked:  # all was said; only the end of the reply is missing
@@ -240,22 +241,7 @@ class TokenStreams(RequestPool):
             self._count_events(connection, stream)
         super()._fail(connection, reason)
 
-    def _chores(self) -> None:
+    def _goes_on(self, connection: Connection, oldest: float) -> bool:
         # Unlike a reply, a stream may take as long as it likes, if only it goes on.
-        now = time.monotonic()
-        oldest = now - self._timeout_s
-        for connection in list(self._connections.values()):
-            assert isinstance(connection, _TokenConnection)
-            if max(connection.heard, connection.sent) >= oldest:
-                continue
-            if connection.state == _BUSY:
-                self._fail(connection, "timeout")
-            elif connection.state == _CONNECTING:
-                self._close(connection)
-                self._connect_failed(late_reason(connection.raw))
-        while self._waiting and self._waiting[0] < oldest:
-            self.counts.fail("timeout")
-            self._latencies.append(now - self._waiting.popleft())
-        while self._reopen_at and self._reopen_at[0] <= now:
-            self._reopen_at.popleft()
-        self._open_more()
+        assert isinstance(connection, _TokenConnection)
+        return connection.heard >= oldest

@@ -11,7 +11,6 @@ from darktime.blast.publisher import Published, Publisher
 from darktime.blast.settings import resolve
 from darktime.blast.streams import Streams
 from darktime.wire.poller import IN
-from darktime.wire.stream import StreamReader
 
 ADDRESS = resolve("127.0.0.1:1")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -77,10 +76,10 @@ def test_for_any_numbers_in_any_pieces_the_account_is_that_of_a_plain_model(sent
             pieces = iter(reads)
             link.recv = lambda _, pieces=pieces: next(pieces)
             link.state, link.expected, link.reader = OPEN, 1, EventText(chunked=True)
-            streams._in_channel[0] += 1
+            streams._delays.readers[0] += 1
             if checked:
-                streams._checks[link] = StreamReader()
-                streams._checks[link].feed(HEAD)
+                streams._crosscheck.begin(link)
+                streams._crosscheck.feed(link, HEAD)
         for _ in reads:
             streams.ready([(fd, IN) for fd in range(1000, 1000 + count)])
         publisher.published[0] = 20
