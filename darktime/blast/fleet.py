@@ -9,6 +9,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import gevent
+import locust.runners
 from locust.dispatch import UsersDispatcher
 from locust.exception import RPCError
 
@@ -17,6 +18,7 @@ from darktime.blast.crew import Crew
 from darktime.blast.hand import Inbox
 from darktime.blast.machine import here
 from darktime.blast.roll import Roll
+from darktime.blast.silence import SILENT_S
 from darktime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class Fleet:
 
 
 def _master_runner(environment: Environment, host: str, port: int) -> Any:
+    locust.runners.HEARTBEAT_LIVENESS = int(SILENT_S)
     try:
         ip = str(socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
     except OSError as error:

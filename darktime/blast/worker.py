@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from darktime.blast.machine import here
+from darktime.blast.silence import SILENT_S
 from darktime.errors import DarktimeError, ExitCode, RunInvalid, UsageError
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 REPORT_EVERY_S = 1.0  # Locust's own is 3 s: its totals are to be whole when a run ends
-# Locust says it once a second; its own limit is a minute.
-SILENT_S = 10.0
 WAIT_S = 30.0
 KNOCK_EVERY_S = 0.2
 JOIN_EVERY_S = 0.5

@@ -29,7 +29,22 @@ CONNECTIONS = 64
 SECONDS = 3
 TURNS = 5
 LOCUSTFILE = """\
-from locust import FastHttpUser, HttpUser, constant, task
+import os
+import time
+
+from locust import FastHttpUser, HttpUser, constant, events, task
+
+began = 0.0
+
+@events.test_start.add_listener
+def begin(**_):
+    global began
+    began = time.process_time()
+
+@events.test_stop.add_listener
+def end(**_):
+    with open(os.environ["CPU_S"], "w") as file:
+        file.write(str(time.process_time() - began))
 
 class Fast(FastHttpUser):
     wait_time = constant(0)
@@ -139,7 +154,7 @@ def _turn(name: str, address: str, folder: Path, autocannon: str = "") -> Turn:
         text=True,
         timeout=60,
         check=False,
-        env={**os.environ, "GOMAXPROCS": "1"},
+        env={**os.environ, "GOMAXPROCS": "1", "CPU_S": str(folder / "cpu_s")},
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -159,6 +174,7 @@ def _turn(name: str, address: str, folder: Path, autocannon: str = "") -> Turn:
         return Turn(per_s=float(found[1]), cpu_us=cpu_s / (float(found[1]) * SECONDS) * 1e6)
     row = json.loads(done.stdout[done.stdout.index("[") :])[0]
     span = max(row["last_request_timestamp"] - row["start_time"], 1.0)
+    cpu_s = float((folder / "cpu_s").read_text())  # of the test alone, as with the cohort
     return Turn(per_s=row["num_requests"] / span, cpu_us=cpu_s / row["num_requests"] * 1e6)
 
 
@@ -169,7 +185,9 @@ def _line(name: str, turns: list[Turn], cohort: list[Turn]) -> str:
     if name == "cohort":
         return f"- blast, closed model, {CONNECTIONS} connections, one core, full accounting: {figures}"
     ratios = sorted(ours.per_s / theirs.per_s for ours, theirs in zip(cohort, turns, strict=True))
+    by_cpu = sorted(theirs.cpu_us / ours.cpu_us for ours, theirs in zip(cohort, turns, strict=True))
     return (
-        f"- blast to {name}: **{statistics.median(ratios):.2f}** ({ratios[0]:.2f} to {ratios[-1]:.2f}, {TURNS} turns of "
-        f"{SECONDS} s); {name}: {figures}"
+        f"- blast to {name}: **{statistics.median(ratios):.2f}** by rate ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
+        f"**{statistics.median(by_cpu):.2f}** by CPU a request ({by_cpu[0]:.2f} to {by_cpu[-1]:.2f}), {TURNS} turns of "
+        f"{SECONDS} s; {name}: {figures}"
     )

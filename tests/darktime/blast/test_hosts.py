@@ -146,18 +146,19 @@ def test_two_hosts_together_send_what_one_process_sends_and_the_server_counted(
     assert validate(result) == "blast"
 
 
-def test_a_worker_that_is_killed_on_its_host_voids_the_run_and_is_named(
-    stack: Stack, start: Callable[..., Process], tmp_path: Path
+@pytest.mark.parametrize("sent", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.long)])
+def test_a_worker_that_is_heard_no_more_voids_the_run_and_is_named(
+    stack: Stack, start: Callable[..., Process], tmp_path: Path, sent: signal.Signals
 ) -> None:
     with network(3) as (hub, one, two):
         server = Away(stack, hub, "null")
-        head = start(*master(server, "--json", "--out", str(tmp_path), rate=200, duration=15), host=hub)
+        head = start(*master(server, "--json", "--out", str(tmp_path), rate=200, duration=20), host=hub)
         hands = [
             start(hub.address, "5557", "--speak", host=host, module="darktime.blast.worker") for host in (one, two)
         ]
         hands[0].awaits("hold: 200/s")
         wait_until(lambda: server.counters()["requests"] > 50, timeout_s=15, what="two at work")
-        os.kill(hands[0].process.pid, signal.SIGKILL)
+        os.kill(hands[0].process.pid, sent)
         code, out = head.end()
         result = json.loads(out)
         assert hands[1].end()[0] == 0, hands[1].said
