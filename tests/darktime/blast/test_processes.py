@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import signal
 import socket
@@ -13,7 +12,6 @@ import urllib.request
 import pytest
 
 from darktime.report import validate
-from tests.support.processes import descendants, describe
 from tests.support.waiting import wait_until
 
 BLAST = [sys.executable, "-m", "darktime.blast"]
@@ -45,37 +43,6 @@ def test_subscribers_of_two_processes_hear_everything_their_own_publishers_said(
     # Each of the two has 20 subscribers on 4 channels of its own: an event has 5 readers.
     assert result["totals"]["deliveries"] == 400 * 5
     assert (result["totals"]["lost"], result["totals"]["duplicated"]) == (0, 0)
-
-
-def test_a_worker_that_is_killed_voids_the_run_and_no_capacity_is_given(instance):
-    null = instance("null")
-    argv = [*BLAST, "--instance", null.address, "--path", "/", "--rate", "200", "--duration", "15", "--processes", "2"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-
-        def hands():
-            return [pid for pid in descendants(process.pid) if "darktime.blast.worker" in describe(pid)]
-
-        wait_until(lambda: len(hands()) == 2 and null.counters()["requests"] > 50, timeout_s=15, what="two at work")
-        os.kill(hands()[0], signal.SIGKILL)
-        said, _ = process.communicate(timeout=20)
-    result = json.loads(said)
-    assert process.returncode == 4 == result["exit_code"]
-    assert "was lost" in result["sentence"]
-    assert result["capacity"] == {"highest_pass_per_s": None, "lowest_fail_per_s": None}
-    assert "lost" in {worker["state"] for worker in result["workers"]}
-
-
-def test_a_run_that_is_told_to_stop_keeps_what_there_was(instance):
-    null = instance("null")
-    argv = [*BLAST, "--instance", null.address, "--path", "/", "--rate", "200", "--duration", "20", "--processes", "2"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: null.counters()["requests"] > 50, timeout_s=15, what="a beginning")
-        process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=15)
-    result = json.loads(said)
-    assert process.returncode == 130 == result["exit_code"]
-    assert 50 < result["totals"]["requests"] < 4000
-    assert result["totals"]["requests"] == null.counters()["requests"]
 
 
 def test_a_search_has_a_canary_beside_it_and_a_calibration_before_it(instance):
@@ -195,12 +162,3 @@ def test_a_command_that_is_ended_from_outside_leaves_its_results_and_its_page(in
     assert 50 < result["totals"]["requests"] == null.counters()["requests"] == result["locust"]["requests"] < 4000
     assert validate(result) == "blast"
     assert list(tmp_path.glob("*.html"))
-
-
-def test_fresh_makes_a_connection_for_every_request(instance):
-    null = instance("null")
-    done, result = blast(null, "--path", "/", "--rate", "200", "--duration", "2", "--fresh")
-    assert done.returncode == 0, done.stderr
-    assert result["totals"]["requests"] == 400 == result["totals"]["connects"]
-    # One more: before the run somebody looks whether anybody listens.
-    assert null.counters()["connections"] in {400, 401}
