@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from darktime.wire.http1 import ResponseReader
 
 CONNECTING, IDLE, BUSY, CLOSED = range(4)
+NEVER = -1  # no connection stands so
 
 
 class Connection:

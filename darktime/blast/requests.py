@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from darktime.blast import redirects
 from darktime.blast.common_replies import CommonReplies
-from darktime.blast.connection import BUSY, CONNECTING, IDLE, Connection
+from darktime.blast.connection import BUSY, CONNECTING, IDLE, NEVER, Connection
 from darktime.blast.connections import OURS
 from darktime.blast.counts import Counts
 from darktime.blast.opener import Opener
@@ -40,6 +40,7 @@ MAX_WAITING = 100_000
 RECEIVE_BYTES = 65_536
 TLS_ALERT = b"\x15\x03"  # how a TLS port answers who speaks plain HTTP to it
 UNAVAILABLE = 503
+_NO_REPLY = bytes(RECEIVE_BYTES + 1)  # longer than any read: none equals it
 _OK_BELOW = 400
 
 
@@ -87,7 +88,7 @@ class RequestPool:
         self._idle: deque[Connection] = deque()
         self._waiting: deque[float] = deque()
         self._replies = CommonReplies(unless=redirects.STATUSES if follow else frozenset())
-        self._last_reply, self._last_status = b"", 0
+        self._last_reply, self._last_status = _NO_REPLY, 0
         self._spans = Spans()
         cohort.chores.append(self._chores)
 
@@ -179,17 +180,16 @@ class RequestPool:
         """Read what has arrived, and send what may go."""
         connections, status_of, clock = self._opener.by_fd, self._replies.status, time.monotonic
         fixed, closed, waiting, idle = self._fixed, self.closed_model, self._waiting, self._idle
-        fresh = self._fresh  # its connections end with their reply: the general way does that
+        busy = BUSY if not self._fresh else NEVER  # a fresh connection ends with its reply: the general way does that
         spans = self._spans
-        latencies, services, prompt = spans.latencies, spans.services, spans.prompt
+        latencies, services, prompt = spans.latencies, spans.services, spans.prompt.append
         last_reply, last_status, follow = self._last_reply, self._last_status, self._follow
-        quick = 0  # replies of ``last_status`` that are not counted yet
-        received_bytes = 0
+        quick = 0  # replies that equal ``last_reply`` and are not counted yet
         for fd, mask in batch:
             connection = connections.get(fd)
             if connection is None:  # closed by another of this batch
                 continue
-            if fresh or mask != IN or connection.state != BUSY or connection.reader is not None:
+            if mask != IN or connection.state != busy or connection.reader is not None:
                 self._ready(connection, mask)
                 continue
             try:
@@ -197,21 +197,18 @@ class RequestPool:
             except OSError as error:
                 self._unreadable(connection, error)
                 continue
-            if received != last_reply or not received:
+            if received != last_reply:
                 status = status_of(received)
                 if not status:
                     self._received(connection, received)
                     continue
-                if status != last_status:
-                    self._count(last_status, quick)
-                    quick = 0
-                last_reply, last_status = received, status
+                self._count(last_status, quick, len(last_reply))
+                last_reply, last_status, quick = received, status, 0
             now = clock()
             quick += 1
-            received_bytes += len(received)
             planned, connection.served = connection.planned, True
             if planned == connection.sent:
-                prompt.append(now - planned)
+                prompt(now - planned)
             else:
                 latencies.append(now - planned)
                 services.append(now - connection.sent)
@@ -240,15 +237,16 @@ class RequestPool:
                 continue
             if sent != len(request):
                 self._sent_in_part(connection, request, sent)
-        self._count(last_status, quick)
-        self.counts.bytes += received_bytes
+        self._count(last_status, quick, len(last_reply))
         self._last_reply, self._last_status = last_reply, last_status
 
-    def _count(self, status: int, replies: int) -> None:
+    def _count(self, status: int, replies: int, size: int = 0) -> None:
+        """So many replies; ``size``: bytes of each that are not counted yet."""
         if not replies:
             return
         counts = self.counts
         counts.requests += replies
+        counts.bytes += replies * size
         add(counts.statuses, str(status), replies)
         if status >= _OK_BELOW:
             counts.failures += replies
