@@ -1,19 +1,105 @@
-"""Endpoints: what a path is a case of. Pure; a label for figures, so there may only be few of them."""
+"""Endpoints: what a path is a case of. Pure; a label for figures, so there may only be few of them.
+
+A template is a path with names in braces, ``/user/{id}``, as OpenAPI writes it. Where the application's own are known
+they are used; a path that fits none of them has its ids collapsed by their look.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ID: Final = "{id}"
+OTHER: Final = "other"
+MOST: Final = 200
 _MAX_SEGMENTS: Final = 8
 _MAX_SEGMENT: Final = 40
+_MOST_REMEMBERED: Final = 10_000
 # A word that a programmer wrote: letters with _ or - between them, or a version. All else names one thing of many.
 _WORD: Final = re.compile(r"[A-Za-z]+(?:[-_.][A-Za-z]+)*|v[0-9]{1,2}")
+_NAME: Final = re.compile(r"\{[^{}]*\}")
+
+
+class Endpoints:
+    """Names the endpoint of each target, ``most`` different ones; what comes after those is ``other``.
+
+    ``templates``: the application's own; they are always named.
+    """
+
+    def __init__(self, templates: Iterable[str] = (), *, most: int = MOST) -> None:
+        self._tree = _Tree()
+        self._names: set[str] = set()
+        for template in templates:
+            self._tree.add(template)
+            self._names.add(template)
+        self._most = max(most, len(self._names))
+        self._known: dict[str, str] = {}
+
+    def of(self, target: str) -> str:
+        """The endpoint of a request's target."""
+        path = target.partition("?")[0].partition("#")[0]
+        name = self._known.get(path)
+        if name is None:
+            name = self._tree.match(path) or endpoint_of(path)
+            if name not in self._names:
+                if len(self._names) < self._most:
+                    self._names.add(name)
+                else:
+                    name = OTHER
+            if len(self._known) < _MOST_REMEMBERED:
+                self._known[path] = name
+        return name
+
+
+class _Tree:
+    """Templates by their segments; of two that fit, the one whose earlier segments are words."""
+
+    __slots__ = ("any", "name", "words")
+
+    def __init__(self) -> None:
+        self.words: dict[str, _Tree] = {}
+        self.any: list[tuple[re.Pattern[str], _Tree]] = []
+        self.name: str | None = None
+
+    def add(self, template: str) -> None:
+        node = self
+        for segment in template.split("/")[1:]:
+            if "{" not in segment:
+                node = node.words.setdefault(segment, _Tree())
+                continue
+            parts = [re.escape(part) for part in _NAME.split(segment)]
+            pattern = re.compile("[^/]+".join(parts))
+            found = next((child for one, child in node.any if one.pattern == pattern.pattern), None)
+            if found is None:
+                found = _Tree()
+                node.any.append((pattern, found))
+                node.any.sort(key=lambda pair: -len(pair[0].pattern))  # user-{id} before {id}
+            node = found
+        node.name = template
+
+    def match(self, path: str) -> str | None:
+        return self._match(path.split("/")[1:], 0)
+
+    def _match(self, segments: list[str], at: int) -> str | None:
+        if at == len(segments):
+            return self.name
+        word = self.words.get(segments[at])
+        found = word._match(segments, at + 1) if word is not None else None  # noqa: SLF001 - another of this class
+        if found is not None:
+            return found
+        for pattern, child in self.any:
+            if pattern.fullmatch(segments[at]):
+                found = child._match(segments, at + 1)  # noqa: SLF001
+                if found is not None:
+                    return found
+        return None
 
 
 def endpoint_of(target: str) -> str:
-    """The template of a request's target: ``/ev/thread:12?x=1`` is ``/ev/{id}``. At most eight segments are kept."""
+    """The template of a target by its look: ``/ev/thread:12?x=1`` is ``/ev/{id}``. At most eight segments are kept."""
     path = target.partition("?")[0].partition("#")[0]
     segments = path.split("/")[1:]
     kept = [part if not part or _is_word(part) else ID for part in segments[:_MAX_SEGMENTS]]

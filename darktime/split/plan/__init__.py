@@ -1,0 +1,1 @@
+"""What a split would do, told from an access log before anything runs. Pure: lines in, a plan out."""

@@ -1,0 +1,277 @@
+"""The plan itself: what ``percent`` of the users would mean on the traffic of an access log. Pure.
+
+The log is read twice, so that it may be of any length: once to see which key would serve and what the traffic is, and
+once to count the copies of the users that this key would sample, by the arithmetic that nginx will use.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from darktime.errors import UsageError
+from darktime.split.compare.endpoint import OTHER, Endpoints
+from darktime.split.plan.keys import LEAST_SHARE, Key, Keys, values
+from darktime.split.plan.risks import secrets, unsafe_word
+from darktime.split.sampling import sampled
+from darktime.wire.access_line import read_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from darktime.wire.access_line import Logged
+
+_MOST_ROWS: Final = 1000  # of a table that hostile targets could make long
+_MOST_SECONDS: Final = 400_000  # whose copies are counted apart: more than four days
+_MOST_DRAWN: Final = 1_000_000  # users whose lot is remembered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRow:
+    """One endpoint: requests, those of them that would be copied, and the methods seen."""
+
+    endpoint: str
+    requests: int
+    copies: int
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Risk:
+    """``what`` was seen ``times`` at ``endpoint``; ``excluded``: no copy is made of these by default."""
+
+    what: str
+    endpoint: str
+    times: int
+    example: str
+    excluded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What would happen. Rates are a second, over the log's span; a peak is the fullest second.
+
+    ``key`` is None where none of ``keys`` would serve. ``users`` and what follows are of the requests that carry it.
+    """
+
+    percent: float
+    lines: int
+    left_out: int
+    requests: int
+    began_at_s: float
+    span_s: float
+    per_s: float
+    peak_per_s: int
+    key: str | None
+    keys: tuple[Key, ...]
+    users: int
+    sampled_users: int
+    copies: int
+    copies_per_s: float
+    peak_copies_per_s: int
+    refused: tuple[tuple[str, int], ...]
+    endpoints: tuple[EndpointRow, ...]
+    unsafe: tuple[Risk, ...]
+    secrets: tuple[Risk, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def make_plan(
+    read: Callable[[], Iterable[str]],
+    *,
+    percent: float,
+    key: str | None,
+    salt: str,
+    methods: Sequence[str],
+    excluded: Sequence[str],
+    templates: Iterable[str] = (),
+) -> Plan:
+    """Read the log (``read`` begins anew each time it is called) and plan.
+
+    ``key``: the one to sample by, else the one that serves best. Raises UsageError for a log without a request, and for
+    a ``key`` that fewer than one request in a hundred carries.
+    """
+    traffic = _Traffic(excluded, templates)
+    for line in read():
+        traffic.add(line)
+    if not traffic.keys.requests:
+        raise UsageError(
+            f"none of the log's {traffic.lines:,} lines is a request: name an access log in combined, common or JSON format"
+        )
+    keys = tuple(traffic.keys.found())
+    chosen = _choose(key, keys)
+    copies = _Copies(
+        chosen, percent=percent, salt=salt, methods=methods, excluded=excluded, endpoints=traffic.endpoints
+    )
+    if chosen is not None:
+        for line in read():
+            copies.add(line)
+    span_s = max(traffic.last - traffic.first, 1.0)
+    return Plan(
+        percent=percent,
+        lines=traffic.lines,
+        left_out=traffic.lines - traffic.keys.requests,
+        requests=traffic.keys.requests,
+        began_at_s=traffic.first,
+        span_s=span_s,
+        per_s=traffic.keys.requests / span_s,
+        peak_per_s=max(traffic.seconds.values()),
+        key=chosen,
+        keys=keys,
+        users=len(copies.drawn),
+        sampled_users=sum(copies.drawn.values()),
+        copies=copies.copies,
+        copies_per_s=copies.copies / span_s,
+        peak_copies_per_s=max(copies.seconds.values(), default=0),
+        refused=tuple(copies.refused.most_common()),
+        endpoints=traffic.rows(copies.by_endpoint),
+        unsafe=traffic.unsafe_rows(),
+        secrets=traffic.secret_rows(),
+    )
+
+
+def _choose(key: str | None, keys: Sequence[Key]) -> str | None:
+    if key is None:
+        return next((one.name for one in keys if not one.why_not), None)
+    found = next((one for one in keys if one.name == key), None)
+    if found is None or found.share < LEAST_SHARE:
+        seen = ", ".join(f"{one.name} ({one.share:.0%})" for one in keys[:5]) or "none"
+        share = found.share if found is not None else 0.0
+        raise UsageError(
+            f"--key {key}: {share:.1%} of the log's requests carry it, {LEAST_SHARE:.0%} must; the log shows {seen}"
+        )
+    return key
+
+
+class _Traffic:
+    """What the first reading counts."""
+
+    def __init__(self, excluded: Sequence[str], templates: Iterable[str]) -> None:
+        self.keys = Keys()
+        self.endpoints = Endpoints(templates)
+        self.lines = 0
+        self.first, self.last = float("inf"), 0.0
+        self.seconds: Counter[int] = Counter()
+        self._excluded = tuple(word.lower() for word in excluded)
+        self._requests: Counter[str] = Counter()
+        self._methods: dict[str, set[str]] = {}
+        self._unsafe: dict[tuple[str, str, bool], list[Any]] = {}
+        self._secrets: dict[tuple[str, str], list[Any]] = {}
+
+    def add(self, text: str) -> None:
+        if not text.strip() or text.startswith("#"):
+            return
+        self.lines += 1
+        line = read_line(text)
+        if line is None:
+            return
+        self.keys.add(line)
+        self.first, self.last = min(self.first, line.at_s), max(self.last, line.at_s)
+        if int(line.at_s) in self.seconds or len(self.seconds) < _MOST_SECONDS:
+            self.seconds[int(line.at_s)] += 1
+        endpoint = self.endpoints.of(line.target)
+        self._requests[endpoint] += 1
+        self._methods.setdefault(endpoint, set()).add(line.method)
+        self._look(line, endpoint)
+
+    def _look(self, line: Logged, endpoint: str) -> None:
+        if line.method in ("GET", "HEAD"):
+            out = is_excluded(line.target, self._excluded)
+            word = unsafe_word(line.target)
+            if word is not None or out:
+                told = word or next(one for one in self._excluded if one in line.target.lower())
+                _count(self._unsafe, (told, endpoint, out), f"{line.method} {line.target.partition('?')[0]}")
+        for where, what, masked in secrets(line.target):
+            _count(self._secrets, (f"{where}: {what}", endpoint), masked)
+
+    def rows(self, copies: Counter[str]) -> tuple[EndpointRow, ...]:
+        ordered = sorted(self._requests.items(), key=lambda item: (item[0] == OTHER, -item[1], item[0]))
+        return tuple(
+            EndpointRow(
+                endpoint=name, requests=many, copies=copies[name], methods=tuple(sorted(self._methods[name])[:10])
+            )
+            for name, many in ordered
+        )
+
+    def unsafe_rows(self) -> tuple[Risk, ...]:
+        ordered = sorted(self._unsafe.items(), key=lambda item: (item[0][2], -item[1][0], item[0]))
+        return tuple(
+            Risk(what=word, endpoint=endpoint, times=times, example=example, excluded=out)
+            for (word, endpoint, out), (times, example) in ordered
+        )
+
+    def secret_rows(self) -> tuple[Risk, ...]:
+        ordered = sorted(self._secrets.items(), key=lambda item: (-item[1][0], item[0]))
+        return tuple(
+            Risk(what=what, endpoint=endpoint, times=times, example=example)
+            for (what, endpoint), (times, example) in ordered
+        )
+
+
+class _Copies:
+    """What the second reading counts."""
+
+    def __init__(
+        self,
+        key: str | None,
+        *,
+        percent: float,
+        salt: str,
+        methods: Sequence[str],
+        excluded: Sequence[str],
+        endpoints: Endpoints,
+    ) -> None:
+        self.copies = 0
+        self.drawn: dict[str, bool] = {}
+        self.seconds: Counter[int] = Counter()
+        self.by_endpoint: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self._key = key
+        self._percent = percent
+        self._salt = salt
+        self._methods = frozenset(methods)
+        self._excluded = tuple(word.lower() for word in excluded)
+        self._endpoints = endpoints
+
+    def add(self, text: str) -> None:
+        line = read_line(text)
+        if line is None:
+            return
+        user = dict(values(line)).get(self._key or "")
+        if user is None or not self._draw(user):
+            return
+        if line.method not in self._methods:
+            self.refused[f"method {line.method}"] += 1
+        elif is_excluded(line.target, self._excluded):
+            self.refused["excluded path"] += 1
+        else:
+            self.copies += 1
+            self.by_endpoint[self._endpoints.of(line.target)] += 1
+            if int(line.at_s) in self.seconds or len(self.seconds) < _MOST_SECONDS:
+                self.seconds[int(line.at_s)] += 1
+
+    def _draw(self, user: str) -> bool:
+        found = self.drawn.get(user)
+        if found is None:
+            found = sampled(self._salt, user, self._percent)
+            if len(self.drawn) < _MOST_DRAWN:
+                self.drawn[user] = found
+        return found
+
+
+def is_excluded(target: str, excluded: Iterable[str]) -> bool:
+    """Whether no copy is made of it: one of the words (in lower case) stands anywhere in path or query."""
+    lower = target.lower()
+    return any(word in lower for word in excluded)
+
+
+def _count(table: dict[Any, list[Any]], key: Any, example: str) -> None:
+    row = table.get(key)
+    if row is not None:
+        row[0] += 1
+    elif len(table) < _MOST_ROWS:
+        table[key] = [1, example]
