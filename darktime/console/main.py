@@ -96,6 +96,7 @@ DARKTIME = group(
     "Know before your users do whether new realtime code holds: mirror a percentage of production USERS to it.",
     {
         "demo": ("demo", "Watch the main job on this machine, about a minute."),
+        "plan": ("plan", "What a split would do, told from an access log: users, copies, keys, risks."),
         "split": ("split", "Mirror a percentage of production users to a dark instance; GO, NO-GO or WAIT."),
         "init": ("init", "Write a darktime.toml to start from."),
         "ramp": ("ramp", "Change the percentage of a running split, without a reload."),

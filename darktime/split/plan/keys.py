@@ -18,9 +18,9 @@ MOST_KEYS: Final = 200
 MOST_USERS: Final = 200_000  # of one key that are told apart; more is "more than"
 LEAST_SHARE: Final = 0.01  # of the requests must carry a key
 LEAST_USERS: Final = 20
-MOST_OF_ONE: Final = 0.05  # of the requests may be one user's
+MOST_OF_ONE: Final = 0.05  # of the requests: with such a user in or out the sample is not the percentage
 LEAST_REQUESTS: Final = 1.5  # a user: less is one made anew with every request
-_SESSION_NAMES: Final = ("uid", "user", "session", "sid", "visitor", "client", "account", "member", "device")
+_USER_NAMES: Final = ("uid", "user", "session", "sid", "visitor", "client", "account", "member", "device")
 _NEVER: Final = frozenset({"http_user_agent", "http_referer", "http_x_forwarded_for", "http_host", "http_accept"})
 
 
@@ -85,7 +85,7 @@ class Keys:
             more_users=beyond > 0,
             requests_a_user=a_user,
             largest_share=largest,
-            why_not=_why_not(share, malformed, len(users), a_user, largest),
+            why_not=_why_not(share, len(users), a_user),
         )
 
 
@@ -104,20 +104,21 @@ def values(line: Logged) -> Iterator[tuple[str, str]]:
         yield "ip", line.client
 
 
-def _why_not(share: float, malformed: float, users: int, a_user: float, largest: float) -> str:
+def _why_not(share: float, users: int, a_user: float) -> str:
     if share < LEAST_SHARE:
-        bad = " and most that do are no users" if malformed > share else ""
-        return f"only {share:.1%} of the requests carry it{bad}"
+        return f"only {share:.1%} carry a valid one"
     if users < LEAST_USERS:
-        return f"it tells only {users} apart"
+        return f"tells only {users} apart"
     if a_user < LEAST_REQUESTS:
-        return f"it is another with almost every request ({a_user:.1f} requests each)"
-    if largest > MOST_OF_ONE:
-        return f"one of them makes {largest:.0%} of the requests"
+        return "new with almost every request"
     return ""
 
 
 def _rank(key: Key) -> float:
-    """Of keys that serve: the more requests carry it the better; an address is shared by many, and its owner changes."""
-    bonus = 0.3 if any(word in key.name.lower() for word in _SESSION_NAMES) else 0.0
-    return key.share + bonus - (0.5 if key.name == "ip" else 0.0)
+    """Of keys that serve: the more requests carry it the better, and a name that says so is one.
+
+    An address is shared by many, and its owner changes; a query parameter mostly names what is looked at, not who looks.
+    """
+    named = 0.3 if any(word in key.name.lower() for word in _USER_NAMES) else 0.0
+    doubt = {"ip": 0.6, "query": 0.4}.get(key.name.partition(":")[0], 0.0)
+    return key.share + named - doubt - 0.2 * (key.largest_share > MOST_OF_ONE)

@@ -14,7 +14,7 @@ from darktime.errors import UsageError
 from darktime.split.compare.endpoint import OTHER, Endpoints
 from darktime.split.plan.keys import LEAST_SHARE, Key, Keys, values
 from darktime.split.plan.risks import secrets, unsafe_word
-from darktime.split.sampling import sampled
+from darktime.split.sampling import buckets_for, sampled
 from darktime.wire.access_line import read_line
 
 if TYPE_CHECKING:
@@ -92,9 +92,10 @@ def make_plan(
 ) -> Plan:
     """Read the log (``read`` begins anew each time it is called) and plan.
 
-    ``key``: the one to sample by, else the one that serves best. Raises UsageError for a log without a request, and for
-    a ``key`` that fewer than one request in a hundred carries.
+    ``key``: the one to sample by, else the one that serves best. Raises UsageError for a percentage that cannot be, a log
+    without a request, and a ``key`` that fewer than one request in a hundred carries.
     """
+    buckets_for(percent)
     traffic = _Traffic(excluded, templates)
     for line in read():
         traffic.add(line)
