@@ -46,7 +46,9 @@ only you know what the dark instance may change: say --dark-state, or dark_state
 @click.option(
     "--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="Where nginx takes production's requests."
 )
-@click.option("--key", default="cookie:uid", metavar="cookie:NAME|header:NAME", help="What makes a user.")
+@click.option(
+    "--key", default="cookie:uid", metavar="KIND:NAME", help="What makes a user: cookie:, header: or query:NAME, or ip."
+)
 @click.option("--experiment", default="darktime", metavar="NAME", help="The salt: another name draws other users.")
 @click.option("--max-percent", type=float, help="Fixed in the configuration; --percent when left out.")
 @click.option(
@@ -55,6 +57,13 @@ only you know what the dark instance may change: say --dark-state, or dark_state
     help="What it may change; only you know. shared needs --path.",
 )
 @click.option("--path", multiple=True, metavar="PREFIX", help="Mirror only paths that begin so; may be repeated.")
+@click.option("--exclude", multiple=True, metavar="WORD", help="No copy of a path or query with this; may be repeated.")
+@click.option("--methods", default="GET,HEAD", metavar="LIST", help="What may be copied; bodies are not.")
+@click.option("--allow-header", multiple=True, metavar="NAME", help="A copy carries it too; may be repeated.")
+@click.option("--allow-cookie", multiple=True, metavar="NAME", help="A copy carries it; may be repeated.")
+@click.option(
+    "--allow-query", multiple=True, metavar="NAME", help="A copy carries its value unmarked; may be repeated."
+)
 @click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then mirroring ends by itself.")
 @click.option("--duration", type=float, metavar="SECONDS", help="Stop by itself after so long.")
 @click.option("--nginx", metavar="PATH", help="The nginx to run.")
@@ -91,7 +100,7 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
     from darktime.split.folder import PrivateFolder
     from darktime.split.instances import check_instances
     from darktime.split.running import describe, free_udp_port, start_split
-    from darktime.split.settings import Route, SplitSettings
+    from darktime.split.settings import ALLOWED_HEADERS, EXCLUDED, Route, SplitSettings
     from realtime_core.stack import Stack, external_valkey, find_nginx
 
     production, dark = upstream(asked["production"], "production"), upstream(asked["dark"], "dark")
@@ -110,6 +119,11 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
             salt=asked["experiment"],
             max_percent=asked["max_percent"] or asked["percent"],
             only_paths=tuple(asked["path"]),
+            excluded=(*EXCLUDED, *asked["exclude"]),
+            methods=tuple(one.strip().upper() for one in asked["methods"].split(",") if one.strip()),
+            allow_headers=(*ALLOWED_HEADERS, *asked["allow_header"]),
+            allow_cookies=tuple(asked["allow_cookie"]),
+            allow_query=tuple(asked["allow_query"]),
         )
         nginx = find_nginx(asked["nginx"]).path
         redis = external_valkey(asked["redis"], name=name) if asked["redis"] else stack.valkey()

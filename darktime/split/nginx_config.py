@@ -86,9 +86,7 @@ _CONNECTION_MAP: Final = 'map $http_upgrade $darktime_connection {\n  "" "";\n  
 
 
 def _maps(settings: SplitSettings) -> list[str]:
-    key = f"$cookie_{settings.key_name}"
-    if settings.key.startswith("header:"):
-        key = f"$http_{settings.key_name.lower().replace('-', '_')}"
+    key = settings.user_key.variable
     # An Upgrade cannot be copied; what carries X-Darktime is a copy itself: copying it would be a loop.
     plain = "".join(f'  "{method}::" 1;\n' for method in settings.methods)
     allowed = "".join(f"  {line};\n" for line in _path_lines(settings))
@@ -134,8 +132,8 @@ def _cookie_maps(settings: SplitSettings) -> list[str]:
     ]
     # Says that a credential may be missing from the copy: a header of the kind, or a cookie beyond the allowlist.
     keep = {name.lower() for name in settings.allow_cookies}
-    if settings.key.startswith("cookie:"):
-        keep.add(settings.key_name.lower())
+    if settings.user_key.kind == "cookie":
+        keep.add(settings.user_key.name.lower())
     others = f"(?!(?:{'|'.join(sorted(keep))})=)" if keep else ""
     authorization = "" if _allows(settings, "authorization") else "$http_authorization"
     maps.append(

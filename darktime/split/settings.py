@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from darktime.errors import UsageError
+from darktime.split.key import parse_key
 from darktime.split.sampling import buckets_for, valid_salt
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from darktime.split.key import UserKey
 
 DarkState = Literal["isolated", "readonly", "shared"]
 
@@ -76,7 +79,7 @@ class Route:
 class SplitSettings:
     """One split.
 
-    ``key``: what makes a user, ``cookie:NAME`` or ``header:NAME``. ``salt``: the experiment's name; another salt hits
+    ``key``: what makes a user, as ``parse_key`` reads it. ``salt``: the experiment's name; another salt hits
     other users. ``max_percent`` can never be exceeded without a new configuration. ``slot_s``: seconds a lease's slot
     lasts, 1, 10, 100 or 1000. ``log_port``: where the relay listens for production's log lines, on 127.0.0.1.
     ``mirror_timeout_ms``: how long a stopped relay may hold a sampled request's connection. ``run_as``: user of nginx's
@@ -119,9 +122,9 @@ class SplitSettings:
             raise UsageError("the run's secret: 16 to 128 letters, digits, _ or -, please")
 
     @property
-    def key_name(self) -> str:
-        """The name of the cookie or header that makes a user."""
-        return self.key.partition(":")[2]
+    def user_key(self) -> UserKey:
+        """What makes a user."""
+        return parse_key(self.key)
 
     @property
     def buckets(self) -> int:
@@ -138,12 +141,7 @@ class SplitSettings:
             raise UsageError(f"routes {prefixes}: none is mirrored, so there is nothing to split")
 
     def _check_key(self) -> None:
-        kind, _, name = self.key.partition(":")
-        pattern = {"cookie": _COOKIE, "header": _NAME}.get(kind)
-        if pattern is None or not pattern.fullmatch(name):
-            raise UsageError(
-                f"key {self.key!r}: cookie:NAME or header:NAME, as in cookie:uid (a cookie's name without -)"
-            )
+        parse_key(self.key)
         if not valid_salt(self.salt):
             raise UsageError(f"salt {self.salt!r}: the experiment's name has 1 to 64 letters, digits or _ . -")
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
+from darktime.errors import UsageError
+from darktime.split.key import parse_key
 from darktime.split.sampling import valid_user
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ class Keys:
             more_users=beyond > 0,
             requests_a_user=a_user,
             largest_share=largest,
-            why_not=_why_not(share, len(users), a_user),
+            why_not=_why_not(name, share, len(users), a_user),
         )
 
 
@@ -104,7 +106,11 @@ def values(line: Logged) -> Iterator[tuple[str, str]]:
         yield "ip", line.client
 
 
-def _why_not(share: float, users: int, a_user: float) -> str:
+def _why_not(name: str, share: float, users: int, a_user: float) -> str:
+    try:
+        parse_key(name)
+    except UsageError:
+        return "nginx has no variable of this name"
     if share < LEAST_SHARE:
         return f"only {share:.1%} carry a valid one"
     if users < LEAST_USERS:

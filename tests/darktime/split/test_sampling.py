@@ -102,3 +102,34 @@ def test_nobody_is_sampled_without_a_key_that_is_whole_and_well_formed(make_spli
     finally:
         relay.stop()
         production.stop()
+
+
+@pytest.mark.parametrize(
+    ("key", "target", "line", "user"),
+    [
+        ("header:X-User-Id", "/page", "X-User-Id: u7", "u7"),
+        ("query:account", "/page?a=1&account=u7&account=u8", "X: 1", "u7"),
+        ("query:account", "/page?account=a%20b", "X: 1", None),
+        ("query:account", "/page?a=1", "X: 1", None),
+        ("ip", "/page", "X-Forwarded-For: 10.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_a_user_is_known_by_what_the_key_names_and_by_nothing_else(
+    make_split: Callable, key: str, target: str, line: str, user: str | None
+) -> None:
+    production = Quick()
+    split = make_split(production.address, key=key)
+    split.start()
+    relay = Quick(split.settings.relay_socket)
+    try:
+        with Client(split.address) as client:
+            assert b" 200 " in client.get(target, line)[0]
+            if user is None:  # a later request of somebody who is known: then the one before was not copied
+                later = {"query:account": "/page?account=last"}[key]
+                client.get(later, "X: 1")
+                user = "last"
+        wait_until(lambda: relay.users[user] == 1, what="the copy")
+        assert dict(relay.users) == {user: 1}
+    finally:
+        relay.stop()
+        production.stop()

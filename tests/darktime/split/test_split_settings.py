@@ -31,6 +31,8 @@ ROUTE = Route(prefix="/", upstreams=("127.0.0.1:1",), mirrored=True)
         ({"key": "uid"}, "cookie:NAME"),
         ({"key": "cookie:a-b"}, "without -"),
         ({"key": "cookie:a;b"}, "cookie:NAME"),
+        ({"key": "query:a-b"}, "without -"),
+        ({"key": "ip:x"}, "or ip"),
         ({"salt": ""}, "experiment's name"),
         ({"salt": 'a"b'}, "experiment's name"),
         ({"max_percent": 0}, "0.1 to 100"),
