@@ -76,18 +76,16 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SplitSettings:
-    """One split.
+class CopySettings:
+    """Whose requests are copied, what of them, and where the copies go.
 
-    ``key``: what makes a user, as ``parse_key`` reads it. ``salt``: the experiment's name; another salt hits
-    other users. ``max_percent`` can never be exceeded without a new configuration. ``slot_s``: seconds a lease's slot
-    lasts, 1, 10, 100 or 1000. ``log_port``: where the relay listens for production's log lines, on 127.0.0.1.
+    ``key``: what makes a user, as ``parse_key`` reads it. ``salt``: the experiment's name; another salt hits other
+    users. ``max_percent`` can never be exceeded without a new configuration. ``slot_s``: seconds a lease's slot lasts, 1,
+    10, 100 or 1000. ``log_port``: where the relay listens for production's log lines, on 127.0.0.1.
     ``mirror_timeout_ms``: how long a stopped relay may hold a sampled request's connection. ``run_as``: user of nginx's
     workers, where root starts it.
     """
 
-    listen: str
-    routes: tuple[Route, ...]
     relay_socket: Path
     sink_socket: Path
     log_port: int
@@ -104,14 +102,10 @@ class SplitSettings:
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     slot_s: int = 100
     mirror_timeout_ms: int = 50
-    worker_processes: int = 1
-    worker_connections: int = 16_384
     run_as: str | None = field(default_factory=user_of_root)
 
     def __post_init__(self) -> None:
         """Raise UsageError for what cannot work."""
-        check_address(self.listen, "listen address")
-        self._check_routes()
         self._check_key()
         self._check_what_is_copied()
         self._check_numbers()
@@ -130,15 +124,6 @@ class SplitSettings:
     def buckets(self) -> int:
         """How many buckets of 0.1 % the configuration can ever mirror."""
         return buckets_for(self.max_percent)
-
-    def _check_routes(self) -> None:
-        prefixes = [route.prefix for route in self.routes]
-        if "/" not in prefixes:
-            raise UsageError(f"routes {prefixes}: one must be /, for everything that no other takes")
-        if len(set(prefixes)) != len(prefixes):
-            raise UsageError(f"routes {prefixes}: each prefix once, please")
-        if not any(route.mirrored for route in self.routes):
-            raise UsageError(f"routes {prefixes}: none is mirrored, so there is nothing to split")
 
     def _check_key(self) -> None:
         parse_key(self.key)
@@ -172,16 +157,37 @@ class SplitSettings:
         buckets_for(self.max_percent)
         if self.slot_s not in {1, 10, 100, 1000}:
             raise UsageError(f"lease slots of {self.slot_s} s: 1, 10, 100 or 1000 (nginx cuts digits off its clock)")
-        for value, low, high, what in (
-            (self.log_port, 1, _MOST_PORT, "log port"),
-            (self.mirror_timeout_ms, 1, 60_000, "mirror timeout in ms"),
-            (self.worker_processes, 1, 256, "worker processes"),
-            (self.worker_connections, 64, 1_000_000, "worker connections"),
-        ):
-            if not low <= value <= high:
-                raise UsageError(f"{what} {value}: {low} to {high}, please")
+        check_range(self.log_port, 1, _MOST_PORT, "log port")
+        check_range(self.mirror_timeout_ms, 1, 60_000, "mirror timeout in ms")
         if self.run_as is not None and not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", self.run_as):
             raise UsageError(f"run as {self.run_as!r}: the name of a user, please")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSettings(CopySettings):
+    """One split with a whole nginx of its own: where that listens, and who answers which path."""
+
+    listen: str
+    routes: tuple[Route, ...]
+    worker_processes: int = 1
+    worker_connections: int = 16_384
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for what cannot work."""
+        CopySettings.__post_init__(self)
+        check_address(self.listen, "listen address")
+        self._check_routes()
+        check_range(self.worker_processes, 1, 256, "worker processes")
+        check_range(self.worker_connections, 64, 1_000_000, "worker connections")
+
+    def _check_routes(self) -> None:
+        prefixes = [route.prefix for route in self.routes]
+        if "/" not in prefixes:
+            raise UsageError(f"routes {prefixes}: one must be /, for everything that no other takes")
+        if len(set(prefixes)) != len(prefixes):
+            raise UsageError(f"routes {prefixes}: each prefix once, please")
+        if not any(route.mirrored for route in self.routes):
+            raise UsageError(f"routes {prefixes}: none is mirrored, so there is nothing to split")
 
 
 def check_address(address: str, what: str) -> None:
@@ -189,3 +195,9 @@ def check_address(address: str, what: str) -> None:
     match = _ADDRESS.fullmatch(address)
     if match is None or not 0 < int(match[1]) <= _MOST_PORT:
         raise UsageError(f"{what} {address!r}: HOST:PORT, please, as in 127.0.0.1:8000")
+
+
+def check_range(value: int, low: int, high: int, what: str) -> None:
+    """Raise UsageError for a number outside its limits."""
+    if not low <= value <= high:
+        raise UsageError(f"{what} {value}: {low} to {high}, please")

@@ -29,6 +29,7 @@ class Origin(ThreadingHTTPServer):
         self.asked: Counter[str] = Counter()
         self.heads: list[dict[str, str]] = []
         self.targets: list[str] = []
+        self.ids: list[str] = []
         self.hang_s = 0.0
         self.status = 200
         self.streams = 0
@@ -100,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
         else:
             body = BINARY if self.path.startswith("/big") else b"hello " + self.path.encode()
-            self.send_response(server.status)
+            self.send_response(403 if self.path.endswith("-no") else server.status)
             self.send_header("Content-Type", "text/plain; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -141,6 +142,8 @@ class Quick:
 
     USER: ClassVar[re.Pattern[bytes]] = re.compile(rb"\r\nX-Darktime-User: ([^\r]*)\r\n")
 
+    ID: ClassVar[re.Pattern[bytes]] = re.compile(rb"\r\nX-Darktime-Id: ([^\r]*)")
+
     def __init__(self, path: Path | None = None) -> None:
         self._answer = b"HTTP/1.1 204 No Content\r\n\r\n" if path else b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
         self._listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET, socket.SOCK_STREAM)
@@ -149,6 +152,8 @@ class Quick:
         self.address = "" if path else f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.users: Counter[str] = Counter()
         self.requests = 0
+        self.targets: list[str] = []
+        self.ids: list[str] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -178,6 +183,8 @@ class Quick:
                     *heads, links[sock] = (links[sock] + data).split(b"\r\n\r\n")
                     for head in heads:
                         self.requests += 1
+                        self.ids += [one.decode() for one in self.ID.findall(head)]
+                        self.targets.append(head.split(b" ", 2)[1].decode("latin-1"))
                         found = self.USER.search(head + b"\r\n")
                         if found:
                             self.users[found[1].decode()] += 1

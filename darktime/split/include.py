@@ -1,0 +1,99 @@
+"""The includes for an nginx that is already there: for its http block, for each server, for each location. Pure.
+
+In a location of somebody else only a mirror is added: it runs after the access phase, so that nobody is let in by it. The
+gate stands in the internal location that the mirror asks, a test of a variable first, of files only for candidates. What
+our ``access_log`` and ``mirror`` would replace there is restated, so that the user's own go on line for line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from darktime.split.nginx_blocks import (
+    HOST_MAP,
+    MIRROR,
+    copy_directives,
+    gate_tests,
+    log_target,
+    maps,
+    relay_upstream,
+    sink_server,
+)
+from darktime.split.settings import safe_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from darktime.split.in_force import Lines, Place
+    from darktime.split.settings import CopySettings
+
+VERSION: Final = 1
+HTTP: Final = "darktime.http.conf"
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./:=@+,*-]+")
+# What the mirror's location would inherit and a copy may not have: each would change it, or send it elsewhere.
+_NEUTRAL: Final = """\
+    error_page 599 =204 /;
+    recursive_error_pages off;
+    access_log off;
+    log_subrequest off;
+    limit_rate 0;
+    proxy_bind off;
+    proxy_cache off;
+    proxy_store off;
+    proxy_method $request_method;
+    proxy_set_body "";
+    proxy_intercept_errors off;
+    proxy_ignore_client_abort off;
+    proxy_max_temp_file_size 0;
+    proxy_http_version 1.1;
+"""
+
+
+def http_include(settings: CopySettings) -> str:
+    """For the http block: who is in, where copies go, what the log lines look like."""
+    head = f"# darktime {VERSION}: for the http block. At most {settings.max_percent:g} % of users.\n"
+    blocks = [block for block in maps(settings) if block != HOST_MAP]
+    return head + "\n".join([HOST_MAP, *blocks, relay_upstream(settings), sink_server(settings)])
+
+
+def server_include(settings: CopySettings, folder: Path, place: Place) -> str:
+    """For the server of a location: the internal location with the gate, and the log line of every request that was copied.
+
+    It stands here, since a request may end in another location than it was copied in: at an error page, by X-Accel-Redirect.
+    """
+    gate = "    if ($darktime_copied) {\n      return 204;\n    }\n"  # an internal redirect asks once more
+    gate += '    if ($darktime_here = "") {\n      return 204;\n    }\n' + gate_tests(safe_path(folder, "folder"), 204)
+    lines = [
+        f"# darktime {VERSION}: for the server of location {place.location}. To end all mirroring: touch {folder}/kill",
+        *(["uninitialized_variable_warn off;"] if "uninitialized_variable_warn" not in place.server_has else []),
+        *_log_lines(settings, place.server_logs),
+        f"location = {MIRROR} {{\n    internal;\n{gate}    set $darktime_copied 1;\n{_NEUTRAL}{copy_directives(settings)}}}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def location_include(settings: CopySettings, place: Place) -> str:
+    """For one location, as its first line: the mirror, and what it replaces."""
+    lines = [
+        f"# darktime {VERSION}: for location {place.location}",
+        # Asked here, so that it means the request and not the mirror's own path.
+        "set $darktime_here $darktime_bucket;",
+        *(f"mirror {_words(args)};" for args in place.mirrors),
+        f"mirror {MIRROR};",
+    ]
+    if not place.mirrors and not place.has & {"mirror", "mirror_request_body"}:
+        lines.append("mirror_request_body off;")
+    if place.logs is not None:
+        lines += _log_lines(settings, place.logs)
+    return "\n".join(lines) + "\n"
+
+
+def _log_lines(settings: CopySettings, theirs: Lines) -> list[str]:
+    restated = [f"access_log {_words(args)};" for args in theirs]
+    return [*restated, f"access_log {log_target(settings)} darktime if=$darktime_copied;"]
+
+
+def _words(args: tuple[str, ...]) -> str:
+    """Arguments as nginx reads them again."""
+    return " ".join(one if _PLAIN.fullmatch(one) else '"' + re.sub(r'(["\\])', r"\\\1", one) + '"' for one in args)

@@ -1,0 +1,132 @@
+"""The blocks of nginx's configuration that every split has, in a whole one or in an include: who is in, and how a copy goes.
+
+Pure; for stock nginx. A bucket's number is cut from the salted key; whether it is in is asked of files, at each request.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from darktime.split.levels import level_name
+from darktime.split.log_format import LOG_FORMAT, SINK_FORMAT
+
+if TYPE_CHECKING:
+    from darktime.split.settings import CopySettings
+
+MIRROR: Final = "/__darktime_mirror"
+HOST_MAP: Final = 'map $http_host $darktime_host {\n  "" $host;\n  default $http_host;\n}\n'
+
+
+def maps(settings: CopySettings) -> list[str]:
+    """Who is a candidate, and in which bucket; the log lines' formats."""
+    key = settings.user_key.variable
+    # An Upgrade cannot be copied; what carries X-Darktime is a copy itself: copying it would be a loop.
+    plain = "".join(f'  "{method}::" 1;\n' for method in settings.methods)
+    allowed = "".join(f"  {line};\n" for line in _path_lines(settings))
+    parts = "".join(f"  0.1% {level_name(bucket)};\n" for bucket in range(settings.buckets))
+    lapse = {1: "", 10: r"\d", 100: r"\d\d", 1000: r"\d\d\d"}[settings.slot_s]
+    return [
+        HOST_MAP,
+        f'map {key} $darktime_user {{\n  default "";\n  "~^[A-Za-z0-9_.:-]{{1,128}}\\z" {key};\n}}\n',
+        f'map "$request_method:$http_upgrade:$http_x_darktime" $darktime_plain {{\n  default "";\n{plain}}}\n',
+        f'map "$uri?$args" $darktime_path {{\n{allowed}}}\n',
+        # Only a salted key that is not empty is hashed: the hash of nothing is 0, and 0 is always in.
+        _map('"$darktime_plain$darktime_path:$darktime_user"', "key", f'"~^11:." "{settings.salt}:$darktime_user"'),
+        f'split_clients $darktime_key $darktime_part {{\n{parts}  * "";\n}}\n',
+        'map $darktime_key $darktime_bucket {\n  "" "";\n  default $darktime_part;\n}\n',
+        _map("$msec", "slot", f'"~^(?<darktime_cut>\\d+){lapse}\\.\\d+\\z" $darktime_cut', default="none"),
+        # A map's value is kept for the request: copy and log line tell the same moment.
+        "map $msec $darktime_at {\n  default $msec;\n}\n",
+        *_cookie_maps(settings),
+        f"log_format darktime escape=json '{LOG_FORMAT.replace('SECRET', settings.secret)}';\n",
+        f"log_format darktime_sink escape=json '{SINK_FORMAT.replace('SECRET', settings.secret)}';\n",
+    ]
+
+
+def _map(source: str, name: str, line: str, default: str = '""') -> str:
+    return f"map {source} $darktime_{name} {{\n  default {default};\n  {line};\n}}\n"
+
+
+def _path_lines(settings: CopySettings) -> list[str]:
+    excluded = "|".join(re.escape(word) for word in settings.excluded)
+    lines = [f'"~*(?:{excluded})" ""'] if excluded else []
+    if settings.only_paths:
+        lines += [f'"~^(?:{"|".join(re.escape(path) for path in settings.only_paths)})" 1', 'default ""']
+    else:
+        lines.append("default 1")
+    return lines
+
+
+def _cookie_maps(settings: CopySettings) -> list[str]:
+    maps = [
+        f'map $cookie_{name} $darktime_cookie_{index} {{\n  "" "";\n  default "{name}=$cookie_{name}; ";\n}}\n'
+        for index, name in enumerate(settings.allow_cookies)
+    ]
+    # Says that a credential may be missing from the copy: a header of the kind, or a cookie beyond the allowlist.
+    keep = {name.lower() for name in settings.allow_cookies}
+    if settings.user_key.kind == "cookie":
+        keep.add(settings.user_key.name.lower())
+    others = f"(?!(?:{'|'.join(sorted(keep))})=)" if keep else ""
+    authorization = "" if _allows(settings, "authorization") else "$http_authorization"
+    maps.append(
+        f'map "{authorization}|$http_cookie" $darktime_stripped {{\n  default "";\n  "~^[^|]" 1;\n'
+        f'  "~*^[^|]*\\|(?:.*;)?\\s*{others}[^=;\\s]+=" 1;\n}}\n'
+    )
+    return maps
+
+
+def _allows(settings: CopySettings, header: str) -> bool:
+    return header in {name.lower() for name in settings.allow_headers}
+
+
+def relay_upstream(settings: CopySettings) -> str:
+    """The relay, and the sink behind it for what it does not take."""
+    # max_fails is ignored where there is only one server: the backup makes it a breaker; the zone joins all workers.
+    return (
+        "upstream darktime_relay {\n  zone darktime_relay 64k;\n"
+        f"  server unix:{settings.relay_socket} max_conns=256 max_fails=5 fail_timeout=2s;\n"
+        f"  server unix:{settings.sink_socket} backup;\n  keepalive 32;\n}}\n"
+    )
+
+
+def sink_server(settings: CopySettings) -> str:
+    """Takes what the relay did not, and tells the relay so."""
+    return (
+        f"server {{\n  listen unix:{settings.sink_socket};\n"
+        f"  access_log {log_target(settings)} darktime_sink;\n  return 204;\n}}\n"
+    )
+
+
+def log_target(settings: CopySettings) -> str:
+    """Where log lines go."""
+    return f"syslog:server=127.0.0.1:{settings.log_port},tag=darktime,nohostname"
+
+
+def gate_tests(root: str, code: int) -> str:
+    """Ends a request with ``code`` unless its bucket is in, nobody has killed the split, and its lease stands."""
+    tests = (f"!-f {root}/level/$darktime_bucket", f"-f {root}/kill", f"!-f {root}/lease/$darktime_slot")
+    return "".join(f"    if ({test}) {{\n      return {code};\n    }}\n" for test in tests)
+
+
+def copy_directives(settings: CopySettings) -> str:
+    """What sends a copy, in a location that a mirror asks: to the relay, with what is allowed of the request."""
+    limit = f"{settings.mirror_timeout_ms}ms"
+    passed = "".join(
+        f"    proxy_set_header {name} $http_{name.lower().replace('-', '_')};\n" for name in settings.allow_headers
+    )
+    cookies = "".join(f"$darktime_cookie_{index}" for index in range(len(settings.allow_cookies)))
+    return (
+        "    client_max_body_size 0;\n    proxy_pass http://darktime_relay$request_uri;\n"
+        "    proxy_pass_request_headers off;\n    proxy_pass_request_body off;\n    proxy_buffering on;\n"
+        f"    proxy_connect_timeout {limit};\n    proxy_send_timeout {limit};\n    proxy_read_timeout {limit};\n"
+        "    proxy_next_upstream error timeout;\n    proxy_next_upstream_tries 2;\n"
+        f"    proxy_next_upstream_timeout {2 * settings.mirror_timeout_ms}ms;\n"
+        '    proxy_set_header Connection "";\n    proxy_set_header Content-Length "";\n'
+        "    proxy_set_header Host $darktime_host;\n"
+        "    proxy_set_header X-Darktime 1;\n    proxy_set_header X-Darktime-Version 1;\n"
+        "    proxy_set_header X-Darktime-Id $request_id;\n    proxy_set_header X-Darktime-At $darktime_at;\n"
+        "    proxy_set_header X-Darktime-User $darktime_user;\n"
+        "    proxy_set_header X-Darktime-Stripped $darktime_stripped;\n"
+        f'{passed}    proxy_set_header Cookie "{cookies}";\n'
+    )
