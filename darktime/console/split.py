@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darktime.console.folders import keep_results, run_folder
+from darktime.console.include import prove, read_includes, write_includes
 from darktime.errors import UsageError
 from darktime.split.vigil import FRONT, Vigil, read_state
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from darktime.split.commands import LedgerNames
     from darktime.split.running import RunningSplit
+    from realtime_core.stack import Stack
 
 LOOK_S = 0.5
 SAY_EVERY_S = 10.0
@@ -68,6 +71,22 @@ only you know what the dark instance may change: say --dark-state, or dark_state
 @click.option("--duration", type=float, metavar="SECONDS", help="Stop by itself after so long.")
 @click.option("--nginx", metavar="PATH", help="The nginx to run.")
 @click.option("--redis", metavar="URL", help="Where to count, instead of an embedded Valkey.")
+@click.option(
+    "--emit",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write includes for the nginx that is there already, say what to change, and stop.",
+)
+@click.option(
+    "--include",
+    "joined",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Run beside the nginx that has the includes of DIR.",
+)
+@click.option("--location", multiple=True, metavar="'SERVER LOCATION'", help="With --emit: what is mirrored.")
+@click.option("--nginx-conf", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Of the nginx there.")
+@click.option("--probe", metavar="URL", help="With --include: where one request is sent whose copy must arrive.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-split.")
 @click.option("--json", "as_json", is_flag=True, help="The results on stdout, for machines.")
 def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
@@ -75,10 +94,14 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
 
     Runs until Ctrl-C, --duration or --ttl. The same user is always in or always out.
     """
-    if not asked["production"] or not asked["dark"]:
+    joined, emitted = asked["joined"], asked["emit"]
+    if not emitted and not (asked["dark"] and (asked["production"] or joined)):
         raise UsageError(REMEDY)
-    if not asked["dark_state"]:
+    if not asked["dark_state"] and not joined:
         raise UsageError(STATE_REMEDY)
+    if emitted:
+        write_includes(emitted, asked, choices(asked))
+        return 0
     folder = run_folder("split", out)
     results = perform(folder, **asked)
     keep_results(folder, results)
@@ -93,57 +116,43 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
     return int(results["exit_code"])
 
 
+def choices(asked: dict[str, Any]) -> dict[str, Any]:
+    """Whose requests are copied, and what of them, as the settings take it."""
+    from darktime.split.settings import ALLOWED_HEADERS, EXCLUDED
+
+    return {
+        "dark_state": asked["dark_state"],
+        "key": asked["key"],
+        "salt": asked["experiment"],
+        "max_percent": asked["max_percent"] or asked["percent"],
+        "only_paths": tuple(asked["path"]),
+        "excluded": (*EXCLUDED, *asked["exclude"]),
+        "methods": tuple(one.strip().upper() for one in asked["methods"].split(",") if one.strip()),
+        "allow_headers": (*ALLOWED_HEADERS, *asked["allow_header"]),
+        "allow_cookies": tuple(asked["allow_cookie"]),
+        "allow_query": tuple(asked["allow_query"]),
+    }
+
+
 def perform(folder: Path, **asked: Any) -> dict[str, Any]:
     """Run the split to its end; its results."""
     from darktime.split.commands import LedgerNames
     from darktime.split.conclusion import conclude, ledger_of
-    from darktime.split.folder import PrivateFolder
-    from darktime.split.instances import check_instances
-    from darktime.split.running import describe, free_udp_port, start_split
-    from darktime.split.settings import ALLOWED_HEADERS, EXCLUDED, Route, SplitSettings
-    from realtime_core.stack import Stack, external_valkey, find_nginx
+    from darktime.split.running import describe
+    from realtime_core.stack import Stack, external_valkey
 
-    production, dark = upstream(asked["production"], "production"), upstream(asked["dark"], "dark")
-    check_instances(production, dark, listen=asked["listen"])
     began, name = datetime.now(UTC), f"split-{secrets.token_hex(4)}"
+    start = _joined(asked) if asked["joined"] else _whole(asked)
     with ExitStack() as last, Stack(folder / "stack") as stack:
-        private = stack.adopt(PrivateFolder()).path
-        settings = SplitSettings(
-            listen=asked["listen"],
-            routes=(Route(prefix="/", upstreams=(production,), mirrored=True),),
-            relay_socket=private / "relay.sock",
-            sink_socket=private / "sink.sock",
-            log_port=free_udp_port(),
-            dark_state=asked["dark_state"],
-            key=asked["key"],
-            salt=asked["experiment"],
-            max_percent=asked["max_percent"] or asked["percent"],
-            only_paths=tuple(asked["path"]),
-            excluded=(*EXCLUDED, *asked["exclude"]),
-            methods=tuple(one.strip().upper() for one in asked["methods"].split(",") if one.strip()),
-            allow_headers=(*ALLOWED_HEADERS, *asked["allow_header"]),
-            allow_cookies=tuple(asked["allow_cookie"]),
-            allow_query=tuple(asked["allow_query"]),
-        )
-        nginx = find_nginx(asked["nginx"]).path
         redis = external_valkey(asked["redis"], name=name) if asked["redis"] else stack.valkey()
         if asked["redis"]:
             last.callback(leave_nothing, redis.client, name)  # once nobody writes there any more
-        running = start_split(
-            stack,
-            settings,
-            folder=private,
-            nginx=nginx,
-            dark=f"http://{dark}",
-            percent=asked["percent"],
-            ttl_s=asked["ttl"],
-            results=folder,
-            ledger=LedgerNames(url=redis.url, name=name),
-        )
+        running = start(stack, folder, LedgerNames(url=redis.url, name=name))
         describe(running, folder / "split.json")
-        say(f"mirroring {asked['percent']:g} % of users to {dark}; production's requests go to {settings.listen}")
-        say(f"to stop: Ctrl-C, 'darktime kill', or touch {private / 'kill'}")
+        say(f"to stop: Ctrl-C, 'darktime kill', or touch {running.folder / 'kill'}")
         vigil = Vigil(running.processes)
+        if asked["joined"] and asked["probe"] and asked["percent"]:
+            prove(running, asked["probe"], say)
         stopped = watch(running, vigil, seconds=asked["duration"] or asked["ttl"], ttl_s=asked["ttl"])
         running.ramp(0)
         settle(running, vigil)
@@ -151,6 +160,69 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
         results = conclude(running, vigil, asked, began=began, balances=balances)
     say(stopped)
     return results
+
+
+def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], RunningSplit]:
+    """What starts a split with an nginx of its own."""
+    from darktime.split.folder import PrivateFolder
+    from darktime.split.instances import check_instances
+    from darktime.split.running import free_udp_port, start_split
+    from darktime.split.settings import Route, SplitSettings
+    from realtime_core.stack import find_nginx
+
+    production, dark = upstream(asked["production"], "production"), upstream(asked["dark"], "dark")
+    check_instances(production, dark, listen=asked["listen"])
+
+    def start(stack: Stack, results: Path, ledger: LedgerNames) -> RunningSplit:
+        private = stack.adopt(PrivateFolder()).path
+        settings = SplitSettings(
+            listen=asked["listen"],
+            routes=(Route(prefix="/", upstreams=(production,), mirrored=True),),
+            relay_socket=private / "relay.sock",
+            sink_socket=private / "sink.sock",
+            log_port=free_udp_port(),
+            **choices(asked),
+        )
+        running = start_split(
+            stack,
+            settings,
+            folder=private,
+            nginx=find_nginx(asked["nginx"]).path,
+            dark=f"http://{dark}",
+            percent=asked["percent"],
+            ttl_s=asked["ttl"],
+            results=results,
+            ledger=ledger,
+        )
+        say(f"mirroring {asked['percent']:g} % of users to {dark}; production's requests go to {settings.listen}")
+        return running
+
+    return start
+
+
+def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], RunningSplit]:
+    """What starts a split beside an nginx that is already there."""
+    from darktime.split.running import start_joined
+
+    folder, dark = asked["joined"].resolve(), upstream(asked["dark"], "dark")
+    settings, where = read_includes(folder, asked)
+    asked["production"] = asked["production"] or where
+
+    def start(stack: Stack, results: Path, ledger: LedgerNames) -> RunningSplit:
+        running = start_joined(
+            stack,
+            settings,
+            folder=folder,
+            dark=f"http://{dark}",
+            percent=asked["percent"],
+            ttl_s=asked["ttl"],
+            results=results,
+            ledger=ledger,
+        )
+        say(f"mirroring {asked['percent']:g} % of users to {dark}, in the nginx that has the includes of {folder}")
+        return running
+
+    return start
 
 
 def watch(running: RunningSplit, vigil: Vigil, *, seconds: float, ttl_s: float) -> str:

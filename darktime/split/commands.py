@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from darktime.split.folder import CONFIGURATION, SECRET
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from darktime.split.settings import SplitSettings
+    from darktime.split.settings import CopySettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ def nginx_command(nginx: Path, folder: Path) -> Command:
 
 
 def relay_command(
-    settings: SplitSettings,
+    settings: CopySettings,
     folder: Path,
     *,
     dark: str,
@@ -57,6 +58,8 @@ def relay_command(
         *("--log-port", str(settings.log_port), "--dark", dark, "--state", str(state), "--pairs", str(pairs)),
         *("--secret-file", str(folder / SECRET)),
     ]
+    if settings.run_as not in (None, "root") and os.geteuid() == 0:
+        argv += ["--socket-owner", settings.run_as or ""]
     for name in settings.allow_query:
         argv += ["--allow-query", name]
     for method in settings.methods:
@@ -76,7 +79,7 @@ def relay_command(
     return Command(name="relay", argv=tuple(argv), ready_line="relay on ")
 
 
-def agent_command(settings: SplitSettings, folder: Path, *, ttl_s: float) -> Command:
+def agent_command(settings: CopySettings, folder: Path, *, ttl_s: float) -> Command:
     """The agent that renews the lease for ``ttl_s`` seconds."""
     argv = (
         *(sys.executable, "-m", "darktime.split.agent", "--folder", str(folder)),

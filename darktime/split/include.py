@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 HTTP: Final = "darktime.http.conf"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:=@+,*-]+")
+# With ``log_subrequest on`` nginx would write our line for their subrequests too; those have no length of their own.
+_LOG_MAP: Final = 'map $request_length $darktime_log {\n  volatile;\n  0 "";\n  default $darktime_copied;\n}\n'
 # What the mirror's location would inherit and a copy may not have: each would change it, or send it elsewhere.
 _NEUTRAL: Final = """\
     error_page 599 =204 /;
@@ -54,7 +56,7 @@ def http_include(settings: CopySettings) -> str:
     """For the http block: who is in, where copies go, what the log lines look like."""
     head = f"# darktime {VERSION}: for the http block. At most {settings.max_percent:g} % of users.\n"
     blocks = [block for block in maps(settings) if block != HOST_MAP]
-    return head + "\n".join([HOST_MAP, *blocks, relay_upstream(settings), sink_server(settings)])
+    return head + "\n".join([HOST_MAP, *blocks, _LOG_MAP, relay_upstream(settings), sink_server(settings)])
 
 
 def server_include(settings: CopySettings, folder: Path, place: Place) -> str:
@@ -91,7 +93,7 @@ def location_include(settings: CopySettings, place: Place) -> str:
 
 def _log_lines(settings: CopySettings, theirs: Lines) -> list[str]:
     restated = [f"access_log {_words(args)};" for args in theirs]
-    return [*restated, f"access_log {log_target(settings)} darktime if=$darktime_copied;"]
+    return [*restated, f"access_log {log_target(settings)} darktime if=$darktime_log;"]
 
 
 def _words(args: tuple[str, ...]) -> str:

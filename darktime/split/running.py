@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from darktime.errors import UsageError
 from darktime.split import levels
 from darktime.split.commands import agent_command, nginx_command, relay_command
+from darktime.split.emit import STATE
 from darktime.split.folder import prepare, write_private
 from darktime.split.instances import address, answers, refuse_our_own_front
 from darktime.split.nginx_config import render
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from darktime.split.commands import Command, LedgerNames
-    from darktime.split.settings import SplitSettings
+    from darktime.split.settings import CopySettings, SplitSettings
 
 ABOUT: Final = "split.json"
 Process_co = TypeVar("Process_co", covariant=True)
@@ -43,7 +44,7 @@ class Starter(Protocol[Process_co]):
 class RunningSplit:
     """Where a running split keeps what others look at. ``processes`` is what the starter gave, by name."""
 
-    settings: SplitSettings
+    settings: CopySettings
     folder: Path
     state: Path
     pairs: Path
@@ -86,25 +87,61 @@ def start_split(
         UsageError: the listen address or a path cannot be used, or the dark instance is production by another name.
     """
     prepare(folder, settings, render(settings, folder))
+    running = _with_relay(
+        starter, settings, folder, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
+    )
+    running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
+    if probe:
+        refuse_our_own_front(settings, dark.removeprefix("http://"))
+    # The lease comes last: until everything stands, nobody is mirrored.
+    running.processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s))
+    return running
+
+
+def start_joined(
+    starter: Starter[Any],
+    settings: CopySettings,
+    *,
+    folder: Path,
+    dark: str,
+    percent: float,
+    ttl_s: float,
+    results: Path,
+    ledger: LedgerNames | None = None,
+) -> RunningSplit:
+    """Start relay and agent beside an nginx that has the includes of ``folder`` already; arguments as for ``start_split``."""
+    state = folder / STATE
+    running = _with_relay(
+        starter, settings, state, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
+    )
+    running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s))
+    return running
+
+
+def _with_relay(
+    starter: Starter[Any],
+    settings: CopySettings,
+    folder: Path,
+    *,
+    secrets: Path,
+    dark: str,
+    percent: float,
+    results: Path,
+    ledger: LedgerNames | None,
+) -> RunningSplit:
     levels.set_percent(folder, percent, settings.max_percent)
     metrics_port = free_tcp_port()
     state, pairs = results / "relay.json", results / "pairs.jsonl"
     relay = relay_command(
-        settings, folder, dark=dark, state=state, pairs=pairs, ledger=ledger, metrics_port=metrics_port
+        settings, secrets, dark=dark, state=state, pairs=pairs, ledger=ledger, metrics_port=metrics_port
     )
-    processes = {"relay": _start(starter, relay)}
-    processes["nginx"] = start_nginx(starter, settings, folder, nginx)
-    if probe:
-        refuse_our_own_front(settings, dark.removeprefix("http://"))
-    # The lease comes last: until everything stands, nobody is mirrored.
-    processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s))
     return RunningSplit(
         settings=settings,
         folder=folder,
         state=state,
         pairs=pairs,
         metrics=f"127.0.0.1:{metrics_port}",
-        processes=processes,
+        processes={"relay": _start(starter, relay)},
     )
 
 
@@ -126,7 +163,7 @@ def describe(running: RunningSplit, path: Path) -> None:
         "salt": settings.salt,
         "key": settings.key,
         "max_percent": settings.max_percent,
-        "listen": settings.listen,
+        "listen": getattr(settings, "listen", None),
     }
     write_private(path, json.dumps(about))
 

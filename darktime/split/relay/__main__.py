@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m darktime.split.relay", description=__doc__)
     parser.add_argument("--socket", required=True, type=Path, metavar="PATH", help="where nginx sends copies")
+    parser.add_argument("--socket-owner", metavar="USER", help="of nginx's workers, where root runs this")
     parser.add_argument("--log-port", required=True, type=int, metavar="PORT", help="UDP port of log lines; 0: any")
     parser.add_argument("--dark", required=True, metavar="URL", help="http://HOST:PORT of the dark instance")
     parser.add_argument("--state", required=True, type=Path, metavar="FILE", help="counters, written twice a second")
@@ -61,6 +62,7 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         owner=options.owner,
         hops=Hops(mirror=options.hop_mirror, compared=options.hop_compared, events=options.hop_events),
         metrics_port=options.metrics,
+        socket_owner=options.socket_owner,
     )
 
 

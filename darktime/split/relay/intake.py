@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import struct
 from typing import TYPE_CHECKING, Final
@@ -33,7 +34,9 @@ _SO_RXQ_OVFL: Final = 40
 class CopySocket:
     """Accepts nginx's connections and answers each copy at once."""
 
-    def __init__(self, path: Path, poller: Poller, *, max_head: int, methods: Collection[str]) -> None:
+    def __init__(
+        self, path: Path, poller: Poller, *, max_head: int, methods: Collection[str], owner: str | None = None
+    ) -> None:
         self._poller = poller
         self._max_head = max_head
         self._methods = methods
@@ -46,10 +49,12 @@ class CopySocket:
         try:
             self._listener.bind(str(path))
             path.chmod(0o600)
+            if owner is not None:
+                shutil.chown(path, owner)
             self._listener.listen(_BACKLOG)
-        except OSError as error:
+        except (OSError, LookupError) as error:  # LookupError: nobody of that name
             self._listener.close()
-            raise UsageError(f"the relay cannot listen on {path}: {error.strerror}; choose another --socket") from error
+            raise UsageError(f"the relay cannot listen on {path}: {error}; choose another --socket") from error
         self._fd = self._listener.fileno()
         poller.register(self._fd, IN)
 

@@ -44,7 +44,13 @@ class Relay:
         self.records = Records(
             self._books, wait_s=limits.line_wait_s, stream_wait_s=limits.stream_life_s, limit=limits.open_records
         )
-        self._copies = CopySocket(settings.socket, self._poller, max_head=limits.head_bytes, methods=settings.methods)
+        self._copies = CopySocket(
+            settings.socket,
+            self._poller,
+            max_head=limits.head_bytes,
+            methods=settings.methods,
+            owner=settings.socket_owner,
+        )
         self._lines = LineSocket(settings.log_port, self._poller, settings.secret)
         self._dark = Dark(settings, self._poller, self)
         self._users: dict[str, str] = {}

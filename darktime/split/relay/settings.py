@@ -42,7 +42,10 @@ class Hops:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelaySettings:
-    """One relay. ``dark``: (host, port). ``ledger``: URL of the Redis, None to count without one."""
+    """One relay. ``dark``: (host, port). ``ledger``: URL of the Redis, None to count without one.
+
+    ``socket_owner``: who may send copies besides the relay's own user, where root runs it.
+    """
 
     socket: Path
     log_port: int
@@ -57,4 +60,5 @@ class RelaySettings:
     owner: str = "relay"
     hops: Hops = Hops()
     metrics_port: int | None = None
+    socket_owner: str | None = None
     limits: Limits = Limits()

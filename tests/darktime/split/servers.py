@@ -29,7 +29,6 @@ class Origin(ThreadingHTTPServer):
         self.asked: Counter[str] = Counter()
         self.heads: list[dict[str, str]] = []
         self.targets: list[str] = []
-        self.ids: list[str] = []
         self.hang_s = 0.0
         self.status = 200
         self.streams = 0
@@ -154,6 +153,8 @@ class Quick:
         self.requests = 0
         self.targets: list[str] = []
         self.ids: list[str] = []
+        self.methods: list[str] = []
+        self.lengths: list[bytes] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -183,6 +184,8 @@ class Quick:
                     *heads, links[sock] = (links[sock] + data).split(b"\r\n\r\n")
                     for head in heads:
                         self.requests += 1
+                        self.methods.append(head.split(b" ", 1)[0].decode("latin-1"))
+                        self.lengths += re.findall(rb"\r\nContent-Length: ([^\r]*)", head)
                         self.ids += [one.decode() for one in self.ID.findall(head)]
                         self.targets.append(head.split(b" ", 2)[1].decode("latin-1"))
                         found = self.USER.search(head + b"\r\n")

@@ -1,0 +1,86 @@
+"""``darktime split --emit DIR`` and ``--include DIR``: the includes for an nginx that is already there, and a split beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from darktime.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from darktime.split.running import RunningSplit
+    from darktime.split.settings import CopySettings
+
+BODIES = "copies have no bodies: production's uploads stay as they are, buffered or not"
+
+
+def write_includes(folder: Path, asked: dict[str, Any], choices: dict[str, Any]) -> None:
+    """Write the includes into ``folder`` and say how the change is made, and how it is taken back."""
+    from darktime.split.emit import DIFF, STATE, choose, emit
+    from darktime.split.running import free_udp_port
+    from darktime.split.settings import CopySettings
+    from darktime.split.theirs import read_theirs
+    from realtime_core.stack import find_nginx
+
+    nginx, folder = find_nginx(asked["nginx"]).path, folder.resolve()
+    theirs = read_theirs(nginx, asked["nginx_conf"])
+    chosen = choose(theirs.places, asked["location"])
+    state = folder / STATE
+    settings = CopySettings(
+        relay_socket=state / "relay.sock",
+        sink_socket=state / "sink.sock",
+        log_port=free_udp_port(),
+        run_as=theirs.user,
+        **choices,
+    )
+    change = emit(folder, settings, theirs, chosen)
+    take = f"nginx -t -c {theirs.config} && nginx -s reload -c {theirs.config}"
+    click.echo(change)
+    for line in (
+        f"mirrored: {', '.join(place.name for place in chosen)}; at most {settings.max_percent:g} % of users; {BODIES}",
+        f"to make this change:  patch -p0 -d / < {folder / DIFF} && {take}",
+        f"to take it back:      patch -R -p0 -d / < {folder / DIFF} && {take}",
+        f"then, to mirror:      darktime split --include {folder} --dark URL --percent {asked['percent']:g}",
+        f"to end it at once:    touch {state / 'kill'}",
+    ):
+        click.echo(line, err=True)
+
+
+def read_includes(folder: Path, asked: dict[str, Any]) -> tuple[CopySettings, str]:
+    """The settings of the includes in ``folder``, and where they are, for people.
+
+    Raises UsageError where nginx's configuration does not have them.
+    """
+    from darktime.split.emit import read
+    from darktime.split.theirs import includes
+    from realtime_core.stack import find_nginx
+
+    settings, about = read(folder)
+    nginx, config = find_nginx(asked["nginx"]).path, asked["nginx_conf"] or Path(about["config"])
+    missing = includes(nginx, config, [folder / name for name in about["files"]])
+    if missing:
+        names = ", ".join(path.name for path in missing)
+        raise UsageError(
+            f"{config} does not include {names} of {folder}: make the change that --emit printed, and reload"
+        )
+    return settings, f"{config}: {', '.join(about['locations'])}"
+
+
+def prove(running: RunningSplit, url: str, say: Callable[[str], None]) -> None:
+    """Send one request of a user who is in, and look for its copy. Raises UsageError when none arrives."""
+    from darktime.split.probe import arrived, send_probe
+
+    user = send_probe(url, running.settings)
+    if user is None:
+        say("no copy was looked for: users are told apart by their address, and ours is not production's")
+    elif arrived(user, running.settings.secret, running.state):
+        say(f"a copy of the request of {user} to {url} has arrived")
+    else:
+        raise UsageError(
+            f"--probe {url}: it was answered, and no copy of it arrived; has nginx been reloaded since the change, is the path "
+            "in a mirrored location, does the kill file stand?"
+        )

@@ -1,0 +1,154 @@
+"""Writes the includes for an nginx that is already there, the change as a diff, and what the split that joins it must know.
+
+What it writes is all in one folder; the user's own files are only read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pwd
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from darktime.errors import UsageError
+from darktime.split.config_text import Insertion, diff, insert
+from darktime.split.folder import SECRET, write_private
+from darktime.split.include import HTTP, http_include, location_include, server_include
+from darktime.split.settings import CopySettings, safe_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from darktime.split.in_force import Place, Spot
+    from darktime.split.theirs import Theirs
+
+VERSION: Final = 1
+DIFF: Final = "darktime.diff"
+ABOUT: Final = "include.json"
+STATE: Final = "state"
+_PASSING: Final = ("proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass")
+_MOST_NAMED: Final = 12
+
+
+def choose(found: Sequence[Place], wanted: Sequence[str]) -> tuple[Place, ...]:
+    """The locations that ``wanted`` names (``SERVER LOCATION``), or all that pass requests on where there is one server.
+
+    Raises UsageError for a name that none has, and where a name must be said.
+    """
+    passing = [place for place in found if place.answers in _PASSING and "internal" not in place.has]
+    names = ", ".join(f"'{place.name}'" for place in passing[:_MOST_NAMED]) or "none that passes requests on"
+    if not wanted:
+        if len({(place.server_at.file, place.server_at.line) for place in passing}) != 1:
+            raise UsageError(f"say which locations are to be mirrored, each with --location; there are {names}")
+        return tuple(place for place in passing if not place.log_off)
+    chosen = []
+    for name in wanted:
+        fitting = [
+            place for place in found if name in {f"{one} {place.location}" for one in place.server_names or ("_",)}
+        ]
+        if not fitting:
+            raise UsageError(f"--location '{name}': there is none; there are {names}")
+        chosen += fitting
+    for place in chosen:
+        if place.log_off:
+            raise UsageError(
+                f"--location '{place.name}': access_log off is in force there, so that nothing of it could be compared; "
+                "write 'access_log /dev/null;' in its place"
+            )
+        if place.location.startswith("@"):
+            raise UsageError(f"--location '{place.name}': a named location is entered from others; name those")
+    return tuple(chosen)
+
+
+def emit(folder: Path, settings: CopySettings, theirs: Theirs, chosen: Sequence[Place]) -> str:
+    """Write the includes and all else into ``folder``; the change as a diff. Raises UsageError."""
+    state = folder / STATE
+    files: dict[str, str] = {HTTP: http_include(settings)}
+    insertions: list[Insertion] = []
+
+    def put(spot: Spot, name: str) -> None:
+        text = f"include {safe_path(folder / name, 'folder')};"
+        insertions.append(Insertion(file=spot.file, line=spot.line, words=spot.words, text=text))
+
+    servers: dict[tuple[str, int], str] = {}
+    for number, place in enumerate(chosen, 1):
+        at = (place.server_at.file, place.server_at.line)
+        server = servers.setdefault(at, f"darktime.server-{len(servers) + 1}.conf")
+        location = f"darktime.location-{number}.conf"
+        files[server] = server_include(settings, state, place)
+        files[location] = location_include(settings, place)
+        put(place.http_after, HTTP)
+        put(place.server_at, server)
+        put(place.at, location)
+    change = diff(theirs.texts, insert(theirs.texts, insertions))
+    about = {
+        "version": VERSION,
+        "config": str(theirs.config),
+        "files": sorted(files),
+        "locations": [place.name for place in chosen],
+        "settings": _plain(settings),
+    }
+    prepare(folder, settings.run_as)
+    for name, text in {
+        **files,
+        DIFF: change,
+        SECRET: settings.secret + "\n",
+        ABOUT: json.dumps(about, indent=1),
+    }.items():
+        write_private(folder / name, text)
+    return change
+
+
+def prepare(folder: Path, user: str | None) -> None:
+    """Make the folder, and the state that nginx's workers look into: they may reach the files in it, and list nothing."""
+    for path in (folder, folder / STATE, folder / STATE / "level", folder / STATE / "lease"):
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o711)
+    if user is None or user == "root" or os.geteuid() != 0:
+        return
+    closed = next((path for path in folder.resolve().parents if not _may_pass(path, user)), None)
+    if closed is not None:
+        raise UsageError(
+            f"{folder}: nginx's workers ({user}) cannot pass {closed}; choose a folder that they can reach"
+        )
+
+
+def read(folder: Path) -> tuple[CopySettings, dict[str, Any]]:
+    """What ``emit`` wrote into the folder: the settings, and all of ``include.json``. Raises UsageError."""
+    try:
+        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        if about["version"] != VERSION:
+            raise UsageError(
+                f"{folder / ABOUT} is of version {about['version']}, this release reads {VERSION}: emit it again"
+            )
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in about["settings"].items()
+        }
+        for name in ("relay_socket", "sink_socket"):
+            values[name] = Path(values[name])
+        return CopySettings(**values, secret=(folder / SECRET).read_text(encoding="utf-8").strip()), about
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder} holds no includes of ours ({error}): write them with --emit {folder}") from error
+
+
+def give_to(path: Path, user: str | None) -> None:
+    """Let nginx's workers use a socket that root has made."""
+    if user is not None and os.geteuid() == 0:
+        shutil.chown(path, user)
+
+
+def _plain(settings: CopySettings) -> dict[str, Any]:
+    values = {one.name: getattr(settings, one.name) for one in dataclasses.fields(settings) if one.name != "secret"}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def _may_pass(path: Path, user: str) -> bool:
+    try:
+        entry, status = pwd.getpwnam(user), path.stat()
+    except (KeyError, OSError):
+        return False
+    bit = 0o100 if status.st_uid == entry.pw_uid else 0o010 if status.st_gid == entry.pw_gid else 0o001
+    return bool(status.st_mode & bit)

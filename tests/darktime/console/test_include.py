@@ -1,0 +1,175 @@
+"""``darktime split --emit`` and ``--include``: an nginx that was there before is joined, and left as it was."""
+
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from realtime_core.stack import find_nginx, free_port
+from tests.support.schemas import require_schema
+from tests.support.waiting import wait_until
+
+DARKTIME = Path(sys.executable).parent / "darktime"
+CONFIG = """\
+daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
+events {{ worker_connections 256; }}
+http {{
+    {temporary}
+    access_log {folder}/theirs.log;
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass {production}; }}
+        location = /health {{ return 200 "well\\n"; }}
+    }}
+}}
+"""
+USERS = 12
+
+
+@pytest.fixture
+def short():
+    """A folder whose path leaves room for a socket's name."""
+    path = Path(tempfile.mkdtemp(prefix="dt-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@contextmanager
+def their_nginx(folder, production):
+    """An nginx that has nothing to do with us: its port and its configuration; reloaded as people do."""
+    port = free_port()
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    config = folder / "nginx.conf"
+    text = CONFIG.format(folder=folder, port=port, production=production, temporary=temporary)
+    config.write_text(f"user root;\n{text}" if os.geteuid() == 0 else text)
+    argv = [find_nginx().path, "-c", config, "-e", folder / "error.log"]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
+        try:
+            wait_until((folder / "pid").exists, timeout_s=10)
+            yield port, config
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def reload(config):
+    """As the printed command does; done when the worker of before has gone."""
+    argv = [str(find_nginx().path), "-c", str(config), "-e", str(config.parent / "error.log")]
+    master = int((config.parent / "pid").read_text())
+    before = set(children(master))
+    subprocess.run([*argv, "-t", "-q"], check=True, timeout=10)
+    subprocess.run([*argv, "-s", "reload"], check=True, timeout=10)
+    wait_until(lambda: (now := set(children(master))) and not now & before, timeout_s=10, what="new workers")
+
+
+def children(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def command(*words, cwd):
+    argv = [DARKTIME, "split", "--percent", "100", *map(str, words)]
+    return subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=25, check=False)
+
+
+def patch(folder, *words):
+    with (folder / "darktime.diff").open() as change:
+        subprocess.run(["patch", "-p0", "-d", "/", *words], stdin=change, check=True, capture_output=True, timeout=10)
+
+
+def ask(port):
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    for number in range(USERS):
+        link.request("GET", "/channels-stats", headers={"Cookie": f"uid=user-{number}"})
+        reply = link.getresponse()
+        assert reply.status == 200
+        assert reply.read()
+    link.close()
+
+
+def test_an_nginx_that_is_there_is_joined_and_its_files_are_left_to_their_owner(short, tmp_path, stack):
+    production, dark = stack.push("production").url, stack.push("dark").url
+    with their_nginx(short, production) as (port, config):
+        before, folder = config.read_text(), short / "include"
+        words = ("--emit", folder, "--dark-state", "isolated", "--nginx-conf", config)
+        done = command(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert config.read_text() == before
+        assert done.stdout.count(f"include {folder}/") == 3, "of the http block, the server and the location"
+        for said in ("patch -p0", "patch -R -p0", "--include", "kill", "have no bodies"):
+            assert said in done.stderr
+
+        join = ("--include", folder, "--dark", dark, "--out", "run", "--json", "--probe", f"http://127.0.0.1:{port}/")
+        refused = command(*join, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert "does not include darktime.http.conf" in refused.stderr
+
+        patch(folder)
+        assert config.read_text() != before
+        reload(config)
+        argv = [DARKTIME, "split", "--percent", "100", *map(str, join)]
+        with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as split:
+            state = tmp_path / "run" / "relay.json"
+            wait_until(
+                lambda: state.exists() and json.loads(state.read_text())["compared"] >= 1, 20, "the probe's copy"
+            )
+            ask(port)
+            wait_until(lambda: json.loads(state.read_text())["compared"] == USERS + 1, 10, "all copies compared")
+            split.terminate()
+            out, err = split.communicate(timeout=20)
+        results = json.loads(out)
+        require_schema(results)
+        assert split.returncode == results["exit_code"] == 5, err
+        assert "a copy of the request of darktime-probe-" in err
+        assert results["copies"] == {**results["copies"], "received": USERS + 1, "compared": USERS + 1, "reasons": {}}
+        log = short / "theirs.log"
+        wait_until(lambda: log.read_text().count("GET /channels-stats") == USERS, 5, "their own lines")
+
+        ask(port)  # with nobody of ours alive
+        assert json.loads(state.read_text())["received"] == USERS + 1
+        patch(folder, "-R")
+        assert config.read_text() == before
+        reload(config)
+        ask(port)
+        assert (short / "error.log").read_text().count("[error]") == 0
+
+
+def test_a_copy_that_does_not_arrive_ends_it_before_anybody_relies_on_it(short, tmp_path, stack):
+    production, dark = stack.push("production").url, stack.push("dark").url
+    with their_nginx(short, production) as (port, config):
+        folder = short / "include"
+        done = command("--emit", folder, "--dark-state", "isolated", "--nginx-conf", config, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        patch(folder)  # and no reload
+        probe = f"http://127.0.0.1:{port}/"
+        done = command("--include", folder, "--dark", dark, "--out", "run", "--probe", probe, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no copy of it arrived" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--location", "elsewhere /"), "there is none; there are '_ /'"),
+        (("--nginx-conf", "{short}/broken.conf"), "says no"),
+        (("--key", "cookie:a-b"), "without -"),
+        (("--location", "_ = /quiet"), "access_log /dev/null"),
+    ],
+)
+def test_what_cannot_be_joined_is_said_with_the_remedy(short, tmp_path, words, why):
+    with their_nginx(short, "http://127.0.0.1:1") as (_, config):
+        (short / "broken.conf").write_text("http {")
+        config.write_text(config.read_text().replace("location = /health {", "location = /quiet { access_log off;"))
+        told = [word.format(short=short) for word in words]
+        known = ("--nginx-conf", config) if "--nginx-conf" not in told else ()
+        done = command("--emit", short / "include", "--dark-state", "isolated", *known, *told, cwd=tmp_path)
+    assert done.returncode == 2
+    assert why in done.stderr
+    assert not (short / "include").exists()
