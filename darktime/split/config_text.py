@@ -98,7 +98,8 @@ def insert(texts: Mapping[str, str], insertions: Sequence[Insertion]) -> dict[st
             if place is None:
                 raise LookupError(f"{file}:{one.line}: no {' '.join(one.words)}")
             indent = _indent(text, place.offset) + (_step(text) if place.opens else "")
-            marks.append((place.offset, f"\n{indent}{one.text}"))
+            rest = text[place.offset :].partition("\n")[0].strip()
+            marks.append((place.offset, f"\n{indent}{one.text}" + (f"\n{indent}" if rest and rest[0] != "#" else "")))
         for offset, words in sorted(marks, reverse=True):
             text = text[:offset] + words + text[offset:]
         changed[file] = text

@@ -66,7 +66,7 @@ def server_include(settings: CopySettings, folder: Path, place: Place) -> str:
     gate = "    if ($darktime_copied) {\n      return 204;\n    }\n"  # an internal redirect asks once more
     gate += '    if ($darktime_here = "") {\n      return 204;\n    }\n' + gate_tests(safe_path(folder, "folder"), 204)
     lines = [
-        f"# darktime {VERSION}: for the server of location {place.location}. To end all mirroring: touch {folder}/kill",
+        f"# darktime {VERSION}: for server {' '.join(place.server_names) or '_'}. To end all mirroring: touch {folder}/kill",
         *(["uninitialized_variable_warn off;"] if "uninitialized_variable_warn" not in place.server_has else []),
         *_log_lines(settings, place.server_logs),
         f"location = {MIRROR} {{\n    internal;\n{gate}    set $darktime_copied 1;\n{_NEUTRAL}{copy_directives(settings)}}}",
