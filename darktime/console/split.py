@@ -138,12 +138,15 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
     """Run the split to its end; its results."""
     from darktime.split.commands import LedgerNames
     from darktime.split.conclusion import conclude, ledger_of
+    from darktime.split.folder import alone
     from darktime.split.running import describe
     from realtime_core.stack import Stack, external_valkey
 
     began, name = datetime.now(UTC), f"split-{secrets.token_hex(4)}"
     start = _joined(asked) if asked["joined"] else _whole(asked)
     with ExitStack() as last, Stack(folder / "stack") as stack:
+        if asked["joined"]:
+            last.enter_context(alone(asked["joined"]))
         redis = external_valkey(asked["redis"], name=name) if asked["redis"] else stack.valkey()
         if asked["redis"]:
             last.callback(leave_nothing, redis.client, name)  # once nobody writes there any more

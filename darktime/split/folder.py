@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from darktime.errors import UsageError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from darktime.split.settings import SplitSettings
 
 SECRET = "secret"  # noqa: S105 - the name of the file
 CONFIGURATION = "nginx.conf"
+LOCK = "lock"
 
 
 def prepare(folder: Path, settings: SplitSettings, files: Mapping[str, str]) -> None:
@@ -37,6 +42,19 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     draft.replace(path)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process; the kernel lets it go with it. Raises UsageError while another holds it."""
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(
+                f"a split runs beside the nginx with the includes of {folder} already: end that first"
+            ) from error
+        yield
 
 
 class PrivateFolder:

@@ -123,8 +123,16 @@ def test_an_nginx_that_is_there_is_joined_and_its_files_are_left_to_their_owner(
             wait_until(
                 lambda: state.exists() and json.loads(state.read_text())["compared"] >= 1, 20, "the probe's copy"
             )
+            second = command(*join[:4], "--out", "second", cwd=tmp_path)
+            assert second.returncode == 2
+            assert "runs beside the nginx" in second.stderr
             ask(port)
             wait_until(lambda: json.loads(state.read_text())["compared"] == USERS + 1, 10, "all copies compared")
+            ramp = [DARKTIME, "ramp", "0", "--run", "run"]
+            assert (
+                "100 % -> 0 %" in subprocess.run(ramp, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+            )
+            ask(port)
             split.terminate()
             out, err = split.communicate(timeout=20)
         results = json.loads(out)
@@ -133,7 +141,7 @@ def test_an_nginx_that_is_there_is_joined_and_its_files_are_left_to_their_owner(
         assert "a copy of the request of darktime-probe-" in err
         assert results["copies"] == {**results["copies"], "received": USERS + 1, "compared": USERS + 1, "reasons": {}}
         log = short / "theirs.log"
-        wait_until(lambda: log.read_text().count("GET /channels-stats") == USERS, 5, "their own lines")
+        wait_until(lambda: log.read_text().count("GET /channels-stats") == 2 * USERS, 5, "their own lines")
 
         ask(port)  # with nobody of ours alive
         assert json.loads(state.read_text())["received"] == USERS + 1
