@@ -41,6 +41,10 @@ STATE_REMEDY = """\
 only you know what the dark instance may change: say --dark-state, or dark_state in [split] of darktime.toml:
 "isolated" (its own database), "readonly" (it writes nothing), "shared" (production's database: with --path only)"""
 
+KEY_REMEDY = """\
+only you know what makes a user: say --key, or key in [split] of darktime.toml: cookie:NAME, header:NAME, query:NAME or ip
+('darktime plan --log access.log --percent 5' says which of them would serve)"""
+
 
 @click.command("split")
 @click.option("--percent", type=float, required=True, help="Share of the USERS that is mirrored.")
@@ -50,7 +54,7 @@ only you know what the dark instance may change: say --dark-state, or dark_state
     "--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="Where nginx takes production's requests."
 )
 @click.option(
-    "--key", default="cookie:uid", metavar="KIND:NAME", help="What makes a user: cookie:, header: or query:NAME, or ip."
+    "--key", metavar="KIND:NAME", help="What makes a user: cookie:, header: or query:NAME, or ip; must be said."
 )
 @click.option("--experiment", default="darktime", metavar="NAME", help="The salt: another name draws other users.")
 @click.option("--max-percent", type=float, help="Fixed in the configuration; --percent when left out.")
@@ -99,6 +103,8 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
         raise UsageError(REMEDY)
     if not asked["dark_state"] and not joined:
         raise UsageError(STATE_REMEDY)
+    if not asked["key"] and not joined:
+        raise UsageError(KEY_REMEDY)
     if emitted:
         write_includes(emitted, asked, choices(asked))
         return 0

@@ -78,7 +78,8 @@ def children(pid):
 
 
 def command(*words, cwd):
-    argv = [DARKTIME, "split", "--percent", "100", *map(str, words)]
+    key = () if "--include" in words or "--key" in words else ("--key", "cookie:uid")
+    argv = [DARKTIME, "split", "--percent", "100", *key, *map(str, words)]
     return subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=25, check=False)
 
 

@@ -32,9 +32,9 @@ dark_state = "isolated"
 """
 
 
-def ended(tmp_path, *words):
+def ended(tmp_path, *words, key=("--key", "cookie:uid")):
     """Run a split that is to end by itself."""
-    command = [DARKTIME, "split", "--percent", "5", *words]
+    command = [DARKTIME, "split", "--percent", "5", *key, *words]
     return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=25, check=False)
 
 
@@ -125,6 +125,14 @@ def test_what_the_dark_instance_may_change_must_be_said(tmp_path, stack, words, 
     done = ended(tmp_path, "--production", production.url, "--dark", dark.url, *words)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_what_makes_a_user_must_be_said(tmp_path):
+    words = ("--production", "http://127.0.0.1:1", "--dark", "http://127.0.0.1:2", "--dark-state", "isolated")
+    done = ended(tmp_path, *words, key=())
+    assert done.returncode == 2
+    assert "say --key" in done.stderr
+    assert "darktime plan" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["http://localhost:{port}", "http://127.0.0.2:{port}", "http://127.0.0.1:{port}"])
