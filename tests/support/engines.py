@@ -35,6 +35,7 @@ ENGINES = {
     "chromium": Engine(package="chromium", program="chromium"),
     "prometheus": Engine(package="prometheus", program="prometheus"),
     "ip": Engine(package="iproute2", program="ip"),
+    "patch": Engine(package="patch", program="patch"),
     "promtool": Engine(package="prometheus", program="promtool"),
 }
 

@@ -98,6 +98,7 @@ def ask(port):
     link.close()
 
 
+@pytest.mark.engine("patch")
 def test_an_nginx_that_is_there_is_joined_and_its_files_are_left_to_their_owner(short, tmp_path, stack):
     production, dark = stack.push("production").url, stack.push("dark").url
     with their_nginx(short, production) as (port, config):
@@ -153,6 +154,7 @@ def test_an_nginx_that_is_there_is_joined_and_its_files_are_left_to_their_owner(
         assert (short / "error.log").read_text().count("[error]") == 0
 
 
+@pytest.mark.engine("patch")
 def test_a_copy_that_does_not_arrive_ends_it_before_anybody_relies_on_it(short, tmp_path, stack):
     production, dark = stack.push("production").url, stack.push("dark").url
     with their_nginx(short, production) as (port, config):

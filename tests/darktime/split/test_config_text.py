@@ -70,6 +70,7 @@ def test_a_block_that_is_not_there_is_named():
         insert({"a": "http {}"}, [Insertion(file="a", line=7, words=("location", "/"), text="x;")])
 
 
+@pytest.mark.engine("patch")
 @pytest.mark.parametrize("end", ["", "\n"])
 def test_patch_makes_the_change_and_takes_it_back(tmp_path, end):
     before = HARD.rstrip("\n") + end
