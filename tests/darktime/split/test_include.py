@@ -43,7 +43,7 @@ http {
   access_log FOLDER/http.log short;
   limit_req_zone $arg_zone zone=slow:1m rate=1r/m;
   proxy_cache_path FOLDER/cache keys_zone=kept:1m;
-  upstream app { server ORIGIN; keepalive 8; }
+  upstream app { server ORIGIN; }
   server {
     listen PORT; server_name site.example;
     location / { proxy_pass http://app; proxy_set_header X-Real-Ip $remote_addr; }
