@@ -40,6 +40,7 @@ MAX_WAITING = 100_000
 RECEIVE_BYTES = 65_536
 TLS_ALERT = b"\x15\x03"  # how a TLS port answers who speaks plain HTTP to it
 UNAVAILABLE = 503
+HEAD = b"HEAD "
 _NO_REPLY = bytes(RECEIVE_BYTES + 1)  # longer than any read: none equals it
 _OK_BELOW = 400
 
@@ -230,6 +231,9 @@ class RequestPool:
             connection.planned, connection.sent = planned, now
             if follow:
                 connection.request, connection.hops = request, 0
+            if fixed is None and request[:5] == HEAD:  # its reply is read otherwise
+                self._write(connection, request)
+                continue
             try:
                 sent = connection.send(request)
             except OSError as error:
@@ -348,7 +352,7 @@ class RequestPool:
         self._write(connection, request)
 
     def _write(self, connection: Connection, request: bytes) -> None:
-        if request[:5] == b"HEAD ":  # its reply has no body, whatever its head announces
+        if request[:5] == HEAD:  # its reply has no body, whatever its head announces
             connection.reader = ResponseReader(max_body=0)
             connection.reader.expect(b"HEAD")
         try:
