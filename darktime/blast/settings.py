@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 import resource
 import socket
@@ -150,12 +151,13 @@ def check(settings: BlastSettings) -> Address:
         ("--channels", settings.channels, 1),
         ("--connections", settings.connections, 1),
         ("--processes", settings.processes, 1),
+        ("--timeout", settings.timeout_s, 0.001),
     ):
-        if value < low:
-            raise UsageError(f"{name} {value:g}: at least {low:g}")
+        if not low <= value < math.inf:  # nan is neither
+            raise UsageError(f"{name} {value:g}: a number of at least {low:g}, please")
     for name, rate in (("--rate", settings.rate_per_s), ("--max-rate", settings.max_rate_per_s)):
-        if rate is not None and rate <= 0:
-            raise UsageError(f"{name} {rate:g}: it must be above 0")
+        if rate is not None and not 0 < rate < math.inf:
+            raise UsageError(f"{name} {rate:g}: it must be a number above 0")
     if settings.path is not None and (
         not settings.path.startswith("/") or not settings.path.isascii() or " " in settings.path
     ):

@@ -182,6 +182,10 @@ def test_a_search_finds_the_limit_of_an_instance_that_has_one():
         (["--instance", "127.0.0.1:1", "--insecure"], "https://127.0.0.1:1"),
         (["--instance", "https://127.0.0.1:1", "--insecure", "--cacert", "ca.pem"], "leave one out"),
         (["--instance", "127.0.0.1:1", "--rate", "0"], "--rate 0"),
+        (["--instance", "127.0.0.1:1", "--rate", "nan"], "--rate nan"),
+        (["--instance", "127.0.0.1:1", "--rate", "100", "--max-rate", "nan"], "--max-rate nan"),
+        (["--instance", "127.0.0.1:1", "--duration", "inf"], "--duration inf"),
+        (["--instance", "127.0.0.1:1", "--timeout", "0"], "--timeout 0"),
         (["--instance", "127.0.0.1:1", "--slo", "quick"], "quick"),
     ],
 )
