@@ -38,8 +38,8 @@ def write_includes(folder: Path, asked: dict[str, Any], choices: dict[str, Any])
         **choices,
     )
     change = emit(folder, settings, theirs, chosen)
-    take = f"nginx -t -c {theirs.config} && nginx -s reload -c {theirs.config}"
-    click.echo(change)
+    take = f"{nginx} -t -c {theirs.config} && {nginx} -s reload -c {theirs.config}"
+    click.echo(change.encode("utf-8", "replace").decode())
     for line in (
         f"mirrored: {', '.join(place.name for place in chosen)}; at most {settings.max_percent:g} % of users; {BODIES}",
         f"to make this change:  patch -p0 -d / < {folder / DIFF} && {take}",
@@ -50,8 +50,8 @@ def write_includes(folder: Path, asked: dict[str, Any], choices: dict[str, Any])
         click.echo(line, err=True)
 
 
-def read_includes(folder: Path, asked: dict[str, Any]) -> tuple[CopySettings, str]:
-    """The settings of the includes in ``folder``, and where they are, for people.
+def read_includes(folder: Path, asked: dict[str, Any]) -> tuple[CopySettings, str, list[str]]:
+    """The settings of the includes in ``folder``, where they are, for people, and the names of their servers.
 
     Raises UsageError where nginx's configuration does not have them.
     """
@@ -67,7 +67,7 @@ def read_includes(folder: Path, asked: dict[str, Any]) -> tuple[CopySettings, st
         raise UsageError(
             f"{config} does not include {names} of {folder}: make the change that --emit printed, and reload"
         )
-    return settings, f"{config}: {', '.join(about['locations'])}"
+    return settings, f"{config}: {', '.join(about['locations'])}", about["hosts"]
 
 
 def prove(running: RunningSplit, url: str, say: Callable[[str], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,9 @@ def command(*, log: Path, as_json: bool, **asked: Any) -> None:
 
     if not valid_salt(asked["experiment"]):
         raise UsageError(f"--experiment {asked['experiment']!r}: 1 to 64 letters, digits or _ . -, please")
-    templates = read_templates(asked["endpoints"].read_text(encoding="utf-8")) if asked["endpoints"] else ()
+    templates = (
+        read_templates(asked["endpoints"].read_text(encoding="utf-8", errors="replace")) if asked["endpoints"] else ()
+    )
     plan = make_plan(
         lambda: _lines(log),
         percent=asked["percent"],
@@ -63,5 +66,5 @@ def _lines(log: Path) -> Iterator[str]:
         opened = gzip.open if log.suffix == ".gz" else open
         with opened(log, "rt", encoding="utf-8", errors="surrogateescape") as text:
             yield from text
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"--log {log}: {error}; name a file that can be read") from error

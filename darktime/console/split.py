@@ -211,10 +211,13 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runnin
 
 def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], RunningSplit]:
     """What starts a split beside an nginx that is already there."""
+    from darktime.split.instances import check_instances
     from darktime.split.running import start_joined
 
     folder, dark = asked["joined"].resolve(), upstream(asked["dark"], "dark")
-    settings, where = read_includes(folder, asked)
+    settings, where, hosts = read_includes(folder, asked)
+    if asked["production"]:
+        check_instances(upstream(asked["production"], "production"), dark)
     asked["production"] = asked["production"] or where
 
     def start(stack: Stack, results: Path, ledger: LedgerNames) -> RunningSplit:
@@ -226,6 +229,8 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runni
             percent=asked["percent"],
             ttl_s=asked["ttl"],
             results=results,
+            front=where,
+            hosts=hosts,
             ledger=ledger,
         )
         say(f"mirroring {asked['percent']:g} % of users to {dark}, in the nginx that has the includes of {folder}")

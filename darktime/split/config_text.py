@@ -111,11 +111,15 @@ def diff(before: Mapping[str, str], after: Mapping[str, str]) -> str:
     parts = []
     for file, text in after.items():
         if before[file] != text:
-            lines = difflib.unified_diff(
-                before[file].splitlines(keepends=True), text.splitlines(keepends=True), file, file
-            )
+            lines = difflib.unified_diff(_lines(before[file]), _lines(text), file, file)
             parts += [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines]
     return "".join(parts)
+
+
+def _lines(text: str) -> list[str]:
+    """Lines as patch counts them: a form feed or a carriage return ends none."""
+    lines = text.split("\n")
+    return [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 
 
 def _indent(text: str, offset: int) -> str:

@@ -9,13 +9,13 @@ import dataclasses
 import json
 import os
 import pwd
-import shutil
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from darktime.errors import UsageError
 from darktime.split.config_text import Insertion, diff, insert
-from darktime.split.folder import SECRET, write_private
+from darktime.split.folder import SECRET, alone, write_private
 from darktime.split.include import HTTP, http_include, location_include, server_include
 from darktime.split.settings import CopySettings, safe_path
 
@@ -31,6 +31,7 @@ ABOUT: Final = "include.json"
 STATE: Final = "state"
 _PASSING: Final = ("proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass")
 _MOST_NAMED: Final = 12
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")  # no pattern
 
 
 def choose(found: Sequence[Place], wanted: Sequence[str]) -> tuple[Place, ...]:
@@ -65,6 +66,10 @@ def choose(found: Sequence[Place], wanted: Sequence[str]) -> tuple[Place, ...]:
 
 def emit(folder: Path, settings: CopySettings, theirs: Theirs, chosen: Sequence[Place]) -> str:
     """Write the includes and all else into ``folder``; the change as a diff. Raises UsageError."""
+    if any(folder in Path(name).parents for name in theirs.texts):
+        raise UsageError(
+            f"{theirs.config} has includes of {folder} already: take them back first, patch -R -p0 -d / < {folder / DIFF}"
+        )
     state = folder / STATE
     files: dict[str, str] = {HTTP: http_include(settings)}
     insertions: list[Insertion] = []
@@ -89,31 +94,29 @@ def emit(folder: Path, settings: CopySettings, theirs: Theirs, chosen: Sequence[
         "config": str(theirs.config),
         "files": sorted(files),
         "locations": [place.name for place in chosen],
+        "hosts": sorted({name for place in chosen for name in place.server_names if _HOST.fullmatch(name)}),
         "settings": _plain(settings),
     }
     prepare(folder, settings.run_as)
-    for name, text in {
-        **files,
-        DIFF: change,
-        SECRET: settings.secret + "\n",
-        ABOUT: json.dumps(about, indent=1),
-    }.items():
-        write_private(folder / name, text)
+    files |= {DIFF: change, SECRET: settings.secret + "\n", ABOUT: json.dumps(about, indent=1)}
+    with alone(folder):
+        for name, text in files.items():
+            write_private(folder / name, text)
     return change
 
 
 def prepare(folder: Path, user: str | None) -> None:
     """Make the folder, and the state that nginx's workers look into: they may reach the files in it, and list nothing."""
+    if user is not None and user != "root" and os.geteuid() == 0:
+        above = [path for path in folder.resolve().parents if path.exists()]
+        closed = next((path for path in above if not _may_pass(path, user)), None)
+        if closed is not None:
+            raise UsageError(
+                f"{folder}: nginx's workers ({user}) cannot pass {closed}; choose a folder that they can reach"
+            )
     for path in (folder, folder / STATE, folder / STATE / "level", folder / STATE / "lease"):
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o711)
-    if user is None or user == "root" or os.geteuid() != 0:
-        return
-    closed = next((path for path in folder.resolve().parents if not _may_pass(path, user)), None)
-    if closed is not None:
-        raise UsageError(
-            f"{folder}: nginx's workers ({user}) cannot pass {closed}; choose a folder that they can reach"
-        )
 
 
 def read(folder: Path) -> tuple[CopySettings, dict[str, Any]]:
@@ -132,12 +135,6 @@ def read(folder: Path) -> tuple[CopySettings, dict[str, Any]]:
         return CopySettings(**values, secret=(folder / SECRET).read_text(encoding="utf-8").strip()), about
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder} holds no includes of ours ({error}): write them with --emit {folder}") from error
-
-
-def give_to(path: Path, user: str | None) -> None:
-    """Let nginx's workers use a socket that root has made."""
-    if user is not None and os.geteuid() == 0:
-        shutil.chown(path, user)
 
 
 def _plain(settings: CopySettings) -> dict[str, Any]:

@@ -11,12 +11,12 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from darktime.split.nginx_blocks import (
-    HOST_MAP,
     MIRROR,
     copy_directives,
     gate_tests,
     log_target,
     maps,
+    probe_location,
     relay_upstream,
     sink_server,
 )
@@ -54,8 +54,7 @@ _NEUTRAL: Final = """\
 def http_include(settings: CopySettings) -> str:
     """For the http block: who is in, where copies go, what the log lines look like."""
     head = f"# darktime {VERSION}: for the http block. At most {settings.max_percent:g} % of users.\n"
-    blocks = [block for block in maps(settings) if block != HOST_MAP]
-    return head + "\n".join([HOST_MAP, *blocks, _LOG_MAP, relay_upstream(settings), sink_server(settings)])
+    return head + "\n".join([*maps(settings), _LOG_MAP, relay_upstream(settings), sink_server(settings)])
 
 
 def server_include(settings: CopySettings, folder: Path, place: Place) -> str:
@@ -70,6 +69,7 @@ def server_include(settings: CopySettings, folder: Path, place: Place) -> str:
         *(["uninitialized_variable_warn off;"] if "uninitialized_variable_warn" not in place.server_has else []),
         *_log_lines(settings, place.server_logs),
         f"location = {MIRROR} {{\n    internal;\n{gate}    set $darktime_copied 1;\n{_NEUTRAL}{copy_directives(settings)}}}",
+        probe_location(settings.secret),
     ]
     return "\n".join(lines) + "\n"
 

@@ -7,10 +7,10 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from darktime.errors import UsageError
-from darktime.split.nginx_config import probe_answer, probe_path
+from darktime.split.nginx_blocks import probe_answer, probe_path
 
 if TYPE_CHECKING:
-    from darktime.split.settings import SplitSettings
+    from collections.abc import Sequence
 
 CONNECT_TIMEOUT_S: Final = 2.0
 PROBE_TIMEOUT_S: Final = 1.0  # our own nginx answers it without asking anybody
@@ -94,27 +94,29 @@ def answers(host: str, port: int, *, timeout_s: float = 0.5) -> bool:
     return True
 
 
-def refuse_our_own_front(settings: SplitSettings, dark: str) -> None:
-    """Ask the dark instance (HOST:PORT) for what only our nginx knows: whether its name leads to production's front.
+def refuse_our_own_front(secret: str, dark: str, *, front: str, hosts: Sequence[str] = ()) -> None:
+    """Ask the dark instance (HOST:PORT) for what only production's nginx knows: whether its name leads to that.
 
-    A dark instance that is slow, refuses or hangs is no obstacle: our nginx answers at once.
+    A dark instance that is slow, refuses or hangs is no obstacle: nginx answers at once. ``front``: where production's
+    requests go, for people. ``hosts``: the names that it goes by there, where they decide which server answers.
 
     Raises:
         UsageError: it answered, so copies would come back to production.
     """
-    link = http.client.HTTPConnection(*address(dark), timeout=PROBE_TIMEOUT_S)
-    try:
-        link.request("GET", probe_path(settings.secret), headers={"X-Darktime": "1"})
-        said = link.getresponse().read1(_MOST_BYTES)
-    except (OSError, http.client.HTTPException):
-        return
-    finally:
-        link.close()
-    if said.strip() == probe_answer(settings.secret).encode():
-        raise UsageError(
-            f"dark {dark} leads back to {settings.listen}, where production's requests go: copies would hurt production; "
-            "name the new instance itself"
-        )
+    for host in dict.fromkeys((*hosts, dark)):
+        link = http.client.HTTPConnection(*address(dark), timeout=PROBE_TIMEOUT_S)
+        try:
+            link.request("GET", probe_path(secret), headers={"Host": host, "X-Darktime": "1"})
+            said = link.getresponse().read1(_MOST_BYTES)
+        except (OSError, http.client.HTTPException):
+            return
+        finally:
+            link.close()
+        if said.strip() == probe_answer(secret).encode():
+            raise UsageError(
+                f"dark {dark} leads back to {front}, where production's requests go: copies would hurt production; "
+                "name the new instance itself"
+            )
 
 
 def _listening(host: str, port: int) -> frozenset[str]:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from darktime.split.levels import level_name
 from darktime.split.log_format import LOG_FORMAT, SINK_FORMAT
+from darktime.split.marks import mark
 
 if TYPE_CHECKING:
     from darktime.split.settings import CopySettings
 
 MIRROR: Final = "/__darktime_mirror"
+PROBE: Final = "/__darktime_probe/"
 HOST_MAP: Final = 'map $http_host $darktime_host {\n  "" $host;\n  default $http_host;\n}\n'
 
 
@@ -130,3 +132,18 @@ def copy_directives(settings: CopySettings) -> str:
         "    proxy_set_header X-Darktime-Stripped $darktime_stripped;\n"
         f'{passed}    proxy_set_header Cookie "{cookies}";\n'
     )
+
+
+def probe_path(secret: str) -> str:
+    """A path that nobody can guess: this nginx answers it by itself, and no other server does."""
+    return PROBE + mark(secret, "probe path")
+
+
+def probe_answer(secret: str) -> str:
+    """What this nginx answers there."""
+    return mark(secret, "probe answer")
+
+
+def probe_location(secret: str) -> str:
+    """Whoever asks the dark instance for this and gets the answer has been led back to production's front."""
+    return f"  location = {probe_path(secret)} {{\n    return 200 {probe_answer(secret)};\n  }}\n"

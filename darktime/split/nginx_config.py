@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from darktime.split.marks import mark
 from darktime.split.nginx_blocks import (
     HOST_MAP,
     MIRROR,
@@ -18,6 +17,7 @@ from darktime.split.nginx_blocks import (
     gate_tests,
     log_target,
     maps,
+    probe_location,
     relay_upstream,
     sink_server,
 )
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from darktime.split.settings import Route, SplitSettings
 
-PROBE: Final = "/__darktime_probe/"
 CONNECTION_MAP: Final = 'map $http_upgrade $darktime_connection {\n  "" "";\n  default upgrade;\n}\n'
 # Production's own streams may be silent for long, and its uploads may be long: only production ends them.
 _PATIENCE_S: Final = 86_400
@@ -61,16 +60,6 @@ def render_naive(settings: SplitSettings, folder: Path, dark: str) -> dict[str, 
     dark_upstream = f"upstream naive_dark {{\n  server {dark};\n}}\n"
     blocks = [HOST_MAP, CONNECTION_MAP]
     return {"nginx.conf": _whole(settings, root, [*blocks, *_upstreams(settings.routes), dark_upstream, server])}
-
-
-def probe_path(secret: str) -> str:
-    """A path that nobody can guess: this nginx answers it by itself, and no other server does."""
-    return PROBE + mark(secret, "probe path")
-
-
-def probe_answer(secret: str) -> str:
-    """What this nginx answers there."""
-    return mark(secret, "probe answer")
 
 
 def _whole(settings: SplitSettings, root: str, blocks: list[str]) -> str:
@@ -138,10 +127,8 @@ def _front_server(settings: SplitSettings, root: str) -> str:
     for index, route in enumerate(settings.routes):
         if route.mirrored:
             locations += _candidate_locations(settings, root, index)
-    # Whoever asks the dark instance for this and gets the answer has been led back to production's front.
-    probe = f"  location = {probe_path(settings.secret)} {{\n    return 200 {probe_answer(settings.secret)};\n  }}\n"
     mirror = f"  location = {MIRROR} {{\n    internal;\n{copy_directives(settings)}  }}\n"
-    return f"server {{\n{_front(settings)}{''.join(locations)}{probe}{mirror}}}\n"
+    return f"server {{\n{_front(settings)}{''.join(locations)}{probe_location(settings.secret)}{mirror}}}\n"
 
 
 def _matches(routes: tuple[Route, ...]) -> list[tuple[int, Route, str]]:

@@ -39,10 +39,10 @@ def send_probe(url: str, settings: CopySettings) -> str | None:
     if key.kind == "ip":
         return None
     at = urlsplit(url)
-    target = at.path or "/"
+    target = (at.path or "/") + (f"?{at.query}" if at.query else "")
     headers = {"User-Agent": "darktime-probe", "Host": at.netloc}
     if key.kind == "query":
-        target += f"?{key.name}={user}"
+        target += f"{'&' if at.query else '?'}{key.name}={user}"
     else:
         headers["Cookie" if key.kind == "cookie" else key.name] = f"{key.name}={user}" if key.kind == "cookie" else user
     host, port = at.hostname or "", at.port or (443 if at.scheme == "https" else 80)

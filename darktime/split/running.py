@@ -92,7 +92,7 @@ def start_split(
     )
     running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
     if probe:
-        refuse_our_own_front(settings, dark.removeprefix("http://"))
+        refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=settings.listen)
     # The lease comes last: until everything stands, nobody is mirrored.
     running.processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s))
     return running
@@ -107,10 +107,23 @@ def start_joined(
     percent: float,
     ttl_s: float,
     results: Path,
+    front: str,
+    hosts: Sequence[str],
     ledger: LedgerNames | None = None,
 ) -> RunningSplit:
-    """Start relay and agent beside an nginx that has the includes of ``folder`` already; arguments as for ``start_split``."""
+    """Start relay and agent beside an nginx that has the includes of ``folder`` already.
+
+    Arguments as for ``start_split``; ``front`` and ``hosts``: that nginx for people, and the names of its servers.
+
+    Raises:
+        UsageError: the kill file stands, or the dark instance is production by another name.
+    """
     state = folder / STATE
+    if levels.killed(state):
+        raise UsageError(
+            f"mirroring was killed here: remove {state / 'kill'} first, if what it was killed for is mended"
+        )
+    refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=front, hosts=hosts)
     running = _with_relay(
         starter, settings, state, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
     )

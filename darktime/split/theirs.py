@@ -44,9 +44,7 @@ def read_theirs(nginx: Path, config: Path | None) -> Theirs:
     tree = parsed["config"][0]["parsed"]
     log = str(Path(built.get("prefix", "/")) / built.get("http-log-path", "logs/access.log"))
     try:
-        texts = {
-            name: Path(name).read_text(encoding="utf-8", errors="surrogateescape") for name in dict.fromkeys(dumped)
-        }
+        texts = {name: Path(name).read_bytes().decode("utf-8", "surrogateescape") for name in dict.fromkeys(dumped)}
     except OSError as error:
         raise UsageError(f"{error.filename}: {error.strerror}; run this as a user who may read it") from error
     return Theirs(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST_KEYS: Final = 200
 MOST_USERS: Final = 200_000  # of one key that are told apart; more is "more than"
+MOST_VALUES: Final = 2_000_000  # of all keys together: some 300 MB
 LEAST_SHARE: Final = 0.01  # of the requests must carry a key
 LEAST_USERS: Final = 20
 MOST_OF_ONE: Final = 0.05  # of the requests: with such a user in or out the sample is not the percentage
@@ -46,6 +47,7 @@ class Keys:
     def __init__(self) -> None:
         self.requests = 0
         self.left_out = 0  # values of keys beyond the most that are counted
+        self._told = 0
         self._users: dict[str, Counter[str]] = {}
         self._malformed: Counter[str] = Counter()
         self._beyond: Counter[str] = Counter()  # requests of users beyond the most that are told apart
@@ -62,8 +64,11 @@ class Keys:
                 users = self._users[name] = Counter()
             if not valid_user(value.encode("utf-8", "surrogateescape")):
                 self._malformed[name] += 1
-            elif value in users or len(users) < MOST_USERS:
+            elif value in users:
                 users[value] += 1
+            elif len(users) < MOST_USERS and self._told < MOST_VALUES:
+                users[value] = 1
+                self._told += 1
             else:
                 self._beyond[name] += 1
 

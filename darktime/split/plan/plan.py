@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from darktime.errors import UsageError
 from darktime.split.compare.endpoint import OTHER, Endpoints
+from darktime.split.key import parse_key
 from darktime.split.plan.keys import LEAST_SHARE, Key, Keys, values
 from darktime.split.plan.risks import secrets, unsafe_word
-from darktime.split.sampling import buckets_for, sampled
+from darktime.split.sampling import buckets_for, sampled, valid_user
 from darktime.wire.access_line import read_line
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def make_plan(
     without a request, and a ``key`` that fewer than one request in a hundred carries.
     """
     buckets_for(percent)
+    if key is not None:
+        parse_key(key)
     traffic = _Traffic(excluded, templates)
     for line in read():
         traffic.add(line)
@@ -185,7 +188,7 @@ class _Traffic:
             word = unsafe_word(line.target)
             if word is not None or out:
                 told = word or next(one for one in self._excluded if one in line.target.lower())
-                _count(self._unsafe, (told, endpoint, out), f"{line.method} {line.target.partition('?')[0]}")
+                _count(self._unsafe, (told, endpoint, out), f"{line.method} {endpoint}")  # a path may hold a secret
         for where, what, masked in secrets(line.target):
             _count(self._secrets, (f"{where}: {what}", endpoint), masked)
 
@@ -243,7 +246,7 @@ class _Copies:
         if line is None:
             return
         user = dict(values(line)).get(self._key or "")
-        if user is None or not self._draw(user):
+        if user is None or not valid_user(user.encode("utf-8", "surrogateescape")) or not self._draw(user):
             return
         if line.method not in self._methods:
             self.refused[f"method {line.method}"] += 1

@@ -24,7 +24,7 @@ http {{
     {temporary}
     access_log {folder}/theirs.log;
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}; server_name www.example.org;
         location / {{ proxy_pass {production}; }}
         location = /health {{ return 200 "well\\n"; }}
     }}
@@ -155,6 +155,37 @@ def test_an_nginx_that_is_there_is_joined_and_its_files_are_left_to_their_owner(
 
 
 @pytest.mark.engine("patch")
+def test_a_split_that_would_hurt_production_or_was_killed_does_not_begin(short, tmp_path, stack):
+    """The name of the new instance leads back to the nginx that is joined, by a server that only its host names tell."""
+    production, dark = stack.push("production").url, stack.push("dark").url
+    with their_nginx(short, production) as (port, config):
+        other = f"    server {{ listen 127.0.0.1:{port} default_server; return 204; }}\n}}\n"
+        config.write_text(config.read_text().rstrip().removesuffix("}") + other)
+        folder = short / "include"
+        emit = ("--emit", folder, "--dark-state", "isolated", "--nginx-conf", config, "--location", "www.example.org /")
+        done = command(*emit, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        patch(folder)
+        reload(config)
+        again = command(*emit, cwd=tmp_path)
+        assert again.returncode == 2
+        assert "take them back first" in again.stderr
+
+        back = command("--include", folder, "--dark", f"http://127.0.0.1:{port}", "--out", "run", cwd=tmp_path)
+        assert back.returncode == 2
+        assert "leads back to" in back.stderr
+        same = ("--include", folder, "--dark", dark, "--production", dark, "--out", "run")
+        done = command(*same, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "the same server" in done.stderr
+
+        (folder / "state" / "kill").touch()
+        killed = command("--include", folder, "--dark", dark, "--out", "run", cwd=tmp_path)
+        assert killed.returncode == 2
+        assert "state/kill first" in killed.stderr
+
+
+@pytest.mark.engine("patch")
 def test_a_copy_that_does_not_arrive_ends_it_before_anybody_relies_on_it(short, tmp_path, stack):
     production, dark = stack.push("production").url, stack.push("dark").url
     with their_nginx(short, production) as (port, config):
@@ -176,15 +207,16 @@ def test_a_folder_that_the_workers_cannot_reach_is_refused(short, tmp_path):
         done = command("--emit", folder, "--dark-state", "isolated", "--nginx-conf", config, cwd=tmp_path)
     assert done.returncode == 2
     assert "nginx's workers (nobody) cannot pass" in done.stderr
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--location", "elsewhere /"), "there is none; there are '_ /'"),
+        (("--location", "elsewhere /"), "there is none; there are 'www.example.org /'"),
         (("--nginx-conf", "{short}/broken.conf"), "says no"),
         (("--key", "cookie:a-b"), "without -"),
-        (("--location", "_ = /quiet"), "access_log /dev/null"),
+        (("--location", "www.example.org = /quiet"), "access_log /dev/null"),
     ],
 )
 def test_what_cannot_be_joined_is_said_with_the_remedy(short, tmp_path, words, why):

@@ -77,7 +77,10 @@ def test_what_cannot_be_is_one_clear_line(log, capsys, words, why):
     assert why in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", [b"", b"\x1f\x8b broken"])
+BROKEN = gzip.compress(b"x" * 5000)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b broken", BROKEN[:12] + b"\xff" * 20 + BROKEN[20:], BROKEN[:-9]])
 def test_a_log_that_cannot_be_read_is_one_clear_line(tmp_path, capsys, content):
     path = tmp_path / "access.log.gz"
     path.write_bytes(content)

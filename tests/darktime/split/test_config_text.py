@@ -71,21 +71,29 @@ def test_a_block_that_is_not_there_is_named():
 
 
 @pytest.mark.engine("patch")
-@pytest.mark.parametrize("end", ["", "\n"])
-def test_patch_makes_the_change_and_takes_it_back(tmp_path, end):
-    before = HARD.rstrip("\n") + end
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.encode(),
+        lambda text: text.rstrip("\n").encode(),
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: text.replace("a comment", "ein K\xe4se\x0c\x85").encode("latin-1"),
+    ],
+    ids=["plain", "no newline at its end", "lines of windows", "latin-1 and a form feed"],
+)
+def test_patch_makes_the_change_and_takes_it_back_byte_for_byte(tmp_path, change):
+    before = change(HARD).decode("utf-8", "surrogateescape")
     path = tmp_path / "nginx.conf"
-    path.write_text(before)
+    path.write_bytes(change(HARD))
     first = next(directives(before))
     http = next(one for one in directives(before) if one.words == ("http",))
     wanted = [Insertion(file=str(path), line=http.line, words=http.words, text="include x;")]
     after = insert({str(path): before}, wanted)
     assert first.words == ("user", "nobody")
     for words, expected in ((["-p0"], after[str(path)]), (["-R", "-p0"], before)):
-        subprocess.run(
-            ["patch", *words], input=diff({str(path): before}, after), text=True, check=True, cwd="/", timeout=10
-        )
-        assert path.read_text() == expected
+        told = diff({str(path): before}, after).encode("utf-8", "surrogateescape")
+        subprocess.run(["patch", *words], input=told, check=True, cwd="/", timeout=10)
+        assert path.read_bytes() == expected.encode("utf-8", "surrogateescape")
 
 
 @given(st.text(alphabet="ab{};#\"'\\$ \n\t", max_size=60))

@@ -72,16 +72,44 @@ def test_a_log_in_which_no_key_would_serve_has_no_copies_and_no_key():
     assert (plan.key, plan.users, plan.copies) == (None, 0, 0)
 
 
+def test_who_is_no_valid_user_is_no_user_of_the_plan():
+    lines = [entry(1_795_600_000 + at, "/", cookie_uid=f"u{at % 50}" if at % 2 else "a b") for at in range(200)]
+    plan = plan_of(lines, percent=100.0)
+    assert (plan.key, plan.users, plan.sampled_users, plan.copies) == ("cookie:uid", 25, 25, 100)
+
+
+def test_a_key_that_nginx_cannot_name_is_refused_as_the_split_would():
+    lines = [entry(1_795_600_000 + at, "/", http_cookie=f"my-id=u{at % 50}") for at in range(200)]
+    assert [key.why_not for key in plan_of(lines).keys] == ["nginx has no variable of this name"]
+    with pytest.raises(UsageError, match="without -"):
+        plan_of(lines, key="cookie:my-id")
+
+
+def test_no_secret_of_a_path_is_shown_by_what_else_is_said_of_it():
+    secret = "d41d8cd98f00b204e9800998ecf8427e"
+    told = json.dumps(plan_of([entry(1_795_600_000, f"/verify/{secret}/confirm?token={secret}")] * 3).to_dict())
+    assert secret not in told
+    assert "confirm" in told
+
+
 def test_a_log_without_a_request_is_refused():
     with pytest.raises(UsageError, match="none of the log's 2 lines"):
         plan_of(["no", "log"])
 
 
-def test_hostile_logs_do_not_make_the_plan_grow():
+def test_hostile_logs_do_not_make_the_plan_grow(monkeypatch):
     keys = Keys()
     for number in range(MOST_KEYS * 3):
         keys.add(Logged(at_s=1.0, method="GET", target=f"/?q{number}=1"))
     assert keys.left_out == MOST_KEYS * 2
+    monkeypatch.setattr("darktime.split.plan.keys.MOST_VALUES", 30)
+    keys = Keys()
+    for number in range(100):
+        keys.add(Logged(at_s=1.0, method="GET", target=f"/?a={number}&b={number}"))
+    assert {(key.name, key.users, key.more_users, key.share) for key in keys.found()} == {
+        ("query:a", 15, True, 1.0),
+        ("query:b", 15, True, 1.0),
+    }
     lines = [entry(1_795_600_000, f"/{'x' * (number % 30)}y{'z' * (number // 30)}/") for number in range(900)]
     assert len(plan_of(lines).endpoints) <= 201
 
