@@ -49,6 +49,7 @@ def relay_command(
     dark: str,
     state: Path,
     pairs: Path,
+    population: Path | None = None,
     ledger: LedgerNames | None = None,
     metrics_port: int | None = None,
 ) -> Command:
@@ -64,6 +65,8 @@ def relay_command(
         argv += ["--allow-query", name]
     for method in settings.methods:
         argv += ["--allow-method", method]
+    if population is not None:
+        argv += ["--population", str(population)]
     if ledger is not None:
         argv += ["--ledger", ledger.url, "--ledger-name", ledger.name, "--owner", ledger.owner]
         argv += [

@@ -32,7 +32,25 @@ VERSION: Final = 1
 HTTP: Final = "darktime.http.conf"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:=@+,*-]+")
 # With ``log_subrequest on`` nginx would write our line for their subrequests too; those have no length of their own.
-_LOG_MAP: Final = 'map $request_length $darktime_log {\n  volatile;\n  0 "";\n  default $darktime_copied;\n}\n'
+_LOG_MAP: Final = """\
+map $request_length $darktime_log {
+  volatile;
+  0 "";
+  default $darktime_copied;
+}
+
+map "$darktime_copied:$darktime_here" $darktime_uncopied {
+  volatile;
+  default "";
+  "~^:." $darktime_other;
+}
+
+map $request_length $darktime_other_log {
+  volatile;
+  0 "";
+  default $darktime_uncopied;
+}
+"""
 # What the mirror's location would inherit and a copy may not have: each would change it, or send it elsewhere.
 _NEUTRAL: Final = """\
     error_page 599 =204 /;
@@ -63,7 +81,7 @@ def server_include(settings: CopySettings, folder: Path, place: Place) -> str:
     It stands here, since a request may end in another location than it was copied in: at an error page, by X-Accel-Redirect.
     """
     gate = "    if ($darktime_copied) {\n      return 204;\n    }\n"  # an internal redirect asks once more
-    gate += '    if ($darktime_here = "") {\n      return 204;\n    }\n' + gate_tests(safe_path(folder, "folder"), 204)
+    gate += "    if ($darktime_here = -) {\n      return 204;\n    }\n" + gate_tests(safe_path(folder, "folder"), 204)
     lines = [
         f"# darktime {VERSION}: for server {' '.join(place.server_names) or '_'}. To end all mirroring: touch {folder}/kill",
         *(["uninitialized_variable_warn off;"] if "uninitialized_variable_warn" not in place.server_has else []),
@@ -78,8 +96,8 @@ def location_include(settings: CopySettings, place: Place) -> str:
     """For one location, as its first line: the mirror, and what it replaces."""
     lines = [
         f"# darktime {VERSION}: for location {place.location}",
-        # Asked here, so that it means the request and not the mirror's own path.
-        "set $darktime_here $darktime_bucket;",
+        # Asked here, so that it means the request and not the mirror's own path; and that it was here is known by it.
+        "set $darktime_here -$darktime_bucket;",
         *(f"mirror {_words(args)};" for args in place.mirrors),
         f"mirror {MIRROR};",
     ]
@@ -92,7 +110,9 @@ def location_include(settings: CopySettings, place: Place) -> str:
 
 def _log_lines(settings: CopySettings, theirs: Lines) -> list[str]:
     restated = [f"access_log {_words(args)};" for args in theirs]
-    return [*restated, f"access_log {log_target(settings)} darktime if=$darktime_log;"]
+    target = log_target(settings)
+    ours = [f"access_log {target} darktime{kind} if=$darktime{kind}_log;" for kind in ("", "_other")]
+    return [*restated, *ours]
 
 
 def _words(args: tuple[str, ...]) -> str:

@@ -24,6 +24,11 @@ def level_name(bucket: int) -> str:
     return f"b{bucket:03d}"
 
 
+def watched_name(bucket: int) -> str:
+    """The name in nginx of a bucket that can never be in, and is only watched."""
+    return f"c{bucket:03d}"
+
+
 def slot_of(now: float, slot_s: int = 100) -> int:
     """The slot in which a moment (seconds UTC) lies."""
     return int(now) // slot_s

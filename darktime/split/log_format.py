@@ -16,11 +16,20 @@ VERSION: Final = "1"
 _FIELDS: Final = (
     ("id", "$request_id"), ("at", "$darktime_at"), ("status", "$status"), ("type", "$sent_http_content_type"),
     ("bytes", "$body_bytes_sent"), ("took", "$request_time"), ("head", "$upstream_header_time"),
-    ("up", "$upstream_response_time"), ("done", "$request_completion"),
+    ("up", "$upstream_response_time"), ("done", "$request_completion"), ("part", "$darktime_drawn"),
+    ("census", "$darktime_census"),
 )  # fmt: skip
-LOG_FORMAT: Final = '{"v":1,"k":"SECRET",' + ",".join(f'"{name}":"{value}"' for name, value in _FIELDS) + "}"
+_OTHERS: Final = (
+    ("part", "$darktime_drawn"), ("census", "$darktime_census"), ("keyed", "$darktime_keyed"), ("status", "$status"),
+    ("type", "$sent_http_content_type"), ("took", "$request_time"), ("up", "$upstream_response_time"),
+)  # fmt: skip
+_HEAD: Final = '{"v":1,"k":"SECRET",'
+LOG_FORMAT: Final = _HEAD + ",".join(f'"{name}":"{value}"' for name, value in _FIELDS) + "}"
+OTHER_FORMAT: Final = _HEAD + '"other":1,' + ",".join(f'"{name}":"{value}"' for name, value in _OTHERS) + "}"
 SINK_FORMAT: Final = '{"v":1,"k":"SECRET","sink":1,"id":"$http_x_darktime_id","at":"$http_x_darktime_at"}'
 CLIENT_CLOSED: Final = 499
+KEYED: Final = ("valid", "unusable", "none")
+_PART: Final = re.compile(r"[bc][0-9]{3}")
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
@@ -30,7 +39,9 @@ class LogLine:
     """One sampled request as production ended it, or (``sink``) a copy that nginx kept from the relay.
 
     ``at``: when the request began, seconds UTC, the same number that its copy carries. Seconds are production's own:
-    until the head, and until the end of its reply; None where production was not asked.
+    until the head, and until the end of its reply; None where production was not asked. ``took``: until nginx was
+    through with it, the copy's mirror included. ``part``: the user's bucket. ``census``: it is one of those that are counted
+    for all.
     """
 
     id: str
@@ -42,9 +53,28 @@ class LogLine:
     head_seconds: float | None = None
     seconds: float | None = None
     aborted: bool = False
+    took: float | None = None
+    part: str = ""
+    census: bool = False
 
 
-def read_line(datagram: bytes, secret: str) -> LogLine | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherLine:
+    """One request that was not copied: of a user of the control group (``part`` names the bucket), of the census, or both.
+
+    ``keyed``: ``valid``, ``unusable`` (it carries a key that is no user's) or ``none``.
+    """
+
+    part: str
+    census: bool
+    keyed: str
+    status: int
+    content_type: str
+    took: float | None
+    seconds: float | None
+
+
+def read_line(datagram: bytes, secret: str) -> LogLine | OtherLine | None:
     """The line in a datagram; None for what does not carry the run's secret, or is no line of ours."""
     start = datagram.find(b"{")
     if start < 0:
@@ -58,6 +88,8 @@ def read_line(datagram: bytes, secret: str) -> LogLine | None:
     told, request_id, at = fields.get("k"), fields.get("id"), _number(fields.get("at"))
     if not isinstance(told, str) or not hmac.compare_digest(told.encode("utf-8", "replace"), secret.encode()):
         return None
+    if fields.get("other") == 1:
+        return _read_other(fields)
     if not isinstance(request_id, str) or not _ID.fullmatch(request_id) or at is None:
         return None
     if fields.get("sink") == 1:
@@ -72,7 +104,28 @@ def read_line(datagram: bytes, secret: str) -> LogLine | None:
         head_seconds=_number(fields.get("head")),
         seconds=_number(fields.get("up")),
         aborted=status == CLIENT_CLOSED,
+        took=_number(fields.get("took")),
+        part=_part(fields),
+        census=fields.get("census") == "1",
     )
+
+
+def _read_other(fields: dict[str, object]) -> OtherLine:
+    keyed = fields.get("keyed")
+    return OtherLine(
+        part=_part(fields),
+        census=fields.get("census") == "1",
+        keyed=keyed if isinstance(keyed, str) and keyed in KEYED else KEYED[-1],
+        status=int(_number(fields.get("status")) or 0),
+        content_type=plain_type(str(fields.get("type", ""))),
+        took=_number(fields.get("took")),
+        seconds=_number(fields.get("up")),
+    )
+
+
+def _part(fields: dict[str, object]) -> str:
+    part = fields.get("part")
+    return part if isinstance(part, str) and _PART.fullmatch(part) else ""
 
 
 def plain_type(content_type: str) -> str:

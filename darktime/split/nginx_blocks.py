@@ -8,15 +8,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from darktime.split.levels import level_name
-from darktime.split.log_format import LOG_FORMAT, SINK_FORMAT
+from darktime.split.levels import level_name, watched_name
+from darktime.split.log_format import LOG_FORMAT, OTHER_FORMAT, SINK_FORMAT
 from darktime.split.marks import mark
+from darktime.split.sampling import control_buckets
 
 if TYPE_CHECKING:
     from darktime.split.settings import CopySettings
 
 MIRROR: Final = "/__darktime_mirror"
 PROBE: Final = "/__darktime_probe/"
+# Of all requests, whether copied or not: so many are told of, to know how many of them carry a key.
+CENSUS_PERCENT: Final = 5
 HOST_MAP: Final = 'map $http_host $darktime_host {\n  "" $host;\n  default $http_host;\n}\n'
 
 
@@ -26,7 +29,10 @@ def maps(settings: CopySettings) -> list[str]:
     # An Upgrade cannot be copied; what carries X-Darktime is a copy itself: copying it would be a loop.
     plain = "".join(f'  "{method}::" 1;\n' for method in settings.methods)
     allowed = "".join(f"  {line};\n" for line in _path_lines(settings))
-    parts = "".join(f"  0.1% {level_name(bucket)};\n" for bucket in range(settings.buckets))
+    control = control_buckets(settings.buckets)
+    names = [level_name(bucket) for bucket in range(settings.buckets)]
+    names += [watched_name(bucket) for bucket in range(settings.buckets, control.stop)]
+    parts = "".join(f"  0.1% {name};\n" for name in names)
     lapse = {1: "", 10: r"\d", 100: r"\d\d", 1000: r"\d\d\d"}[settings.slot_s]
     return [
         HOST_MAP,
@@ -36,18 +42,36 @@ def maps(settings: CopySettings) -> list[str]:
         # Only a salted key that is not empty is hashed: the hash of nothing is 0, and 0 is always in.
         _map('"$darktime_plain$darktime_path:$darktime_user"', "key", f'"~^11:." "{settings.salt}:$darktime_user"'),
         f'split_clients $darktime_key $darktime_part {{\n{parts}  * "";\n}}\n',
-        'map $darktime_key $darktime_bucket {\n  "" "";\n  default $darktime_part;\n}\n',
+        'map $darktime_key $darktime_drawn {\n  "" "";\n  default $darktime_part;\n}\n',
+        _map("$darktime_drawn", "bucket", '"~^b" $darktime_drawn'),
+        *_watching_maps(settings, control),
         _map("$msec", "slot", f'"~^(?<darktime_cut>\\d+){lapse}\\.\\d+\\z" $darktime_cut', default="none"),
         # A map's value is kept for the request: copy and log line tell the same moment.
         "map $msec $darktime_at {\n  default $msec;\n}\n",
         *_cookie_maps(settings),
         f"log_format darktime escape=json '{LOG_FORMAT.replace('SECRET', settings.secret)}';\n",
+        f"log_format darktime_other escape=json '{OTHER_FORMAT.replace('SECRET', settings.secret)}';\n",
         f"log_format darktime_sink escape=json '{SINK_FORMAT.replace('SECRET', settings.secret)}';\n",
     ]
 
 
 def _map(source: str, name: str, line: str, default: str = '""') -> str:
     return f"map {source} $darktime_{name} {{\n  default {default};\n  {line};\n}}\n"
+
+
+def _watching_maps(settings: CopySettings, control: range) -> list[str]:
+    """Which requests are told of though they are not copied: those of the control group, and some of all."""
+    lines = '  "~^c" 1;\n'
+    if control.start < settings.buckets:  # the last hundred: b900 to b999
+        lines += '  "~^b9" 1;\n'
+    key = settings.user_key.variable
+    return [
+        f'map $darktime_drawn $darktime_control {{\n  default "";\n{lines}}}\n',
+        f'split_clients "$pid-$connection-$connection_requests" $darktime_census {{\n  {CENSUS_PERCENT}% 1;\n  * "";\n}}\n',
+        'map "$darktime_control$darktime_census" $darktime_other {\n  "" "";\n  default 1;\n}\n',
+        f'map {key} $darktime_keyless {{\n  "" none;\n  default unusable;\n}}\n',
+        'map $darktime_user $darktime_keyed {\n  "" $darktime_keyless;\n  default valid;\n}\n',
+    ]
 
 
 def _path_lines(settings: CopySettings) -> list[str]:

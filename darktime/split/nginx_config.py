@@ -123,6 +123,8 @@ def _front_server(settings: SplitSettings, root: str) -> str:
         gate = f"    error_page 418 = @darktime_candidate_{index};\n"
         gate += "    if ($darktime_bucket) {\n      return 418;\n    }\n"
         passed = f"    proxy_pass http://darktime_route_{index};\n"
+        if route.mirrored:
+            passed = f"    access_log {log_target(settings)} darktime_other if=$darktime_other;\n{passed}"
         locations.append(f"  location {match} {{\n{gate if route.mirrored else ''}{passed}  }}\n")
     for index, route in enumerate(settings.routes):
         if route.mirrored:
@@ -157,5 +159,8 @@ def _candidate_locations(settings: SplitSettings, root: str, index: int) -> list
         f"    mirror {MIRROR};\n    mirror_request_body off;\n"
         f"    access_log {log_target(settings)} darktime;\n    proxy_pass http://darktime_route_{index};\n  }}\n"
     )
-    plain = f"  location @darktime_plain_{index} {{\n    proxy_pass http://darktime_route_{index};\n  }}\n"
+    plain = (
+        f"  location @darktime_plain_{index} {{\n    access_log {log_target(settings)} darktime_other if=$darktime_other;\n"
+        f"    proxy_pass http://darktime_route_{index};\n  }}\n"
+    )
     return [candidate, plain]

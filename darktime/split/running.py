@@ -48,6 +48,7 @@ class RunningSplit:
     folder: Path
     state: Path
     pairs: Path
+    population: Path
     metrics: str
     processes: dict[str, Any]
 
@@ -144,15 +145,23 @@ def _with_relay(
 ) -> RunningSplit:
     levels.set_percent(folder, percent, settings.max_percent)
     metrics_port = free_tcp_port()
-    state, pairs = results / "relay.json", results / "pairs.jsonl"
+    state, pairs, population = results / "relay.json", results / "pairs.jsonl", results / "population.json"
     relay = relay_command(
-        settings, secrets, dark=dark, state=state, pairs=pairs, ledger=ledger, metrics_port=metrics_port
+        settings,
+        secrets,
+        dark=dark,
+        state=state,
+        pairs=pairs,
+        population=population,
+        ledger=ledger,
+        metrics_port=metrics_port,
     )
     return RunningSplit(
         settings=settings,
         folder=folder,
         state=state,
         pairs=pairs,
+        population=population,
         metrics=f"127.0.0.1:{metrics_port}",
         processes={"relay": _start(starter, relay)},
     )

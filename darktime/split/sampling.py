@@ -12,6 +12,7 @@ from typing import Final
 from darktime.errors import UsageError
 
 BUCKETS: Final = 1000
+CONTROL: Final = 100
 # nginx adds up ``n * 0xffffffff / 10000`` for n hundredths of a percent, each part rounded down: 0.1 % is n = 10.
 STEP: Final = 10 * 0xFFFFFFFF // 10_000
 _USER: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
@@ -63,6 +64,15 @@ def buckets_for(percent: float) -> int:
     if not 0 <= tenths <= BUCKETS or abs(tenths - percent * 10) > 1e-6:  # noqa: PLR2004 - what floats leave over
         raise UsageError(f"{percent:g} percent: 0 to 100 in steps of 0.1, please")
     return tenths
+
+
+def control_buckets(limit: int) -> range:
+    """A tenth of all buckets, whose users are watched beside those that are mirrored: behind ``limit``, as far as there are.
+
+    Where more than nine tenths may be mirrored, it is the last tenth, as long as those are not in.
+    """
+    start = min(limit, BUCKETS - CONTROL)
+    return range(start, start + CONTROL)
 
 
 def sampled(salt: str, user: str, percent: float) -> bool:

@@ -26,6 +26,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--state", required=True, type=Path, metavar="FILE", help="counters, written twice a second")
     parser.add_argument("--secret-file", required=True, type=Path, metavar="FILE", help="holds the run's secret")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="what was compared, JSON lines")
+    parser.add_argument("--population", type=Path, metavar="FILE", help="who asked production, copied or not")
     parser.add_argument("--allow-query", action="append", default=[], metavar="NAME", help="pass its values unmasked")
     parser.add_argument("--allow-method", action="append", default=[], metavar="NAME", help="default: GET and HEAD")
     parser.add_argument("--ledger", metavar="URL", help="Redis in which to count")
@@ -55,6 +56,7 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         secret=secret,
         state=options.state,
         pairs=options.pairs,
+        population=options.population,
         allow_query=frozenset(options.allow_query),
         methods=frozenset(options.allow_method or ("GET", "HEAD")),
         ledger=options.ledger,

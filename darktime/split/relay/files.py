@@ -33,6 +33,7 @@ class Files:
         self._state = state
         self._waiting: deque[Pair] = deque()
         self._written_bytes = 0
+        self.population: dict[str, Any] = {}  # as it was last handed over, to be written beside the state
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep_writing, name="files", daemon=True)
         self.pairs_dropped = 0
@@ -67,6 +68,8 @@ class Files:
                 self._write_pairs()
                 if stopping or round_number % _STATE_EVERY == 0:
                     write_whole(self._settings.state, self._state())
+                    if self._settings.population is not None and self.population:
+                        write_whole(self._settings.population, self.population)
             except OSError as error:
                 self.failures += 1
                 if self.failures == 1:

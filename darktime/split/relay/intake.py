@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from darktime.split.log_format import LogLine
+    from darktime.split.log_format import LogLine, OtherLine
     from darktime.split.relay.copies import Copy
     from darktime.wire.poller import Poller
 
@@ -152,9 +152,9 @@ class LineSocket:
         self._poller = poller
         self.lines = self.refused = self.lost = 0
 
-    def read(self) -> list[LogLine]:
+    def read(self) -> list[LogLine | OtherLine]:
         """The lines that are there, at most a thousand; ``refused`` counts datagrams that are none of ours."""
-        found: list[LogLine] = []
+        found: list[LogLine | OtherLine] = []
         for _ in range(_MOST_LINES):
             try:
                 data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, 64)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from darktime.split.log_format import OtherLine
 from darktime.split.marks import mark
+from darktime.split.population import Population
 from darktime.split.relay import reasons
 from darktime.split.relay.books import Books
 from darktime.split.relay.copies import request_bytes
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 _TURN_S: Final = 0.05
 _SWEEP_EVERY_S: Final = 0.05
-_RECORDS_EVERY_S: Final = 0.5
+_RECORDS_EVERY_S: Final = 0.5  # and the population is written
 _FAREWELL_S: Final = 0.5
 _CLOSE_S: Final = 1.0
 STATE_VERSION: Final = 1
@@ -53,6 +55,7 @@ class Relay:
         )
         self._lines = LineSocket(settings.log_port, self._poller, settings.secret)
         self._dark = Dark(settings, self._poller, self)
+        self.population = Population()
         self._users: dict[str, str] = {}
         self._stopping = False
         self.events_read = self.events_unnamed = self.users_forgotten = 0
@@ -98,6 +101,9 @@ class Relay:
 
     def _take_lines(self, now: float) -> None:
         for line in self._lines.read():
+            self.population.add(line)
+            if isinstance(line, OtherLine):
+                continue
             self.records.line(line, now)
             if not line.sink:
                 self._dark.end(line.id, now, aborted=line.aborted)
@@ -114,6 +120,7 @@ class Relay:
             self._dark.submit(copy, payload, now)
 
     def _judge(self, now: float) -> None:
+        self._files.population = self.population.to_dict()
         for request_id in self.records.sweep(now):
             self._dark.end(request_id, now, aborted=True)
 
@@ -139,6 +146,7 @@ class Relay:
         self._dark.close()
         self.records.close()
         self._books.close(_CLOSE_S)
+        self._files.population = self.population.to_dict()
         self._files.close(_CLOSE_S / 4)
         self._poller.close()
 

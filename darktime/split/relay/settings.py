@@ -53,6 +53,7 @@ class RelaySettings:
     secret: str
     state: Path
     pairs: Path | None = None
+    population: Path | None = None
     allow_query: frozenset[str] = frozenset()
     methods: frozenset[str] = frozenset({"GET", "HEAD"})
     ledger: str | None = None

@@ -6,18 +6,19 @@ import os
 import re
 import socket
 import time
-from contextlib import ExitStack
+from collections import Counter
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import crossplane
 import pytest
 
-from darktime.split import levels
+from darktime.split import levels, nginx_blocks
 from darktime.split.config_text import Insertion, insert
 from darktime.split.in_force import Place, places
 from darktime.split.include import HTTP, http_include, location_include, server_include
-from darktime.split.log_format import read_line
+from darktime.split.log_format import LogLine, OtherLine, read_line
 from darktime.split.running import answers, free_tcp_port, free_udp_port
 from darktime.split.settings import CopySettings
 from realtime_core.stack import find_nginx
@@ -184,7 +185,8 @@ class Theirs:
 
 
 @pytest.fixture
-def settings(folder: Path) -> CopySettings:
+def settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> CopySettings:
+    monkeypatch.setattr(nginx_blocks, "CENSUS_PERCENT", 100)  # all that is not copied is told of too
     (folder / "level").mkdir()
     (folder / "lease").mkdir()
     return CopySettings(
@@ -212,6 +214,18 @@ def pair(stack: Stack, settings: CopySettings, tmp_path: Path) -> Iterator[tuple
             relay,
             lines,
         )
+
+
+def all_lines(lines: socket.socket, secret: str) -> list[LogLine | OtherLine]:
+    """What nginx has told by now; it tells before it takes the next request of a connection."""
+    found = []
+    lines.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            line = read_line(lines.recv(65536), secret)
+            assert line is not None
+            found.append(line)
+    return found
 
 
 @pytest.mark.parametrize("percent", [0.0, 100.0])
@@ -248,12 +262,15 @@ def test_answers_logs_and_what_production_sees_are_what_they_were(
     assert set(relay.methods) <= {"GET", "HEAD"}
     assert relay.lengths == []
     assert set(relay.users) == ({"u1"} if percent else set())
-    told = [read_line(lines.recv(65536), settings.secret) for _ in made]
-    assert {one.id for one in told if one is not None} == set(relay.ids)
+    told = all_lines(lines, settings.secret)
+    copied = [one.id for one in told if isinstance(one, LogLine)]
+    assert len(copied) == len(made), "one line a copy"
+    assert set(copied) == set(relay.ids)
     assert len(set(relay.ids)) == len(made), "no request was copied twice"
-    lines.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        lines.recv(1)
+    others = [one for one in told if isinstance(one, OtherLine)]
+    quiet = 2  # their access_log is off there, so the location cannot be mirrored
+    assert len(copied) + len(others) == 2 * (len(REQUESTS) + len(OTHERS)) - quiet, "one line a request, copied or not"
+    assert Counter(one.keyed for one in others)["none"] == len(REQUESTS) + len(OTHERS) - 1, "of those without a cookie"
     assert len(after.log("error.log")) == len(before.log("error.log"))
 
 
