@@ -1,25 +1,28 @@
-"""``darktime kill``: ends all mirroring of a running split with the next request."""
+"""``darktime kill``: ends all mirroring of a running split with the next request, on every host."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from darktime.console.running import run_option
+from darktime.console.running import steering_options
+
+if TYPE_CHECKING:
+    from darktime.split.steering import Steering
 
 
 @click.command("kill")
-@run_option
+@steering_options
 @click.option("--resume", is_flag=True, help="Take the kill file away again.")
-def command(*, about: dict[str, object], resume: bool) -> None:
+def command(*, steering: Steering, resume: bool) -> None:
     """End all mirroring at once. A file: nginx looks for it, whether or not a process of ours is alive."""
-    from darktime.split import levels
-
-    folder = Path(str(about["folder"]))
-    if resume:
-        levels.resume(folder)
-        click.echo(f"removed {folder / 'kill'}: mirroring goes on")
+    undone = steering.kill(killed=not resume)
+    if steering.file is None:
+        click.echo("mirroring goes on, on every host" if resume else "nothing is mirrored any more, on any host")
+    elif resume:
+        click.echo(f"removed {steering.file}: mirroring goes on")
     else:
-        levels.kill(folder)
-        click.echo(f"made {folder / 'kill'}: nothing is mirrored from the next request on")
+        click.echo(f"made {steering.file}: nothing is mirrored from the next request on")
+    if undone:
+        click.echo(undone, err=True)

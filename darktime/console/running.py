@@ -1,7 +1,8 @@
-"""The option by which ``ramp``, ``kill`` and ``who`` find the split that runs."""
+"""The options by which ``ramp``, ``kill``, ``who`` and ``status`` find the split that runs, here or by its Redis."""
 
 from __future__ import annotations
 
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,11 @@ from darktime.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from darktime.split.experiment import Experiment
+    from darktime.split.steering import Steering
+
 ABOUT = "split.json"
+RAMPS = "ramps.jsonl"
 
 
 def run_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,7 +32,61 @@ def run_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def find_running(_ctx: click.Context, _param: click.Parameter, folder: Path | None) -> dict[str, Any]:
+def steering_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--run DIR``, and ``--redis URL --experiment NAME`` for a host where no split runs; gives ``steering``."""
+
+    @wraps(command)
+    def with_steering(*, folder: Path | None, redis: str | None, experiment: str | None, **given: Any) -> Any:
+        return command(steering=steering_of(folder, redis, experiment), **given)
+
+    for option in (
+        click.option("--experiment", metavar="NAME", help="With --redis: which one."),
+        click.option("--redis", metavar="URL", help="The Redis of the experiment, from a host where no split runs."),
+        click.option(
+            "--run",
+            "folder",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="The split's results folder; the newest in runs/ when left out.",
+        ),
+    ):
+        with_steering = option(with_steering)
+    return with_steering
+
+
+def steering_of(folder: Path | None, redis: str | None, experiment: str | None) -> Steering:
+    """What steers the split of that folder, or the experiment in that Redis. Raises UsageError."""
+    from darktime.split.experiment import Experiment, client_of
+    from darktime.split.steering import Steering
+
+    if redis is not None:
+        if experiment is None or folder is not None:
+            raise UsageError(
+                "--redis URL goes with --experiment NAME, and without --run: it steers all hosts of that one"
+            )
+        return Steering(folder=None, max_percent=100.0, ramps=None, experiment=Experiment(client_of(redis), experiment))
+    if experiment is not None:
+        raise UsageError("--experiment goes with --redis URL: a split that runs here is found by --run")
+    about = find_running(None, None, folder)
+    return Steering(
+        folder=Path(about["folder"]),
+        max_percent=float(about["max_percent"]),
+        ramps=Path(about["ramps"]),
+        experiment=experiment_of(about),
+    )
+
+
+def experiment_of(about: dict[str, Any]) -> Experiment | None:
+    """The experiment that a running split follows; None where it follows none."""
+    from darktime.split.experiment import Experiment, client_of
+
+    try:
+        url = Path(about.get("redis") or "").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    return Experiment(client_of(url), str(about["salt"]))
+
+
+def find_running(_ctx: click.Context | None, _param: click.Parameter | None, folder: Path | None) -> dict[str, Any]:
     """What describes the running split in that folder, or in the newest. Raises UsageError."""
     from darktime.split.running import find
 
@@ -36,4 +95,4 @@ def find_running(_ctx: click.Context, _param: click.Parameter, folder: Path | No
         if not runs:
             raise UsageError(f"no split runs here (none in {RUNS.resolve()}): name its results folder with --run DIR")
         folder = runs[-1].parent
-    return find(folder / ABOUT) | {"ramps": str(folder / "ramps.jsonl")}
+    return find(folder / ABOUT) | {"ramps": str(folder / RAMPS), "run": str(folder)}

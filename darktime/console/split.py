@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import secrets
-import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,22 +16,24 @@ import click
 
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.include import prove, read_includes, write_includes
+from darktime.console.running import RAMPS
+from darktime.console.watching import Watching, say, signals
 from darktime.errors import UsageError
-from darktime.split.vigil import FRONT, Vigil, read_state
+from darktime.split.vigil import Vigil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from redis import Redis
 
     from darktime.split.commands import LedgerNames
+    from darktime.split.experiment import Experiment, Standing
+    from darktime.split.lookout import Lookout
     from darktime.split.running import RunningSplit
+    from darktime.split.schedule import Schedule
     from realtime_core.stack import Stack
 
-LOOK_S = 0.5
-SAY_EVERY_S = 10.0
-SETTLE_S = 3.0
-AGENT_EARLY_S = 5.0  # it began to count its time to live before we did
+REDIS = "redis.url"
 REMEDY = '''\
 production and dark are not set: add these two lines to darktime.toml ('darktime init' writes one)
 
@@ -47,7 +50,11 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
 
 
 @click.command("split")
-@click.option("--percent", type=float, required=True, help="Share of the USERS that is mirrored.")
+@click.option("--percent", type=float, help="Share of the USERS that is mirrored; this or --ramp.")
+@click.option("--ramp", metavar="LIST", help="One percentage after the other, each when the verdict is GO: 1,5,25,50.")
+@click.option(
+    "--hold", type=float, default=600.0, metavar="SECONDS", help="With --ramp: each is held so long at least."
+)
 @click.option("--production", metavar="URL", help="Where production's requests go: http://HOST:PORT.")
 @click.option("--dark", metavar="URL", help="The new code: http://HOST:PORT.")
 @click.option(
@@ -99,6 +106,7 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
     Runs until Ctrl-C, --duration or --ttl. The same user is always in or always out.
     """
     joined, emitted = asked["joined"], asked["emit"]
+    asked["percent"], asked["schedule"] = percent_of(asked)
     if not emitted and not (asked["dark"] and (asked["production"] or joined)):
         raise UsageError(REMEDY)
     if not asked["dark_state"] and not joined:
@@ -120,6 +128,21 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
         click.echo("\n".join(text_summary(results)))
         click.echo(f"\nresults {folder}\npage    {page}")
     return int(results["exit_code"])
+
+
+def percent_of(asked: dict[str, Any]) -> tuple[float, Schedule | None]:
+    """With how many percent it begins, and how it goes on. Raises UsageError."""
+    from darktime.split.schedule import read_schedule
+
+    if (asked["percent"] is None) == (asked["ramp"] is None):
+        raise UsageError(
+            "say --percent 5, or a plan: --ramp 1,5,25,50 --hold 600; one of them ('darktime split --help' says more)"
+        )
+    if asked["ramp"] is None:
+        return asked["percent"], None
+    schedule = read_schedule(asked["ramp"], asked["hold"])
+    asked["max_percent"] = asked["max_percent"] or schedule.percents[-1]
+    return schedule.percents[0], schedule
 
 
 def choices(asked: dict[str, Any]) -> dict[str, Any]:
@@ -144,11 +167,13 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
     """Run the split to its end; its results."""
     from darktime.split.commands import LedgerNames
     from darktime.split.conclusion import conclude, ledger_of
-    from darktime.split.folder import alone
+    from darktime.split.experiment import Experiment, client_of
+    from darktime.split.folder import alone, write_private
     from darktime.split.running import describe
     from realtime_core.stack import Stack, external_valkey
 
     began, name = datetime.now(UTC), f"split-{secrets.token_hex(4)}"
+    schedule = asked["schedule"]
     start = _joined(asked) if asked["joined"] else _whole(asked)
     with ExitStack() as last, Stack(folder / "stack") as stack:
         if asked["joined"]:
@@ -156,22 +181,89 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
         redis = external_valkey(asked["redis"], name=name) if asked["redis"] else stack.valkey()
         if asked["redis"]:
             last.callback(leave_nothing, redis.client, name)  # once nobody writes there any more
-        running = start(stack, folder, LedgerNames(url=redis.url, name=name))
-        describe(running, folder / "split.json")
-        say(f"to stop: Ctrl-C, 'darktime kill', or touch {running.folder / 'kill'}")
-        vigil = Vigil(running.processes)
-        if asked["joined"] and asked["probe"] and asked["percent"]:
-            prove(running, asked["probe"], say)
-        stopped = watch(running, vigil, seconds=asked["duration"] or asked["ttl"], ttl_s=asked["ttl"])
-        running.ramp(0)
-        settle(running, vigil)
+        write_private(folder / REDIS, redis.url + "\n")
+        last.callback((folder / REDIS).unlink)
+        experiment = Experiment(client_of(redis.url), asked["experiment"])
+        with taking_part(experiment, asked) as standing:
+            running = start(stack, folder, LedgerNames(url=redis.url, name=name), standing.percent)
+            watching, vigil, lookout = _watching(running, folder, experiment, schedule)
+            with signals() as ended:
+                describe(running, folder / "split.json")
+                say(f"to stop: Ctrl-C, 'darktime kill', or touch {running.folder / 'kill'}")
+                if asked["joined"] and asked["probe"] and standing.percent:
+                    prove(running, asked["probe"], say)
+                seconds = min(asked["duration"] or asked["ttl"], asked["ttl"])
+                stopped = watching.until_over(seconds=seconds, ttl_s=asked["ttl"], ended=ended)
+            vigil.release("agent")
+            running.processes["agent"].stop()
+            running.ramp(0)
+            ramps = recorded(experiment, folder)
+        watching.settle()
         balances = ledger_of(redis.client, name, vigil)
-        results = conclude(running, vigil, asked, began=began, balances=balances)
+        asked["percent"] = watching.percent
+        results = conclude(running, vigil, asked, began=began, balances=balances, lookout=lookout, ramps=ramps)
     say(stopped)
     return results
 
 
-def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], RunningSplit]:
+def _watching(
+    running: RunningSplit, folder: Path, experiment: Experiment, schedule: Schedule | None
+) -> tuple[Watching, Vigil, Lookout]:
+    from darktime.split.lookout import Lookout
+    from darktime.split.schedule import Pilot
+    from darktime.split.stage import Stage
+    from darktime.split.steering import Steering
+
+    settings = running.settings
+    vigil, lookout = Vigil(running.processes), Lookout(running.population, settings.key)
+    steering = Steering(
+        folder=running.folder, max_percent=settings.max_percent, ramps=folder / RAMPS, experiment=experiment
+    )
+    plan = None
+    if schedule is not None:
+        plan = Pilot(schedule, time.monotonic()), Stage(running.pairs, running.state)
+    return Watching(running, vigil, lookout, steering, plan=plan), vigil, lookout
+
+
+@contextmanager
+def taking_part(experiment: Experiment, asked: dict[str, Any]) -> Iterator[Standing]:
+    """Take part in the experiment, as one of its hosts, until this is over. Raises UsageError."""
+    from darktime.split.experiment import away
+    from darktime.split.steering import whoami
+
+    host, now = f"{platform.node()}:{os.getpid()}", time.time()
+    standing = experiment.join(
+        host,
+        percent=asked["percent"],
+        max_percent=asked["max_percent"] or asked["percent"],
+        until=now + asked["ttl"],
+        who=whoami(),
+        now=now,
+    )
+    others = [one for one in standing.hosts if one != host]
+    if others:
+        say(f"experiment {experiment.name} runs already, on {', '.join(others)}: it stands at {standing.percent:g} %")
+    try:
+        yield standing
+    finally:
+        try:
+            experiment.leave(host)
+        except away() as error:
+            say(f"the Redis of the experiment does not answer; there it ends by itself, with its time: {error}")
+
+
+def recorded(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
+    """Every ramp of the experiment; those of this host alone where Redis has gone."""
+    from darktime.split.experiment import away
+
+    try:
+        return experiment.ramps()
+    except away():
+        ramps = folder / RAMPS
+        return [json.loads(line) for line in ramps.read_text().splitlines()] if ramps.exists() else []
+
+
+def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float], RunningSplit]:
     """What starts a split with an nginx of its own."""
     from darktime.split.folder import PrivateFolder
     from darktime.split.instances import check_instances
@@ -182,7 +274,7 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runnin
     production, dark = upstream(asked["production"], "production"), upstream(asked["dark"], "dark")
     check_instances(production, dark, listen=asked["listen"])
 
-    def start(stack: Stack, results: Path, ledger: LedgerNames) -> RunningSplit:
+    def start(stack: Stack, results: Path, ledger: LedgerNames, percent: float) -> RunningSplit:
         private = stack.adopt(PrivateFolder()).path
         settings = SplitSettings(
             listen=asked["listen"],
@@ -198,18 +290,19 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runnin
             folder=private,
             nginx=find_nginx(asked["nginx"]).path,
             dark=f"http://{dark}",
-            percent=asked["percent"],
+            percent=percent,
             ttl_s=asked["ttl"],
             results=results,
+            follow=results / REDIS,
             ledger=ledger,
         )
-        say(f"mirroring {asked['percent']:g} % of users to {dark}; production's requests go to {settings.listen}")
+        say(f"mirroring {percent:g} % of users to {dark}; production's requests go to {settings.listen}")
         return running
 
     return start
 
 
-def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], RunningSplit]:
+def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float], RunningSplit]:
     """What starts a split beside an nginx that is already there."""
     from darktime.split.instances import check_instances
     from darktime.split.running import start_joined
@@ -220,67 +313,24 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runni
         check_instances(upstream(asked["production"], "production"), dark)
     asked["production"] = asked["production"] or where
 
-    def start(stack: Stack, results: Path, ledger: LedgerNames) -> RunningSplit:
+    def start(stack: Stack, results: Path, ledger: LedgerNames, percent: float) -> RunningSplit:
         running = start_joined(
             stack,
             settings,
             folder=folder,
             dark=f"http://{dark}",
-            percent=asked["percent"],
+            percent=percent,
             ttl_s=asked["ttl"],
             results=results,
+            follow=results / REDIS,
             front=where,
             hosts=hosts,
             ledger=ledger,
         )
-        say(f"mirroring {asked['percent']:g} % of users to {dark}, in the nginx that has the includes of {folder}")
+        say(f"mirroring {percent:g} % of users to {dark}, in the nginx that has the includes of {folder}")
         return running
 
     return start
-
-
-def watch(running: RunningSplit, vigil: Vigil, *, seconds: float, ttl_s: float) -> str:
-    """Wait until it is over, one line every ten seconds; why it is over.
-
-    Only nginx cannot be done without: it ends with this command, and production's requests with it.
-    """
-    ended = {"signal": 0}
-
-    def end(number: int, _frame: object) -> None:
-        ended["signal"] = number
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        began = time.monotonic()
-        next_line = began + SAY_EVERY_S
-        while (past := time.monotonic() - began) < min(seconds, ttl_s):
-            if ended["signal"]:
-                return "stopped by you"
-            if past >= ttl_s - AGENT_EARLY_S:
-                vigil.release("agent")  # it gives the lease back, as it was told
-            for incident in vigil.look():
-                say(incident)
-            if vigil.lost(FRONT):
-                return "ended, because nginx did"
-            if time.monotonic() >= next_line:
-                next_line += SAY_EVERY_S
-                state = read_state(running.state)
-                say(", ".join(f"{state.get(what, 0):,} {what}" for what in ("received", "compared", "streams")))
-            time.sleep(LOOK_S)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return "the time is over"
-
-
-def settle(running: RunningSplit, vigil: Vigil) -> None:
-    """Let the last copies be compared."""
-    from darktime.split.results import settled
-
-    until = time.monotonic() + SETTLE_S
-    while time.monotonic() < until and not vigil.lost("relay") and not settled(read_state(running.state)):
-        time.sleep(LOOK_S)
-        vigil.look()
 
 
 def leave_nothing(client: Callable[[], Redis], name: str) -> None:
@@ -301,8 +351,3 @@ def upstream(url: str, what: str) -> str:
     if not url.startswith("http://") or "/" in rest or not rest.rpartition(":")[2].isdigit():
         raise UsageError(f"{what} {url}: http://HOST:PORT, please, as in http://127.0.0.1:8000")
     return rest
-
-
-def say(text: str) -> None:
-    """A line for whoever watches."""
-    click.echo(text, err=True)

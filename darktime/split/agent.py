@@ -1,25 +1,52 @@
-"""The agent: renews the lease until its time is over or it is told to stop. Small: it runs on the production host."""
+"""The agent: renews the lease until its time is over or it is told to stop, and follows the experiment in Redis.
+
+Small: it runs on the production host. With Redis gone it keeps the percentage that was, until its time is over. An
+experiment that is no more is mirrored for nobody.
+"""
 
 from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from darktime.errors import DarktimeError
 from darktime.split import levels
+from darktime.split.experiment import away
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from darktime.split.experiment import Experiment, Standing
 
-def run(folder: Path, *, ttl_s: float, slot_s: int, stop: threading.Event, ready: Callable[[], None]) -> None:
-    """Renew until ``stop`` or for ``ttl_s`` seconds, then give the lease back. ``ready`` follows the first renewal."""
+FOLLOW_EVERY_S = 0.5
+
+
+def run(
+    folder: Path,
+    *,
+    ttl_s: float,
+    slot_s: int,
+    stop: threading.Event,
+    ready: Callable[[], None],
+    follower: Follower | None = None,
+) -> None:
+    """Renew until ``stop`` or for ``ttl_s`` seconds, then give the lease back. ``ready`` follows the first renewal.
+
+    Redis is followed in a thread of its own: one that hangs holds up no lease.
+    """
     until = time.monotonic() + ttl_s
     pause_s = slot_s / 4
+    over = threading.Event()
+    following = threading.Thread(target=_keep_following, args=(follower, over), daemon=True)
     try:
+        if follower is not None:
+            follower.look()
+            following.start()
         levels.renew(folder, time.time(), slot_s)
         ready()
         while True:
@@ -28,7 +55,57 @@ def run(folder: Path, *, ttl_s: float, slot_s: int, stop: threading.Event, ready
                 return
             levels.renew(folder, time.time(), slot_s)
     finally:
+        over.set()
         levels.release(folder)
+        if follower is not None:
+            following.join(FOLLOW_EVERY_S)
+
+
+def _keep_following(follower: Follower, over: threading.Event) -> None:
+    while not over.wait(FOLLOW_EVERY_S):
+        follower.look()
+
+
+class Follower:
+    """Makes the level files those of the experiment. ``say`` gets a line when it changes, or Redis comes and goes."""
+
+    def __init__(self, folder: Path, experiment: Experiment, *, max_percent: float, say: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._experiment = experiment
+        self._max_percent = max_percent
+        self._say = say
+        self._away = False
+        self._killed = False
+        self._percent: float | None = None
+
+    def look(self) -> None:
+        """Ask Redis how it stands, a second at most, and follow; without an answer all stays as it is."""
+        try:
+            standing = self._experiment.standing()
+        except away() as error:
+            if not self._away:
+                self._say(f"Redis does not answer, the percentage stays as it is: {error}")
+            self._away = True
+            return
+        except DarktimeError as error:
+            self._say(str(error))
+            standing = None
+        if self._away:
+            self._away = False
+            self._say("Redis answers again")
+        self._follow(standing)
+
+    def _follow(self, standing: Standing | None) -> None:
+        percent = 0.0 if standing is None else min(standing.percent, self._max_percent)
+        killed = standing is not None and standing.killed
+        if killed != self._killed:  # a kill file that somebody made here stays his
+            self._killed = killed
+            (levels.kill if killed else levels.resume)(self._folder)
+            self._say("mirroring was killed" if killed else "mirroring may go on")
+        if percent != self._percent:
+            self._percent = percent
+            levels.set_percent(self._folder, percent, self._max_percent)
+            self._say("the experiment is over" if standing is None else f"{percent:g} % from now on")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,18 +114,39 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--folder", required=True, type=Path)
     parser.add_argument("--ttl", required=True, type=float, metavar="SECONDS")
     parser.add_argument("--slot", type=int, default=100, choices=(1, 10, 100, 1000), metavar="SECONDS")
+    parser.add_argument("--redis-file", type=Path, metavar="FILE", help="holds the URL of the Redis to follow")
+    parser.add_argument("--experiment", default="darktime", metavar="NAME")
+    parser.add_argument("--max-percent", type=float, default=100.0)
     options = parser.parse_args(argv)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    try:
+        follower = None if options.redis_file is None else _follower(options)
+    except (DarktimeError, OSError) as error:
+        _say(str(error))
+        return 2
     run(
         options.folder,
         ttl_s=options.ttl,
         slot_s=options.slot,
         stop=stop,
         ready=lambda: print(f"agent renews {options.folder}", flush=True),  # noqa: T201 - a child says when it is ready
+        follower=follower,
     )
     return 0
+
+
+def _follower(options: argparse.Namespace) -> Follower:
+    from darktime.split.experiment import Experiment, client_of  # noqa: PLC0415 - an agent without Redis does not load it
+
+    url = options.redis_file.read_text(encoding="utf-8").strip()
+    experiment = Experiment(client_of(url), options.experiment)
+    return Follower(options.folder, experiment, max_percent=options.max_percent, say=_say)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the log of a child
 
 
 if __name__ == "__main__":

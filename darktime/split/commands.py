@@ -82,10 +82,12 @@ def relay_command(
     return Command(name="relay", argv=tuple(argv), ready_line="relay on ")
 
 
-def agent_command(settings: CopySettings, folder: Path, *, ttl_s: float) -> Command:
-    """The agent that renews the lease for ``ttl_s`` seconds."""
-    argv = (
+def agent_command(settings: CopySettings, folder: Path, *, ttl_s: float, follow: Path | None = None) -> Command:
+    """The agent that renews the lease for ``ttl_s`` seconds; ``follow``: the file with the URL of the Redis it follows."""
+    argv = [
         *(sys.executable, "-m", "darktime.split.agent", "--folder", str(folder)),
         *("--ttl", str(ttl_s), "--slot", str(settings.slot_s)),
-    )
-    return Command(name="agent", argv=argv, ready_line="agent renews ")
+    ]
+    if follow is not None:
+        argv += ["--redis-file", str(follow), "--experiment", settings.salt, "--max-percent", str(settings.max_percent)]
+    return Command(name="agent", argv=tuple(argv), ready_line="agent renews ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from darktime.split.lookout import Lookout
     from darktime.split.running import RunningSplit
     from darktime.split.vigil import Vigil
     from realtime_core.ledger import HopBalance
@@ -51,14 +53,18 @@ def conclude(
     *,
     began: datetime,
     balances: Sequence[HopBalance],
+    lookout: Lookout,
+    ramps: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The results, with the verdict over everything that was compared; what died makes it anything but GO."""
+    """The results, with the verdict over everything that was compared; what died makes it anything but GO, harm NO-GO."""
     state = read_state(running.state)
     records = pair_lines(running.pairs.read_text(encoding="utf-8")) if running.pairs.exists() else []
     # Streams that production still holds are in flight, and a relay that died closed no account: neither is a loss.
     countable = not state.get("streams") and not vigil.lost("relay")
     whole = [one for one in balances if one.hop in JUDGED_HOPS] if countable else []
     verdict = tempered(judge([Pair.from_record(record) for record in records], whole), vigil.incidents)
+    if lookout.harmed and lookout.harm is not None:
+        verdict = replace(verdict, outcome="NO-GO", reasons=(lookout.harm.sentence, *verdict.reasons), needs=None)
     ended = datetime.now(UTC)
     return {
         "schema_version": 1,
@@ -76,6 +82,8 @@ def conclude(
         "copies": copies_of(state),
         "latency": latency_of(records),
         "ledger": [hop_record(one) for one in balances],
+        "production_watched": lookout.record(),
+        "ramps": [dict(one) for one in ramps],
         "verdict": verdict_record(verdict),
         "exit_code": int(ExitCode.ERROR if vigil.lost(FRONT) else verdict.exit_code),
     }

@@ -68,6 +68,7 @@ def start_split(
     ttl_s: float,
     results: Path,
     ledger: LedgerNames | None = None,
+    follow: Path | None = None,
     probe: bool = True,
 ) -> RunningSplit:
     """Start relay, agent and nginx, in the order in which each needs the other.
@@ -82,6 +83,7 @@ def start_split(
         ttl_s: after so many seconds the agent gives the lease back and mirroring ends.
         results: where the relay's state and the pairs go.
         ledger: where the relay counts.
+        follow: a file with the URL of the Redis in which the experiment stands; the agent follows it there.
         probe: ask the dark instance first whether its name leads back to this nginx.
 
     Raises:
@@ -95,7 +97,7 @@ def start_split(
     if probe:
         refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=settings.listen)
     # The lease comes last: until everything stands, nobody is mirrored.
-    running.processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s))
+    running.processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s, follow=follow))
     return running
 
 
@@ -111,6 +113,7 @@ def start_joined(
     front: str,
     hosts: Sequence[str],
     ledger: LedgerNames | None = None,
+    follow: Path | None = None,
 ) -> RunningSplit:
     """Start relay and agent beside an nginx that has the includes of ``folder`` already.
 
@@ -128,7 +131,7 @@ def start_joined(
     running = _with_relay(
         starter, settings, state, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
     )
-    running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s))
+    running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s, follow=follow))
     return running
 
 
@@ -186,6 +189,7 @@ def describe(running: RunningSplit, path: Path) -> None:
         "key": settings.key,
         "max_percent": settings.max_percent,
         "listen": getattr(settings, "listen", None),
+        "redis": str(path.parent / "redis.url"),
     }
     write_private(path, json.dumps(about))
 

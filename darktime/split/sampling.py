@@ -60,7 +60,7 @@ def bucket(salt: str, user: str) -> int | None:
 
 def buckets_for(percent: float) -> int:
     """How many buckets make ``percent``; they are 0 up to this. Raises UsageError."""
-    tenths = round(percent * 10)
+    tenths = round(percent * 10) if 0 <= percent <= 100 else -1  # noqa: PLR2004 - percent; nan is none
     if not 0 <= tenths <= BUCKETS or abs(tenths - percent * 10) > 1e-6:  # noqa: PLR2004 - what floats leave over
         raise UsageError(f"{percent:g} percent: 0 to 100 in steps of 0.1, please")
     return tenths

@@ -1,0 +1,156 @@
+"""Watches over a split that runs: who died, who is harmed, what the ramp's plan says next; and ends it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from darktime.errors import UsageError
+from darktime.split import levels
+from darktime.split.vigil import FRONT, read_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from darktime.split.lookout import Lookout
+    from darktime.split.running import RunningSplit
+    from darktime.split.schedule import Pilot
+    from darktime.split.stage import Stage
+    from darktime.split.steering import Steering
+    from darktime.split.vigil import Vigil
+
+LOOK_S = 0.5
+SAY_EVERY_S = 10.0
+SETTLE_S = 3.0
+AGENT_EARLY_S = 5.0  # it began to count its time to live before we did
+
+
+class Watching:
+    """One split from its first copy to its last. ``percent`` is what was mirrored last, before it was taken back."""
+
+    def __init__(
+        self,
+        running: RunningSplit,
+        vigil: Vigil,
+        lookout: Lookout,
+        steering: Steering,
+        *,
+        plan: tuple[Pilot, Stage] | None = None,
+    ) -> None:
+        self.percent = self._percent = levels.percent_of(running.folder)
+        self._running = running
+        self._vigil = vigil
+        self._lookout = lookout
+        self._steering = steering
+        self._plan = plan
+
+    def until_over(self, *, seconds: float, ttl_s: float, ended: Callable[[], bool]) -> str:
+        """Wait, with a line every ten seconds, until ``ended`` says so at the latest; why it is over.
+
+        Only nginx cannot be done without: it ends with this command, and production's requests with it. Raises UsageError
+        where so few requests carry the key that nothing can come of it.
+        """
+        began = time.monotonic()
+        next_line = began + SAY_EVERY_S
+        while (past := time.monotonic() - began) < seconds:
+            if ended():
+                return "stopped by you"
+            if past >= ttl_s - AGENT_EARLY_S:
+                self._vigil.release("agent")  # it gives the lease back, as it was told
+            over = self._look(time.monotonic())
+            if over:
+                return over
+            if time.monotonic() >= next_line:
+                next_line += SAY_EVERY_S
+                say(self._line())
+            time.sleep(LOOK_S)
+        return "the time is over"
+
+    def settle(self) -> None:
+        """Let the last copies be compared."""
+        from darktime.split.results import settled
+
+        until = time.monotonic() + SETTLE_S
+        while (
+            time.monotonic() < until and not self._vigil.lost("relay") and not settled(read_state(self._running.state))
+        ):
+            time.sleep(LOOK_S)
+            self._vigil.look()
+
+    def _look(self, now: float) -> str:
+        """Why it is over, or empty."""
+        for incident in self._vigil.look():
+            say(incident)
+        if self._vigil.lost(FRONT):
+            return "ended, because nginx did"
+        self._follow_ramps()
+        self._lookout.look(now)
+        if self._lookout.keyless:
+            self._steering.stop("nobody carries the key")
+            raise UsageError(self._lookout.keyless)
+        if self._lookout.harmed and self._lookout.harm is not None:
+            self._steering.stop(self._lookout.harm.sentence)
+            return f"nobody is mirrored any more: {self._lookout.harm.sentence}"
+        return self._pilot(now)
+
+    def _pilot(self, now: float) -> str:
+        if self._plan is None:
+            return ""
+        pilot, stage = self._plan
+        if not pilot.due(now):
+            return ""
+        decision = pilot.decide(stage.judge(look=pilot.looks), now)
+        say(decision.said)
+        if decision.percent == 0:
+            self._steering.stop(decision.said)
+        elif decision.percent is not None:
+            self._steering.ramp(decision.percent, why=decision.said, who="darktime split")
+            self._ramped(decision.percent)
+            stage.begin()
+        return decision.over
+
+    def _follow_ramps(self) -> None:
+        """Somebody else may ramp, here or on another host: a plan has then lost its say."""
+        there = levels.percent_of(self._running.folder)
+        if there == self._percent:
+            return
+        say(f"{self._percent:g} % -> {there:g} %, by 'darktime ramp' or another host")
+        if self._plan is not None:
+            self._plan = None
+            say("the ramp's plan is not followed any more")
+        self._ramped(there)
+
+    def _ramped(self, percent: float) -> None:
+        self._percent = percent
+        self.percent = percent or self.percent
+        self._lookout.ramped()
+
+    def _line(self) -> str:
+        state = read_state(self._running.state)
+        return ", ".join(
+            (
+                f"{self._percent:g} %",
+                *(f"{state.get(what, 0):,} {what}" for what in ("received", "compared", "streams")),
+            )
+        )
+
+
+@contextmanager
+def signals() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM came; what was done at one before is done again afterwards."""
+    came = []
+    before = {number: signal.signal(number, lambda *_: came.append(1)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def say(text: str) -> None:
+    """A line for whoever watches."""
+    click.echo(text, err=True)

@@ -1,0 +1,60 @@
+"""One percentage of a ramp: what was compared since it began, judged on its own.
+
+What breaks only under more load shows there, and is not hidden behind what went well with less.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from darktime.split.compare import Pair
+from darktime.split.results import pair_lines
+from darktime.split.verdict import judge
+from darktime.split.vigil import read_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from darktime.split.verdict import Item, Verdict
+
+COMPARED = "relay>compared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A hop of which only the reasons are known: what is still on its way is no loss."""
+
+    hop: str
+    explained: Mapping[str, int]
+    missing: Sequence[Item] = field(default=())
+    extra: Sequence[Item] = field(default=())
+    undecoded: int = 0
+
+
+class Stage:
+    """``pairs`` and ``state`` are the relay's files; ``begin`` when another percentage is mirrored."""
+
+    def __init__(self, pairs: Path, state: Path) -> None:
+        self._pairs = pairs
+        self._state = state
+        self._from = 0
+        self._left: Counter[str] = Counter()
+
+    def begin(self) -> None:
+        """From here on."""
+        self._from = self._pairs.stat().st_size if self._pairs.exists() else 0
+        self._left = Counter(read_state(self._state).get("reasons", {}))
+
+    def judge(self, *, look: int) -> Verdict:
+        """The verdict over what came since; ``look``: the how many-th it is of this run."""
+        text = ""
+        if self._pairs.exists():
+            with self._pairs.open("rb") as file:
+                file.seek(self._from)
+                text = file.read().decode("utf-8")
+        pairs = [Pair.from_record(record) for record in pair_lines(text)]
+        left = Counter(read_state(self._state).get("reasons", {})) - self._left
+        return judge(pairs, [Left(hop=COMPARED, explained=left)])
