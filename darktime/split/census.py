@@ -9,21 +9,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LEAST_SHARE: Final = 0.01
-# So sure must one be that it is less, before a run is ended for it.
-_DOUBT: Final = 0.001
-# A run that is asked about: so many of the census must have been seen.
-_LEAST_SEEN: Final = 100
+# So unlikely must it be that as many carry it, before a run is ended: 459 requests of whom nobody does.
+_DOUBT: Final = 0.01
 
 
 def too_few(keyed: Mapping[str, int], key: str) -> str | None:
     """Why the run makes no sense with this key; None while it may.
 
     ``keyed``: how many of the census carry a ``valid`` key, an ``unusable`` one, or ``none``. The share is below a
-    hundredth where so few valid ones would come by chance less than once in a thousand times otherwise (binomial).
+    hundredth where otherwise so few valid ones would come by chance less than once in a hundred times (binomial).
     """
     valid, unusable, none = keyed["valid"], keyed["unusable"], keyed["none"]
     seen = valid + unusable + none
-    if seen < _LEAST_SEEN or _chance_of_at_most(valid, seen) >= _DOUBT:
+    if _chance_of_at_most(valid, seen) >= _DOUBT:
         return None
     more = f"; {unusable:,} carried one that is no user (1 to 128 letters, digits, _ . : or -)" if unusable else ""
     return (

@@ -43,7 +43,8 @@ def splitting(tmp_path, production, dark, *words):
     """A split that runs: its process, and the port it takes production's requests on."""
     port = free_port()
     (tmp_path / "darktime.toml").write_text(TOML.format(production=production, dark=dark, port=port))
-    command = [DARKTIME, "split", "--percent", "5", "--out", "run", "--json", *words]
+    percent = () if "--ramp" in words else ("--percent", "5")
+    command = [DARKTIME, "split", *percent, "--out", "run", "--json", *words]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as split:
         try:
             wait_until((tmp_path / "run" / "split.json").exists, timeout_s=20)

@@ -13,13 +13,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 BINARY = bytes(range(256)) * 300
 
 
 class Origin(ThreadingHTTPServer):
-    """Production, or the dark instance. ``hang_s``: how long each answer takes. ``status``: of plain answers."""
+    """Production, or the dark instance. ``hang_s``: how long each answer takes. ``status``: of plain answers.
+
+    ``slower_for``: how much longer it takes for a cookie.
+    """
 
     daemon_threads = True
     request_queue_size = 256
@@ -30,6 +34,7 @@ class Origin(ThreadingHTTPServer):
         self.heads: list[dict[str, str]] = []
         self.targets: list[str] = []
         self.hang_s = 0.0
+        self.slower_for: Callable[[str], float] | None = None  # by the cookie
         self.status = 200
         self.streams = 0
         self.lock = threading.Lock()
@@ -80,8 +85,9 @@ class _Handler(BaseHTTPRequestHandler):
             server.asked[f"{self.command} {self.path}"] += 1
             server.heads.append({name.lower(): value for name, value in self.headers.items()})
             server.targets.append(self.path)
-        if server.hang_s:
-            server.gone.wait(server.hang_s)
+        wait_s = server.hang_s + (server.slower_for(self.headers.get("Cookie", "")) if server.slower_for else 0.0)
+        if wait_s:
+            server.gone.wait(wait_s)
         if self.path.startswith("/ev/"):
             self._stream()
         elif self.path.startswith("/chunked"):

@@ -142,9 +142,9 @@ def test_the_control_group_is_a_tenth_and_apart_from_those_that_are_in_as_far_as
 @pytest.mark.parametrize(
     ("valid", "unusable", "none", "ends"),
     [
-        (0, 0, 99, False),
-        (0, 0, 600, False),
-        (0, 0, 700, True),
+        (0, 0, 0, False),
+        (0, 0, 458, False),
+        (0, 0, 459, True),
         (3, 0, 1997, True),
         (15, 0, 985, False),
         (30, 0, 970, False),
