@@ -101,6 +101,7 @@ DARKTIME = group(
         "init": ("init", "Write a darktime.toml to start from."),
         "ramp": ("ramp", "Change the percentage of a running split, without a reload."),
         "kill": ("kill", "End all mirroring of a running split at once."),
+        "status": ("status", "How a running split stands, redrawn while it runs."),
         "who": ("who", "Whether a user is sampled, and from which percentage on."),
         "report": ("report", "Make the HTML page, text or JUnit of a finished run again."),
         "smoke": ("smoke", "The demo as a CI run: JUnit, JSON, exit code, two minutes at the most."),

@@ -82,6 +82,12 @@ def ask_many(port, cookie, many):
                 data += link.recv(65536)
 
 
+def status(tmp_path, *words):
+    """What ``darktime status`` prints."""
+    argv = [DARKTIME, "status", "--run", "run", *words]
+    return subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=20).stdout
+
+
 def test_a_key_that_nobody_carries_ends_it_with_2_and_what_was_seen(tmp_path, origins):
     production, dark = Quick(), origins[0]
     try:
@@ -125,6 +131,8 @@ def test_where_the_sampled_fare_as_the_others_the_results_say_so(tmp_path, origi
         with Crowd(port, [f"uid={user}" for pair in zip(COPIED, CONTROL, strict=True) for user in pair]) as crowd:
             groups = tmp_path / "run" / "population.json"
             wait_until(lambda: groups.exists() and crowd.asked > 900, timeout_s=20, what="traffic")
+            standing = status(tmp_path, "--json")
+            shown = status(tmp_path)
         split.terminate()
         out, _ = split.communicate(timeout=20)
     results = json.loads(out)
@@ -133,6 +141,15 @@ def test_where_the_sampled_fare_as_the_others_the_results_say_so(tmp_path, origi
     assert watched["groups"]["copied"]["requests"] > 200
     assert watched["groups"]["others"]["requests"] > 200
     assert not crowd.failed
+    told = json.loads(standing)
+    require_schema(told)
+    assert (told["percent"], told["killed"], told["leased"], told["relay_alive"]) == (5.0, False, True, True)
+    assert told["users"] == len(COPIED)
+    assert told["copies"]["received"] > 200
+    assert told["traffic"]["keyed_share"] == 1.0
+    assert told["latency"]["production"]["pairs"] > 200
+    assert "mirrors 5 % of users, at most 25 %" in shown
+    assert shown.count("\n") <= 20
 
 
 def test_a_ramp_by_a_plan_goes_back_to_nobody_when_the_dark_side_fails(tmp_path, origins):

@@ -1,0 +1,85 @@
+"""How a running split stands, as lines of text for a terminal. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from darktime.report import figures as fig
+from darktime.report.lines import MAX_COLUMNS, row, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def tell(status: Mapping[str, Any], width: int = MAX_COLUMNS) -> list[str]:
+    """At most twenty lines of at most ``width`` columns."""
+    copies = status["copies"]
+    on_the_way = copies["waiting"] + copies["in_flight"]
+    lines = [
+        row("SPLIT", status["experiment"], _mirroring(status)),
+        *_hosts(status["hosts"]),
+        *_traffic(status["traffic"], status["users"]),
+        row(
+            "COPIES",
+            f"{fig.count(copies['offered'])} offered",
+            f"{fig.count(copies['received'])} received",
+            f"{fig.count(copies['compared'])} compared",
+            f"{fig.count(on_the_way)} on their way" if on_the_way else "",
+        ),
+        *(row("", f"{fig.count(count):>8} {reason}") for reason, count in _most(copies["reasons"])),
+        row("STREAMS", f"{fig.count(status['streams'])} held") if status["streams"] else "",
+        row("BREAKER", f"open: {status['breaker']}") if status["breaker"] else "",
+        *_latency(status["latency"]),
+        *_verdict(status["verdict"]),
+        *_watched(status),
+    ]
+    return [fig.clipped(line, width).rstrip() for line in lines if line]
+
+
+def _mirroring(status: Mapping[str, Any]) -> str:
+    most = f"of users, at most {fig.percent(status['max_percent'])}"
+    if status["killed"]:
+        return "KILLED: nothing is mirrored until 'darktime kill --resume'"
+    if not status["leased"]:
+        return "NO LEASE: nothing is mirrored; its time is over, or its agent is not alive"
+    return f"mirrors {fig.percent(status['percent'])} {most}"
+
+
+def _hosts(hosts: list[str] | None) -> list[str]:
+    if hosts is None:
+        return [row("HOSTS", "the Redis of the experiment does not answer: it stays as it is until its time is over")]
+    return [row("HOSTS", ", ".join(hosts))] if len(hosts) > 1 else []
+
+
+def _traffic(traffic: Mapping[str, Any] | None, users: int) -> list[str]:
+    if traffic is None:
+        return [row("TRAFFIC", "none was seen yet")]
+    share = traffic["keyed_share"]
+    keyed = "" if share is None else f"{share:.0%} carry the key"
+    return [
+        row("TRAFFIC", f"about {fig.count(traffic['requests'])} requests", keyed, f"{fig.count(users)} users sampled")
+    ]
+
+
+def _most(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:6]
+
+
+def _latency(latency: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for at, side in enumerate(("production", "dark")):
+        seen = latency[side]
+        figures = " ".join(f"{name} {fig.ms(seen[f'{name}_ms']):<9}" for name in ("p50", "p95", "p99"))
+        lines.append(row("" if at else "LATENCY", f"{side:<10} {figures} of the last {fig.count(seen['pairs'])} pairs"))
+    return lines
+
+
+def _verdict(verdict: Mapping[str, Any] | None) -> list[str]:
+    if verdict is None:
+        return [row("SO FAR", "nothing was compared yet")]
+    why = verdict["needs"] if verdict["outcome"] == "WAIT" and verdict["needs"] else "; ".join(verdict["reasons"])
+    return wrapped("SO FAR", f"{verdict['outcome']}: {why}")
+
+
+def _watched(status: Mapping[str, Any]) -> list[str]:
+    return [] if status["relay_alive"] else [row("RELAY", "it has written nothing for some seconds: it may be dead")]

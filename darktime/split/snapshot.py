@@ -1,0 +1,116 @@
+"""How a running split stands at a moment, put together from what it writes: state folder, relay, pairs, experiment."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from darktime.split import levels
+from darktime.split.compare import Pair
+from darktime.split.experiment import away
+from darktime.split.lookout import read_population
+from darktime.split.nginx_blocks import CENSUS_PERCENT
+from darktime.split.results import copies_of, latency_of, pair_lines, verdict_record
+from darktime.split.stage import COMPARED, Left
+from darktime.split.verdict import judge
+from darktime.split.vigil import read_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from darktime.split.experiment import Experiment
+    from darktime.split.population import Population
+
+SCHEMA_VERSION: Final = 1
+NEWEST: Final = 20_000  # pairs: older ones are not read into a picture of now
+_JUDGE_EVERY_S: Final = 5.0
+_STALE_S: Final = 5.0
+
+
+class Snapshots:
+    """``take`` one as often as wanted; what has been read is not read again.
+
+    ``about`` is what describes the split, ``run`` its results folder.
+    """
+
+    def __init__(self, about: Mapping[str, Any], run: Path, experiment: Experiment | None) -> None:
+        self._about = about
+        self._run = run
+        self._experiment = experiment
+        self._read_to = 0
+        self._newest: deque[dict[str, Any]] = deque(maxlen=NEWEST)
+        self._verdict: dict[str, Any] | None = None
+        self._judged = -_JUDGE_EVERY_S
+
+    def take(self) -> dict[str, Any]:
+        """How it stands now, JSON-able under schema_version 1."""
+        folder, run = Path(self._about["folder"]), self._run
+        state = read_state(run / "relay.json")
+        self._read_pairs(run / "pairs.jsonl")
+        now = time.time()
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "status",
+            "experiment": self._about["salt"],
+            "percent": levels.percent_of(folder),
+            "max_percent": self._about["max_percent"],
+            "killed": levels.killed(folder),
+            "leased": any(levels.leased(folder, now, slot_s) for slot_s in (1, 10, 100, 1000)),
+            "hosts": self._hosts(),
+            "relay_alive": _fresh(run / "relay.json", now),
+            "traffic": _traffic(read_population(run / "population.json")),
+            "users": len(state.get("users", [])),
+            "copies": {**copies_of(state), "waiting": state.get("waiting", 0), "in_flight": state.get("in_flight", 0)},
+            "streams": state.get("streams", 0),
+            "breaker": state.get("breaker"),
+            "latency": latency_of(list(self._newest)[-2000:]),
+            "verdict": self._judge(state),
+        }
+
+    def _hosts(self) -> list[str] | None:
+        if self._experiment is None:
+            return None
+        try:
+            standing = self._experiment.standing()
+        except away():
+            return None
+        return [] if standing is None else list(standing.hosts)
+
+    def _read_pairs(self, path: Path) -> None:
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            file.seek(self._read_to)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read_to += len(whole) + len(newline)
+        self._newest += pair_lines((whole + newline).decode("utf-8"))
+
+    def _judge(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
+        if time.monotonic() >= self._judged + _JUDGE_EVERY_S and self._newest:
+            self._judged = time.monotonic()
+            pairs = [Pair.from_record(record) for record in self._newest]
+            left = Left(hop=COMPARED, explained=state.get("reasons", {}))
+            self._verdict = verdict_record(judge(pairs, [left]))
+        return self._verdict
+
+
+def _traffic(people: Population | None) -> dict[str, Any] | None:
+    """Requests are counted up from those that were looked at."""
+    if people is None:
+        return None
+    seen = sum(people.keyed.values())
+    return {
+        "requests": round(seen * 100 / CENSUS_PERCENT),
+        "keyed_share": round(people.keyed["valid"] / seen, 4) if seen else None,
+        "copied": sum(bucket.requests for bucket in people.copied.values()),
+        "control": sum(bucket.requests for bucket in people.others.values()),
+    }
+
+
+def _fresh(path: Path, now: float) -> bool:
+    try:
+        return now - path.stat().st_mtime < _STALE_S
+    except OSError:
+        return False
