@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _INCIDENTS = 4
 _MORE = len(", and 9,999 more")
+_MOST_RAMPS = 12
 
 
 @reads_results
@@ -123,6 +124,7 @@ def _split(results: Results) -> list[str]:
         ),
         *_copies(results["copies"]),
         *_latency(results["latency"]),
+        *_watched(results),
         row("PRODUCTION", results["production"]),
         row("DARK", results["dark"]),
         row(
@@ -132,6 +134,17 @@ def _split(results: Results) -> list[str]:
             f"exit {results['exit_code']}",
         ),
     ]
+
+
+def _watched(results: Results) -> list[str]:
+    """Whether mirroring did harm, and each percentage in turn. Results of before these were watched have neither."""
+    lines = []
+    watched, ramps = results.get("production_watched"), results.get("ramps")
+    if watched:
+        lines += wrapped("HARM", watched["sentence"])
+    if ramps:
+        lines.append(row("RAMPS", " → ".join(f"{ramp['to']:g}" for ramp in ramps[-_MOST_RAMPS:]) + " %"))
+    return lines
 
 
 def _phase(phase: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from darktime.report import blocks, parts
@@ -10,7 +11,11 @@ from darktime.report.markup import tag
 from darktime.report.stories import Story, copies_tile, section, when
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from darktime.report.kinds import Results
+    from darktime.report.markup import Markup
 
 
 def tell(results: Results) -> Story:
@@ -62,6 +67,48 @@ def tell(results: Results) -> Story:
             section("In figures", figures),
             section("Every message accounted for", ledger),
             section("Production and dark compared", latency, blocks.copies(copies)),
+            *_watched(results),
             section("To run it again", provenance),
         ),
     )
+
+
+def _watched(results: Results) -> list[Markup]:
+    """How production served the copied and the control group, and who ramped when."""
+    found = []
+    watched, ramps = results.get("production_watched"), results.get("ramps")
+    if watched:
+        lines = [tag("p", watched["sentence"], class_="lead")]
+        if watched["groups"]:
+            lines.append(_groups(watched["groups"]))
+        found.append(section("What mirroring did to production", *lines))
+    if ramps:
+        rows = [
+            (
+                datetime.fromtimestamp(ramp["at"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+                ramp["who"],
+                ramp["why"],
+                fig.percent(ramp["from"]),
+                fig.percent(ramp["to"]),
+            )
+            for ramp in ramps
+        ]
+        found.append(
+            section("Every ramp", parts.table(("When", "Who", "Why", "From", "To"), rows, label="Ramps", text=3))
+        )
+    return found
+
+
+def _groups(groups: Mapping[str, Any]) -> Markup:
+    rows = [
+        (
+            name,
+            fig.count(one["requests"]),
+            fig.count(one["errors"]),
+            fig.ms(one["up_p95_ms"]),
+            fig.ms(one["took_p95_ms"]),
+        )
+        for name, one in (("copied", groups["copied"]), ("control group", groups["others"]))
+    ]
+    columns = ("Users", "Requests", "Errors", "p95 at production", "p95 until nginx was through")
+    return parts.table(columns, rows, label="Production watched")
