@@ -93,7 +93,7 @@ def look(came: Population, *, alpha: float) -> Harm:
         counts = [[(bucket.errors, bucket.requests) for bucket in some] for some in (copied, others)]
         if _chance(*counts) < share:
             worse.append(f"{rates[0]:.2%} errors against {rates[1]:.2%}")
-    who = f"users whose requests are copied ({requests[0]:,} requests, {requests[1]:,} of the control group)"
+    who = f"Users whose requests are copied ({requests[0]:,} requests, {requests[1]:,} of the control group)"
     if worse:
         return Harm(harmed=True, sentence=f"{who} are served worse by production: {'; '.join(worse)}", figures=figures)
     return Harm(harmed=False, sentence=f"{who} are not harmed: {_QUIET}", figures=figures)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MIRROR: Final = "/__darktime_mirror"
 PROBE: Final = "/__darktime_probe/"
 # Of all requests, whether copied or not: so many are told of, to know how many of them carry a key.
-CENSUS_PERCENT: Final = 5
+CENSUS_PERCENT: Final = 2
 HOST_MAP: Final = 'map $http_host $darktime_host {\n  "" $host;\n  default $http_host;\n}\n'
 
 
@@ -39,10 +39,10 @@ def maps(settings: CopySettings) -> list[str]:
         f'map {key} $darktime_user {{\n  default "";\n  "~^[A-Za-z0-9_.:-]{{1,128}}\\z" {key};\n}}\n',
         f'map "$request_method:$http_upgrade:$http_x_darktime" $darktime_plain {{\n  default "";\n{plain}}}\n',
         f'map "$uri?$args" $darktime_path {{\n{allowed}}}\n',
-        # Only a salted key that is not empty is hashed: the hash of nothing is 0, and 0 is always in.
-        _map('"$darktime_plain$darktime_path:$darktime_user"', "key", f'"~^11:." "{settings.salt}:$darktime_user"'),
-        f'split_clients $darktime_key $darktime_part {{\n{parts}  * "";\n}}\n',
-        'map $darktime_key $darktime_drawn {\n  "" "";\n  default $darktime_part;\n}\n',
+        # The draw comes first: it costs least, and most are not in it. It counts for a valid key only.
+        f'split_clients "{settings.salt}:{key}" $darktime_part {{\n{parts}  * "";\n}}\n',
+        _map('"$darktime_plain$darktime_path:$darktime_user"', "valid", '"~^11:." $darktime_part'),
+        'map $darktime_part $darktime_drawn {\n  "" "";\n  default $darktime_valid;\n}\n',
         _map("$darktime_drawn", "bucket", '"~^b" $darktime_drawn'),
         *_watching_maps(settings, control),
         _map("$msec", "slot", f'"~^(?<darktime_cut>\\d+){lapse}\\.\\d+\\z" $darktime_cut', default="none"),
@@ -66,9 +66,8 @@ def _watching_maps(settings: CopySettings, control: range) -> list[str]:
         lines += '  "~^b9" 1;\n'
     key = settings.user_key.variable
     return [
-        f'map $darktime_drawn $darktime_control {{\n  default "";\n{lines}}}\n',
-        f'split_clients "$pid-$connection-$connection_requests" $darktime_census {{\n  {CENSUS_PERCENT}% 1;\n  * "";\n}}\n',
-        'map "$darktime_control$darktime_census" $darktime_other {\n  "" "";\n  default 1;\n}\n',
+        f'split_clients "$connection-$connection_requests-$pid" $darktime_census {{\n  {CENSUS_PERCENT}% 1;\n  * "";\n}}\n',
+        f'map $darktime_drawn $darktime_other {{\n  "" $darktime_census;\n{lines}  default $darktime_census;\n}}\n',
         f'map {key} $darktime_keyless {{\n  "" none;\n  default unusable;\n}}\n',
         'map $darktime_user $darktime_keyed {\n  "" $darktime_keyless;\n  default valid;\n}\n',
     ]

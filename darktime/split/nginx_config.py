@@ -71,7 +71,7 @@ def _whole(settings: SplitSettings, root: str, blocks: list[str]) -> str:
     inner = "".join("  " + line if line.strip() else line for block in blocks for line in block.splitlines(True))
     return (
         f"daemon off;\n{user}pid {root}/nginx.pid;\nerror_log {root}/error.log warn;\n"
-        f"worker_processes {settings.worker_processes};\n"
+        f"worker_processes {settings.worker_processes};\npcre_jit on;\n"
         f"worker_rlimit_nofile {settings.worker_connections + 512};\n"
         f"events {{\n  worker_connections {settings.worker_connections};\n}}\n"
         "http {\n  access_log off;\n  open_file_cache off;\n  tcp_nopush off;\n  server_tokens off;\n"

@@ -12,7 +12,8 @@ from typing import Final
 from darktime.errors import UsageError
 
 BUCKETS: Final = 1000
-CONTROL: Final = 100
+MOST_CONTROL: Final = 100
+LEAST_CONTROL: Final = 10
 # nginx adds up ``n * 0xffffffff / 10000`` for n hundredths of a percent, each part rounded down: 0.1 % is n = 10.
 STEP: Final = 10 * 0xFFFFFFFF // 10_000
 _USER: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
@@ -67,12 +68,13 @@ def buckets_for(percent: float) -> int:
 
 
 def control_buckets(limit: int) -> range:
-    """A tenth of all buckets, whose users are watched beside those that are mirrored: behind ``limit``, as far as there are.
+    """As many buckets as may be mirrored, a tenth of all at most, whose users are watched beside those that are.
 
-    Where more than nine tenths may be mirrored, it is the last tenth, as long as those are not in.
+    Behind ``limit``, as far as there are any; where nearly all may be mirrored, the last, as long as those are not in.
     """
-    start = min(limit, BUCKETS - CONTROL)
-    return range(start, start + CONTROL)
+    size = min(max(limit, LEAST_CONTROL), MOST_CONTROL)
+    start = min(limit, BUCKETS - size)
+    return range(start, start + size)
 
 
 def sampled(salt: str, user: str, percent: float) -> bool:

@@ -92,7 +92,7 @@ def test_a_key_that_nobody_carries_ends_it_with_2_and_what_was_seen(tmp_path, or
     production, dark = Quick(), origins[0]
     try:
         with splitting(tmp_path, f"http://{production.address}", f"http://{dark.address}", *MOST) as (split, port):
-            for _ in range(8):
+            for _ in range(18):
                 ask_many(port, "other=1", 1500)
                 ask_many(port, "uid=%00", 100)
             _, err = split.communicate(timeout=20)
