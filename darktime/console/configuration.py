@@ -26,6 +26,11 @@ KEYS: dict[str, dict[str, str]] = {
         "dark_state": TEXT,
         "path": TEXTS,
         "exclude": TEXTS,
+        "only": TEXTS,
+        "only_users": TEXT,
+        "never": TEXT,
+        "ramp": TEXT,
+        "hold": NUMBER,
         "methods": TEXT,
         "allow_header": TEXTS,
         "allow_cookie": TEXTS,
@@ -92,6 +97,11 @@ key = "cookie:uid"                     # what makes a user: the same user is alw
 experiment = "first"                   # the salt: another name draws other users
 max_percent = 10                       # fixed in the nginx configuration; no ramp goes beyond it
 dark_state = "isolated"                # isolated | readonly | shared: what the dark instance may change
+# only = ["header:Host=www.example.org"]  # copy only such requests
+# never = "never.txt"                  # a file of users who are never in, one a line
+# only_users = "staff.txt"             # a file of users: nobody else is in
+# ramp = "1,5,25,50"                   # instead of --percent: one after the other, each when the verdict is GO ...
+# hold = 600.0                         # ... and held so many seconds at least
 
 [blast]
 allow = []                             # hosts beyond this machine that may be saturated

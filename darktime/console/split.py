@@ -72,6 +72,15 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
 )
 @click.option("--path", multiple=True, metavar="PREFIX", help="Mirror only paths that begin so; may be repeated.")
 @click.option("--exclude", multiple=True, metavar="WORD", help="No copy of a path or query with this; may be repeated.")
+@click.option("--only", multiple=True, metavar="KIND:NAME=VALUE", help="Copy only such: header:Host=www.example.org.")
+@click.option(
+    "--only-users",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="A file of users: nobody else is in.",
+)
+@click.option(
+    "--never", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="A file of users: they are never in."
+)
 @click.option("--methods", default="GET,HEAD", metavar="LIST", help="What may be copied; bodies are not.")
 @click.option("--allow-header", multiple=True, metavar="NAME", help="A copy carries it too; may be repeated.")
 @click.option("--allow-cookie", multiple=True, metavar="NAME", help="A copy carries it; may be repeated.")
@@ -145,6 +154,19 @@ def percent_of(asked: dict[str, Any]) -> tuple[float, Schedule | None]:
     return schedule.percents[0], schedule
 
 
+def lists_of(asked: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The listed users, by the list's name. Raises UsageError."""
+    from darktime.split.conditions import read_users
+    from darktime.split.levels import NEVER, ONLY
+
+    files = ((ONLY, "--only-users", asked["only_users"]), (NEVER, "--never", asked["never"]))
+    return {
+        name: read_users(path.read_text(encoding="utf-8", errors="surrogateescape"), f"{option} {path}")
+        for name, option, path in files
+        if path is not None
+    }
+
+
 def choices(asked: dict[str, Any]) -> dict[str, Any]:
     """Whose requests are copied, and what of them, as the settings take it."""
     from darktime.split.settings import ALLOWED_HEADERS, EXCLUDED
@@ -155,6 +177,9 @@ def choices(asked: dict[str, Any]) -> dict[str, Any]:
         "salt": asked["experiment"],
         "max_percent": asked["max_percent"] or asked["percent"],
         "only_paths": tuple(asked["path"]),
+        "only": tuple(asked["only"]),
+        "only_listed": asked["only_users"] is not None,
+        "never_listed": asked["never"] is not None,
         "excluded": (*EXCLUDED, *asked["exclude"]),
         "methods": tuple(one.strip().upper() for one in asked["methods"].split(",") if one.strip()),
         "allow_headers": (*ALLOWED_HEADERS, *asked["allow_header"]),
@@ -272,6 +297,7 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
     from realtime_core.stack import find_nginx
 
     production, dark = upstream(asked["production"], "production"), upstream(asked["dark"], "dark")
+    lists = lists_of(asked)
     check_instances(production, dark, listen=asked["listen"])
 
     def start(stack: Stack, results: Path, ledger: LedgerNames, percent: float) -> RunningSplit:
@@ -294,6 +320,7 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
             ttl_s=asked["ttl"],
             results=results,
             follow=results / REDIS,
+            lists=lists,
             ledger=ledger,
         )
         say(f"mirroring {percent:g} % of users to {dark}; production's requests go to {settings.listen}")
@@ -309,6 +336,7 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float]
 
     folder, dark = asked["joined"].resolve(), upstream(asked["dark"], "dark")
     settings, where, hosts = read_includes(folder, asked)
+    lists = lists_of(asked)
     if asked["production"]:
         check_instances(upstream(asked["production"], "production"), dark)
     asked["production"] = asked["production"] or where
@@ -323,6 +351,7 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float]
             ttl_s=asked["ttl"],
             results=results,
             follow=results / REDIS,
+            lists=lists,
             front=where,
             hosts=hosts,
             ledger=ledger,

@@ -81,7 +81,9 @@ def server_include(settings: CopySettings, folder: Path, place: Place) -> str:
     It stands here, since a request may end in another location than it was copied in: at an error page, by X-Accel-Redirect.
     """
     gate = "    if ($darktime_copied) {\n      return 204;\n    }\n"  # an internal redirect asks once more
-    gate += "    if ($darktime_here = -) {\n      return 204;\n    }\n" + gate_tests(safe_path(folder, "folder"), 204)
+    gate += "    if ($darktime_here = -) {\n      return 204;\n    }\n" + gate_tests(
+        settings, safe_path(folder, "folder"), 204
+    )
     lines = [
         f"# darktime {VERSION}: for server {' '.join(place.server_names) or '_'}. To end all mirroring: touch {folder}/kill",
         *(["uninitialized_variable_warn off;"] if "uninitialized_variable_warn" not in place.server_has else []),

@@ -14,8 +14,11 @@ from darktime.errors import UsageError
 from darktime.split.sampling import buckets_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
+ONLY: Final = "only"
+NEVER: Final = "never"
 _LEVEL: Final = re.compile(r"b[0-9]{3}")
 
 
@@ -81,6 +84,24 @@ def release(folder: Path) -> None:
     """Give all leases back: mirroring ends with the next request."""
     for path in (folder / "lease").glob("[0-9]*"):
         path.unlink(missing_ok=True)
+
+
+def set_list(folder: Path, name: str, users: Iterable[str]) -> None:
+    """Make these the listed users, ``only`` or ``never``: a file each. nginx's workers may look for one, and list nothing."""
+    there = folder / name
+    there.mkdir(parents=True, exist_ok=True)
+    there.chmod(0o711)
+    wanted, present = set(users), {path.name for path in there.iterdir()}
+    for user in sorted(wanted - present):
+        (there / user).touch(mode=0o644)
+    for user in present - wanted:
+        (there / user).unlink(missing_ok=True)
+
+
+def listed(folder: Path, name: str, user: str) -> bool | None:
+    """Whether the user is on that list; None where there is no such list."""
+    there = folder / name
+    return (there / user).is_file() if there.is_dir() else None
 
 
 def kill(folder: Path) -> None:

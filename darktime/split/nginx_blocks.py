@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from darktime.split.levels import level_name, watched_name
+from darktime.split.conditions import only_maps
+from darktime.split.levels import NEVER, ONLY, level_name, watched_name
 from darktime.split.log_format import LOG_FORMAT, OTHER_FORMAT, SINK_FORMAT
 from darktime.split.marks import mark
 from darktime.split.sampling import control_buckets
@@ -29,6 +30,8 @@ def maps(settings: CopySettings) -> list[str]:
     # An Upgrade cannot be copied; what carries X-Darktime is a copy itself: copying it would be a loop.
     plain = "".join(f'  "{method}::" 1;\n' for method in settings.methods)
     allowed = "".join(f"  {line};\n" for line in _path_lines(settings))
+    only = only_maps(settings.only)
+    onlys = "".join(f"$darktime_only_{at}" for at in range(len(only)))
     control = control_buckets(settings.buckets)
     names = [level_name(bucket) for bucket in range(settings.buckets)]
     names += [watched_name(bucket) for bucket in range(settings.buckets, control.stop)]
@@ -41,7 +44,12 @@ def maps(settings: CopySettings) -> list[str]:
         f'map "$uri?$args" $darktime_path {{\n{allowed}}}\n',
         # The draw comes first: it costs least, and most are not in it. It counts for a valid key only.
         f'split_clients "{settings.salt}:{key}" $darktime_part {{\n{parts}  * "";\n}}\n',
-        _map('"$darktime_plain$darktime_path:$darktime_user"', "valid", '"~^11:." $darktime_part'),
+        *(_map(variable, f"only_{at}", f'"~{pattern}" 1') for at, (variable, pattern) in enumerate(only)),
+        _map(
+            f'"$darktime_plain$darktime_path{onlys}:$darktime_user"',
+            "valid",
+            f'"~^11{"1" * len(only)}:." $darktime_part',
+        ),
         'map $darktime_part $darktime_drawn {\n  "" "";\n  default $darktime_valid;\n}\n',
         _map("$darktime_drawn", "bucket", '"~^b" $darktime_drawn'),
         *_watching_maps(settings, control),
@@ -128,9 +136,16 @@ def log_target(settings: CopySettings) -> str:
     return f"syslog:server=127.0.0.1:{settings.log_port},tag=darktime,nohostname"
 
 
-def gate_tests(root: str, code: int) -> str:
-    """Ends a request with ``code`` unless its bucket is in, nobody has killed the split, and its lease stands."""
-    tests = (f"!-f {root}/level/$darktime_bucket", f"-f {root}/kill", f"!-f {root}/lease/$darktime_slot")
+def gate_tests(settings: CopySettings, root: str, code: int) -> str:
+    """Ends a request with ``code`` unless its bucket is in, nobody has killed the split, its lease stands, and the lists allow it.
+
+    A user's name may stand in a path: it has no slash, and a folder is no file.
+    """
+    tests = [f"!-f {root}/level/$darktime_bucket", f"-f {root}/kill", f"!-f {root}/lease/$darktime_slot"]
+    if settings.only_listed:
+        tests.append(f"!-f {root}/{ONLY}/$darktime_user")
+    if settings.never_listed:
+        tests.append(f"-f {root}/{NEVER}/$darktime_user")
     return "".join(f"    if ({test}) {{\n      return {code};\n    }}\n" for test in tests)
 
 

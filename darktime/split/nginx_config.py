@@ -153,7 +153,7 @@ def _matches(routes: tuple[Route, ...]) -> list[tuple[int, Route, str]]:
 
 
 def _candidate_locations(settings: SplitSettings, root: str, index: int) -> list[str]:
-    gate = gate_tests(root, 418)
+    gate = gate_tests(settings, root, 418)
     candidate = (
         f"  location @darktime_candidate_{index} {{\n    error_page 418 = @darktime_plain_{index};\n{gate}"
         f"    mirror {MIRROR};\n    mirror_request_body off;\n"

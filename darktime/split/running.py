@@ -17,7 +17,7 @@ from darktime.split.instances import address, answers, refuse_our_own_front
 from darktime.split.nginx_config import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from darktime.split.commands import Command, LedgerNames
     from darktime.split.settings import CopySettings, SplitSettings
@@ -69,6 +69,7 @@ def start_split(
     results: Path,
     ledger: LedgerNames | None = None,
     follow: Path | None = None,
+    lists: Mapping[str, Sequence[str]] | None = None,
     probe: bool = True,
 ) -> RunningSplit:
     """Start relay, agent and nginx, in the order in which each needs the other.
@@ -83,6 +84,7 @@ def start_split(
         ttl_s: after so many seconds the agent gives the lease back and mirroring ends.
         results: where the relay's state and the pairs go.
         ledger: where the relay counts.
+        lists: users who alone may be in, or who never are, by the list's name.
         follow: a file with the URL of the Redis in which the experiment stands; the agent follows it there.
         probe: ask the dark instance first whether its name leads back to this nginx.
 
@@ -90,6 +92,7 @@ def start_split(
         UsageError: the listen address or a path cannot be used, or the dark instance is production by another name.
     """
     prepare(folder, settings, render(settings, folder))
+    _write_lists(settings, folder, lists or {})
     running = _with_relay(
         starter, settings, folder, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
     )
@@ -114,6 +117,7 @@ def start_joined(
     hosts: Sequence[str],
     ledger: LedgerNames | None = None,
     follow: Path | None = None,
+    lists: Mapping[str, Sequence[str]] | None = None,
 ) -> RunningSplit:
     """Start relay and agent beside an nginx that has the includes of ``folder`` already.
 
@@ -127,12 +131,23 @@ def start_joined(
         raise UsageError(
             f"mirroring was killed here: remove {state / 'kill'} first, if what it was killed for is mended"
         )
+    _write_lists(settings, state, lists or {})
     refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=front, hosts=hosts)
     running = _with_relay(
         starter, settings, state, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
     )
     running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s, follow=follow))
     return running
+
+
+def _write_lists(settings: CopySettings, folder: Path, lists: Mapping[str, Sequence[str]]) -> None:
+    for name, asked in ((levels.ONLY, settings.only_listed), (levels.NEVER, settings.never_listed)):
+        if asked != (name in lists):
+            option = "--only-users" if name == levels.ONLY else "--never"
+            had = "with" if asked else "without"
+            raise UsageError(f"{option}: the configuration was written {had} it; say the same here, or write it again")
+        if asked:
+            levels.set_list(folder, name, lists[name])
 
 
 def _with_relay(
@@ -190,6 +205,7 @@ def describe(running: RunningSplit, path: Path) -> None:
         "max_percent": settings.max_percent,
         "listen": getattr(settings, "listen", None),
         "redis": str(path.parent / "redis.url"),
+        "only": list(settings.only),
     }
     write_private(path, json.dumps(about))
 

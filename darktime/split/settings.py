@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from darktime.errors import UsageError
+from darktime.split.conditions import only_maps
 from darktime.split.key import parse_key
 from darktime.split.sampling import buckets_for, valid_salt
 
@@ -81,9 +82,10 @@ class CopySettings:
 
     ``key``: what makes a user, as ``parse_key`` reads it. ``salt``: the experiment's name; another salt hits other
     users. ``max_percent`` can never be exceeded without a new configuration. ``slot_s``: seconds a lease's slot lasts, 1,
-    10, 100 or 1000. ``log_port``: where the relay listens for production's log lines, on 127.0.0.1.
-    ``mirror_timeout_ms``: how long a stopped relay may hold a sampled request's connection. ``run_as``: user of nginx's
-    workers, where root starts it.
+    10, 100 or 1000. ``only``: conditions, as ``only_maps`` reads them. ``only_listed``, ``never_listed``: there is a list
+    of users who alone may be in, or who never are; it is in files, as the levels are. ``log_port``: where the relay
+    listens for production's log lines, on 127.0.0.1. ``mirror_timeout_ms``: how long a stopped relay may hold a sampled
+    request's connection. ``run_as``: user of nginx's workers, where root starts it.
     """
 
     relay_socket: Path
@@ -96,6 +98,9 @@ class CopySettings:
     methods: tuple[str, ...] = ("GET", "HEAD")
     excluded: tuple[str, ...] = EXCLUDED
     only_paths: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    only_listed: bool = False
+    never_listed: bool = False
     allow_headers: tuple[str, ...] = ALLOWED_HEADERS
     allow_cookies: tuple[str, ...] = ()
     allow_query: tuple[str, ...] = ()
@@ -142,6 +147,7 @@ class CopySettings:
             for value in values:
                 if not pattern.fullmatch(value):
                     raise UsageError(f"{what} {value!r} has characters that are not taken here: {pattern.pattern}")
+        only_maps(self.only)
         if not self.methods:
             raise UsageError("no method may be copied: name at least one, as in GET")
         if self.dark_state not in get_args(DarkState):
