@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from darktime.split.commands import Command, LedgerNames
+    from darktime.split.record.recorder import RecordSettings
     from darktime.split.settings import CopySettings, SplitSettings
 
 ABOUT: Final = "split.json"
@@ -62,12 +63,13 @@ def start_split(
     *,
     folder: Path,
     nginx: Path,
-    dark: str,
+    dark: str | None,
     percent: float,
     ttl_s: float,
     results: Path,
     ledger: LedgerNames | None = None,
     probe: bool = True,
+    record: RecordSettings | None = None,
 ) -> RunningSplit:
     """Start relay, agent and nginx, in the order in which each needs the other.
 
@@ -76,22 +78,22 @@ def start_split(
         settings: the split.
         folder: a private folder that nginx can live in; its path is short, sockets are in it.
         nginx: the binary.
-        dark: ``http://HOST:PORT``.
+        dark: ``http://HOST:PORT``; None where copies are recorded and go nowhere.
         percent: with which to begin.
         ttl_s: after so many seconds the agent gives the lease back and mirroring ends.
         results: where the relay's state and the pairs go.
         ledger: where the relay counts.
         probe: ask the dark instance first whether its name leads back to this nginx.
+        record: where the relay keeps the copies.
 
     Raises:
         UsageError: the listen address or a path cannot be used, or the dark instance is production by another name.
     """
     prepare(folder, settings, render(settings, folder))
-    running = _with_relay(
-        starter, settings, folder, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
-    )
+    relay = _relay(settings, folder, dark=dark, results=results, ledger=ledger, record=record)
+    running = _with_relay(starter, settings, folder, relay, percent=percent)
     running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
-    if probe:
+    if probe and dark is not None:
         refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=settings.listen)
     # The lease comes last: until everything stands, nobody is mirrored.
     running.processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s))
@@ -103,13 +105,14 @@ def start_joined(
     settings: CopySettings,
     *,
     folder: Path,
-    dark: str,
+    dark: str | None,
     percent: float,
     ttl_s: float,
     results: Path,
     front: str,
     hosts: Sequence[str],
     ledger: LedgerNames | None = None,
+    record: RecordSettings | None = None,
 ) -> RunningSplit:
     """Start relay and agent beside an nginx that has the includes of ``folder`` already.
 
@@ -123,38 +126,49 @@ def start_joined(
         raise UsageError(
             f"mirroring was killed here: remove {state / 'kill'} first, if what it was killed for is mended"
         )
-    refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=front, hosts=hosts)
-    running = _with_relay(
-        starter, settings, state, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
-    )
+    if dark is not None:
+        refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=front, hosts=hosts)
+    relay = _relay(settings, folder, dark=dark, results=results, ledger=ledger, record=record)
+    running = _with_relay(starter, settings, state, relay, percent=percent)
     running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s))
     return running
 
 
-def _with_relay(
-    starter: Starter[Any],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Relay:
+    command: Command
+    state: Path
+    pairs: Path
+    metrics_port: int
+
+
+def _relay(
     settings: CopySettings,
-    folder: Path,
-    *,
     secrets: Path,
-    dark: str,
-    percent: float,
+    *,
+    dark: str | None,
     results: Path,
     ledger: LedgerNames | None,
+    record: RecordSettings | None,
+) -> _Relay:
+    state, pairs, metrics_port = results / "relay.json", results / "pairs.jsonl", free_tcp_port()
+    command = relay_command(
+        settings, secrets, dark=dark, state=state, pairs=pairs, ledger=ledger, metrics_port=metrics_port, record=record
+    )
+    return _Relay(command=command, state=state, pairs=pairs, metrics_port=metrics_port)
+
+
+def _with_relay(
+    starter: Starter[Any], settings: CopySettings, folder: Path, relay: _Relay, *, percent: float
 ) -> RunningSplit:
     levels.set_percent(folder, percent, settings.max_percent)
-    metrics_port = free_tcp_port()
-    state, pairs = results / "relay.json", results / "pairs.jsonl"
-    relay = relay_command(
-        settings, secrets, dark=dark, state=state, pairs=pairs, ledger=ledger, metrics_port=metrics_port
-    )
     return RunningSplit(
         settings=settings,
         folder=folder,
-        state=state,
-        pairs=pairs,
-        metrics=f"127.0.0.1:{metrics_port}",
-        processes={"relay": _start(starter, relay)},
+        state=relay.state,
+        pairs=relay.pairs,
+        metrics=f"127.0.0.1:{relay.metrics_port}",
+        processes={"relay": _start(starter, relay.command)},
     )
 
 

@@ -15,6 +15,8 @@ from darktime.split.relay.copies import request_bytes
 from darktime.split.relay.dark import Dark
 from darktime.split.relay.files import Files
 from darktime.split.relay.intake import CopySocket, LineSocket
+from darktime.split.relay.nowhere import Nowhere
+from darktime.split.relay.recording import Recording
 from darktime.split.relay.records import Records
 from darktime.wire.poller import Poller
 
@@ -52,7 +54,8 @@ class Relay:
             owner=settings.socket_owner,
         )
         self._lines = LineSocket(settings.log_port, self._poller, settings.secret)
-        self._dark = Dark(settings, self._poller, self)
+        self._dark = Dark(settings.dark, settings, self._poller, self) if settings.dark else Nowhere()
+        self._recording = Recording(settings, self.records)
         self._users: dict[str, str] = {}
         self._stopping = False
         self.events_read = self.events_unnamed = self.users_forgotten = 0
@@ -69,6 +72,7 @@ class Relay:
     def run(self) -> None:
         """Until ``stop``; then end the streams, name what is in flight, and close the account, within two seconds."""
         self._files.start()
+        self._recording.start()
         swept = judged = time.monotonic()
         while not self._stopping:
             now = self._turn(_TURN_S)
@@ -78,6 +82,7 @@ class Relay:
             if now - judged >= _RECORDS_EVERY_S:
                 judged = now
                 self._judge(now)
+            self._recording.settle()
             self._books.settle()
         self._close()
 
@@ -99,6 +104,7 @@ class Relay:
     def _take_lines(self, now: float) -> None:
         for line in self._lines.read():
             self.records.line(line, now)
+            self._recording.line(line)
             if not line.sink:
                 self._dark.end(line.id, now, aborted=line.aborted)
 
@@ -111,6 +117,7 @@ class Relay:
             self.records.failed(copy.id, reasons.EXPIRED)  # of a relay that was stopped: no burst of old requests
         else:
             payload = request_bytes(copy, self._settings.allow_query, self._settings.secret)
+            self._recording.take(copy, self._mark_of(copy.user), payload)
             self._dark.submit(copy, payload, now)
 
     def _judge(self, now: float) -> None:
@@ -137,6 +144,7 @@ class Relay:
             self._dark.sweep(self._turn(_TURN_S))
         self._lines.close()
         self._dark.close()
+        self._recording.close()
         self.records.close()
         self._books.close(_CLOSE_S)
         self._files.close(_CLOSE_S / 4)
@@ -185,6 +193,8 @@ class Relay:
             "offered": records.offered,
             "received": records.received,
             "compared": records.compared,
+            "recorded": records.recorded,
+            "recording": self._recording.state(),
             "differing": records.differing,
             "reasons": dict(records.reasons),
             "mirror_reasons": dict(records.mirror_reasons),
