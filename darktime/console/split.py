@@ -7,6 +7,7 @@ import secrets
 import signal
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,17 @@ from darktime.errors import UsageError
 from darktime.split.vigil import FRONT, Vigil, read_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from redis import Redis
 
     from darktime.split.commands import LedgerNames
+    from darktime.split.record.recorder import RecordSettings
     from darktime.split.running import RunningSplit
+    from darktime.split.settings import CopySettings
     from realtime_core.stack import Stack
+
+    Finish = Callable[..., dict[str, Any]]
 
 LOOK_S = 0.5
 SAY_EVERY_S = 10.0
@@ -91,6 +96,8 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
 @click.option("--location", multiple=True, metavar="'SERVER LOCATION'", help="With --emit: what is mirrored.")
 @click.option("--nginx-conf", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Of the nginx there.")
 @click.option("--probe", metavar="URL", help="With --include: where one request is sent whose copy must arrive.")
+@click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Keep the copies too; .gz packs them.")
+@click.option("--record-bytes", type=int, metavar="N", help="At most so many bytes of them; 256 MiB when left out.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-split.")
 @click.option("--json", "as_json", is_flag=True, help="The results on stdout, for machines.")
 def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
@@ -140,9 +147,12 @@ def choices(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def perform(folder: Path, **asked: Any) -> dict[str, Any]:
-    """Run the split to its end; its results."""
-    from darktime.split.commands import LedgerNames
+def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[str, Any]:
+    """Run the split to its end; its results, as ``finish`` puts them together.
+
+    Without ``dark`` copies go nowhere but into the recording.
+    """
+    from darktime.split.commands import RECORDED, LedgerNames
     from darktime.split.conclusion import conclude, ledger_of
     from darktime.split.folder import alone
     from darktime.split.running import describe
@@ -156,7 +166,8 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
         redis = external_valkey(asked["redis"], name=name) if asked["redis"] else stack.valkey()
         if asked["redis"]:
             last.callback(leave_nothing, redis.client, name)  # once nobody writes there any more
-        running = start(stack, folder, LedgerNames(url=redis.url, name=name))
+        ledger = LedgerNames(url=redis.url, name=name)
+        running = start(stack, folder, ledger if asked["dark"] else replace(ledger, hop_compared=RECORDED))
         describe(running, folder / "split.json")
         say(f"to stop: Ctrl-C, 'darktime kill', or touch {running.folder / 'kill'}")
         vigil = Vigil(running.processes)
@@ -166,7 +177,7 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
         running.ramp(0)
         settle(running, vigil)
         balances = ledger_of(redis.client, name, vigil)
-        results = conclude(running, vigil, asked, began=began, balances=balances)
+        results = (finish or conclude)(running, vigil, asked, began=began, balances=balances)
     say(stopped)
     return results
 
@@ -179,7 +190,7 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runnin
     from darktime.split.settings import Route, SplitSettings
     from realtime_core.stack import find_nginx
 
-    production, dark = upstream(asked["production"], "production"), upstream(asked["dark"], "dark")
+    production, dark = upstream(asked["production"], "production"), _dark(asked)
     check_instances(production, dark, listen=asked["listen"])
 
     def start(stack: Stack, results: Path, ledger: LedgerNames) -> RunningSplit:
@@ -197,13 +208,16 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runnin
             settings,
             folder=private,
             nginx=find_nginx(asked["nginx"]).path,
-            dark=f"http://{dark}",
+            dark=f"http://{dark}" if dark else None,
             percent=asked["percent"],
             ttl_s=asked["ttl"],
             results=results,
             ledger=ledger,
+            record=record_settings(asked, settings),
         )
-        say(f"mirroring {asked['percent']:g} % of users to {dark}; production's requests go to {settings.listen}")
+        say(
+            f"mirroring {asked['percent']:g} % of users {to_whom(asked)}; production's requests go to {settings.listen}"
+        )
         return running
 
     return start
@@ -214,7 +228,7 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runni
     from darktime.split.instances import check_instances
     from darktime.split.running import start_joined
 
-    folder, dark = asked["joined"].resolve(), upstream(asked["dark"], "dark")
+    folder, dark = asked["joined"].resolve(), _dark(asked)
     settings, where, hosts = read_includes(folder, asked)
     if asked["production"]:
         check_instances(upstream(asked["production"], "production"), dark)
@@ -225,18 +239,50 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runni
             stack,
             settings,
             folder=folder,
-            dark=f"http://{dark}",
+            dark=f"http://{dark}" if dark else None,
             percent=asked["percent"],
             ttl_s=asked["ttl"],
             results=results,
             front=where,
             hosts=hosts,
             ledger=ledger,
+            record=record_settings(asked, settings),
         )
-        say(f"mirroring {asked['percent']:g} % of users to {dark}, in the nginx that has the includes of {folder}")
+        say(
+            f"mirroring {asked['percent']:g} % of users {to_whom(asked)}, in the nginx that has the includes of {folder}"
+        )
         return running
 
     return start
+
+
+def _dark(asked: Mapping[str, Any]) -> str | None:
+    return upstream(asked["dark"], "dark") if asked["dark"] else None
+
+
+def to_whom(asked: Mapping[str, Any]) -> str:
+    """Where copies go, for people."""
+    kept = f"into {asked['record']}" if asked["record"] else ""
+    return " and ".join(part for part in (f"to {_dark(asked)}" if asked["dark"] else "", kept) if part)
+
+
+def record_settings(asked: Mapping[str, Any], settings: CopySettings) -> RecordSettings | None:
+    """Where copies are kept, and how many at most; None where they are not."""
+    from darktime.split.record.file import RecordLimits
+    from darktime.split.record.recorder import RecordSettings
+
+    if asked["record"] is None:
+        return None
+    usual = RecordLimits()
+    limits = RecordLimits(
+        bytes=asked["record_bytes"] or usual.bytes,
+        requests=asked.get("max_requests") or usual.requests,
+        seconds=asked.get("max_seconds") or usual.seconds,
+    )
+    path = asked["record"].absolute()
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"the recording {path} is there already: name another file, or move that one")
+    return RecordSettings(path=path, experiment=settings.salt, key=settings.key, limits=limits)
 
 
 def watch(running: RunningSplit, vigil: Vigil, *, seconds: float, ttl_s: float) -> str:
@@ -253,6 +299,7 @@ def watch(running: RunningSplit, vigil: Vigil, *, seconds: float, ttl_s: float) 
     try:
         began = time.monotonic()
         next_line = began + SAY_EVERY_S
+        told = ""
         while (past := time.monotonic() - began) < min(seconds, ttl_s):
             if ended["signal"]:
                 return "stopped by you"
@@ -262,10 +309,15 @@ def watch(running: RunningSplit, vigil: Vigil, *, seconds: float, ttl_s: float) 
                 say(incident)
             if vigil.lost(FRONT):
                 return "ended, because nginx did"
+            state = read_state(running.state)
+            stopped = (state.get("recording") or {}).get("stopped") or ""
+            if stopped != told:
+                told = stopped
+                say(f"nothing more is recorded: {stopped}; mirroring goes on")
             if time.monotonic() >= next_line:
                 next_line += SAY_EVERY_S
-                state = read_state(running.state)
-                say(", ".join(f"{state.get(what, 0):,} {what}" for what in ("received", "compared", "streams")))
+                counted = ("received", "recorded") if state.get("recorded") else ("received", "compared", "streams")
+                say(", ".join(f"{state.get(what, 0):,} {what}" for what in counted))
             time.sleep(LOOK_S)
     finally:
         for number, handler in before.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from darktime.split.folder import CONFIGURATION, SECRET
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from darktime.split.record.recorder import RecordSettings
     from darktime.split.settings import CopySettings
+
+
+RECORDED: Final = "relay>recorded"  # the last hop's name where there is no dark instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
