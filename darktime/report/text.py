@@ -122,6 +122,7 @@ def _split(results: Results) -> list[str]:
             f"{fig.count(users['sampled'])} of {fig.count(users['seen'])} sampled at {fig.percent(results['percent'])}",
         ),
         *_copies(results["copies"]),
+        *_recording(results.get("recording")),
         *_latency(results["latency"]),
         row("PRODUCTION", results["production"]),
         row("DARK", results["dark"]),
@@ -132,6 +133,13 @@ def _split(results: Results) -> list[str]:
             f"exit {results['exit_code']}",
         ),
     ]
+
+
+def _recording(recording: Mapping[str, Any] | None) -> list[str]:
+    if not recording:
+        return []
+    ended = f"ended before: {recording['stopped']}" if recording["stopped"] else ""
+    return [row("RECORDED", f"{fig.count(recording['requests'])} requests, {fig.size(recording['bytes'])}", ended)]
 
 
 def _phase(phase: Mapping[str, Any]) -> tuple[str, ...]:

@@ -130,24 +130,20 @@ def of_payload(request_id: str, at: float, user: str, payload: bytes) -> tuple[R
     mine = [one for one in fields if not _is_senders(one[0])]
     kept = [one for one in mine if _fits(*one)][:MAX_HEADERS]
     request = Recorded(
-        at=max(at, 0.0), id=request_id, user=user, method=words[0], target=words[1], headers=tuple(kept), body=body
+        at=max(at, 0.0), id=request_id, user=user, method=words[0], target="", headers=tuple(kept), body=body
     )
-    return sendable(request), len(mine) - len(kept)
+    return sendable(request, words[1].encode("latin-1")), len(mine) - len(kept)
 
 
-def sendable(request: Recorded) -> Recorded:
-    """The request as it may stand in a file: bytes of its target beyond ASCII are percent-encoded.
+def sendable(request: Recorded, target: bytes) -> Recorded:
+    """The request as it may stand in a file: what is no printable ASCII in its ``target`` is percent-encoded.
 
-    Raises NotALine for a method or target that cannot be sent again.
+    Headers that cannot be sent are left out. Raises NotALine for a method or target that cannot.
     """
-    try:
-        raw = request.target.encode("latin-1")
-    except UnicodeEncodeError:
-        raw = request.target.encode("utf-8", "surrogateescape")
-    target = quote(raw, safe=_PRINTABLE)
-    if not _METHOD.fullmatch(request.method) or not _TARGET.fullmatch(target) or " " in request.target:
+    quoted = quote(target, safe=_PRINTABLE)
+    if not _METHOD.fullmatch(request.method) or not _TARGET.fullmatch(quoted) or b" " in target:
         raise NotALine("its method or target cannot be sent")
-    return replace(request, target=target, headers=tuple(one for one in request.headers if _fits(*one)))
+    return replace(request, target=quoted, headers=tuple(one for one in request.headers if _fits(*one)))
 
 
 def read_header(line: bytes) -> Header:

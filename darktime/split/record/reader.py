@@ -150,9 +150,10 @@ def _take_logged(recording: Recording, logged: list[tuple[float, Recorded]], num
                 id=f"{number:032x}",  # the line's number: whoever replays it again sends the same ids
                 user=_mark(f"{told.client} {told.user}"),
                 method=told.method,
-                target=told.target,
+                target="",
                 headers=tuple((name, told.fields[key]) for key, name in _LOGGED_HEADERS.items() if key in told.fields),
-            )
+            ),
+            told.target.encode("utf-8", "surrogateescape"),
         )
     except NotALine as error:
         recording.refuse(number, str(error))

@@ -35,8 +35,12 @@ class Recording:
 
     def take(self, copy: Copy, user: str, payload: bytes) -> None:
         """Record a copy as it goes on; ``user`` is a mark."""
-        if self._recorder is not None:
-            self._recorder.take(copy.id, copy.at, user, payload)
+        if self._recorder is None:
+            return
+        self._recorder.take(copy.id, copy.at, user, payload)
+        line = self._records.line_of(copy.id)
+        if line is not None:  # it came before its copy
+            self.line(line)
 
     def line(self, line: LogLine) -> None:
         """Record what production answered; of a client that went away nobody knows."""

@@ -148,6 +148,11 @@ class Records:
         if record is not None and record.copy is not None and not record.settled:
             self._leave(request_id, record, reason)
 
+    def line_of(self, request_id: str) -> LogLine | None:
+        """Production's line, where that came before now and is still remembered."""
+        record = self._open.get(request_id)
+        return None if record is None else record.line
+
     def kept(self, request_id: str) -> None:
         """Where there is no dark instance: the copy is in the recording, which is where its way ends."""
         record = self._open.get(request_id)

@@ -1,0 +1,109 @@
+"""A real split that records: what is in the file is what the dark instance gets, and each copy has one end in the ledger."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from darktime.split.commands import RECORDED, LedgerNames, relay_command
+from darktime.split.record.reader import read
+from realtime_core.ledger import balance
+from realtime_core.ledger import read as read_ledger
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from redis import Redis
+
+    from realtime_core.stack import Valkey
+
+
+@pytest.fixture
+def counting(valkey: Valkey, redis_client: Redis, redis_name: str) -> tuple[str, Redis, str]:
+    """Where a ledger is kept: its URL, a client, a name of the test's own."""
+    return valkey.url, redis_client, redis_name
+
+
+def ask(split, count: int, first: int = 0) -> None:
+    with split.client() as client:
+        for number in range(first, first + count):
+            head, _ = client.get(f"/page/{number}?token=geheim&id={number}", f"Cookie: uid=user-{number % 3}; s=geheim")
+            assert b" 200 " in head
+
+
+def test_a_recording_beside_a_split_killed_in_the_middle_has_all_that_was_written_and_says_what_was_answered(
+    make_split: Callable, origin: Callable, tmp_path: Path
+) -> None:
+    production, dark = origin(), origin()
+    path = tmp_path / "kept" / "r.jsonl.gz"
+    split = make_split(production.address, allow_query=("id",))
+    split.start_relay(dark.address, None, "--record", str(path), "--experiment", "e1", "--key", "cookie:uid")
+    split.start()
+    ask(split, 30)
+    wait_until(lambda: (split.state().get("recording") or {}).get("answers") == 30, what="thirty answers in the file")
+    wait_until(lambda: split.state()["compared"] == 30, what="thirty pairs")
+    split.signal(signal.SIGKILL)
+    ask(split, 3)  # production goes on
+    found = read([path.read_bytes()])
+    assert found.header is not None
+    assert (found.header.experiment, found.header.key) == ("e1", "cookie:uid")
+    assert (len(found.requests), len(found.answers), found.garbage, found.damage) == (30, 30, 0, "")
+    assert [one.target for one in found.requests] == dark.targets, "exactly what the dark instance got, in that order"
+    assert len({one.user for one in found.requests}) == 3
+    by_users = [one.user for one in found.requests]
+    assert by_users == by_users[:3] * 10
+    assert all(answer.status == 200 and answer.length for answer in found.answers.values())
+    heads = [{name.lower(): value for name, value in one.headers} for one in found.requests]
+    ours = {"x-darktime", "traceparent"}
+    assert heads == [{name: value for name, value in head.items() if name not in ours} for head in dark.heads]
+    assert "geheim" not in repr(found)
+    assert "user-" not in repr(found)
+    assert 0 <= found.requests[0].at < found.requests[-1].at < 60
+
+
+def test_without_a_dark_instance_every_copy_is_in_the_file_or_has_a_reason_and_the_ledger_balances(
+    make_split: Callable, origin: Callable, tmp_path: Path, counting: tuple[str, Redis, str]
+) -> None:
+    production, (url, redis_client, redis_name) = origin(), counting
+    path = tmp_path / "kept" / "r.jsonl"
+    split = make_split(production.address, methods=("GET", "HEAD"))
+    ledger = LedgerNames(url=url, name=redis_name, hop_compared=RECORDED)
+    command = relay_command(
+        split.settings, split.folder, dark=None, state=split.state_path, pairs=split.pairs_path, ledger=ledger
+    )
+    extra = ("--record", str(path), "--record-requests", "20")
+    split.relay = split.stack.start("relay", [*command.argv, *extra], ready=command.ready_line or "")
+    split.start()
+    ask(split, 25)
+
+    def through() -> bool:
+        state = split.state()
+        return state.get("recorded") == 20 and state["reasons"] == {"relay_full": 5} and state["offered"] == 25
+
+    wait_until(through, what="twenty recorded, five left out")
+    state = split.state()
+    assert (state["received"], state["compared"], state["in_flight"], state["waiting"]) == (25, 0, 0, 0)
+    assert state["recording"]["stopped"] == "it has its 20 requests"
+    split.relay.stop()
+    found = read([path.read_bytes()])
+    assert len(found.requests) == len(found.answers) == 20
+    hops = {one.hop: one for one in balance(read_ledger(redis_client, redis_name))}
+    recorded = hops[RECORDED]
+    assert recorded.balanced
+    assert (recorded.sent, recorded.received, dict(recorded.explained)) == (25, 20, {"relay_full": 5})
+    assert hops["mirror>relay"].balanced
+    assert production.asked.total() == 25, "nothing was sent anywhere else"
+
+
+def test_a_relay_without_dark_instance_and_recording_is_refused(make_split: Callable, origin: Callable) -> None:
+
+    split = make_split(origin().address)
+    command = relay_command(split.settings, split.folder, dark=None, state=split.state_path, pairs=split.pairs_path)
+    done = subprocess.run(command.argv, capture_output=True, text=True, timeout=10, check=False)
+    assert done.returncode == 2
+    assert "copies would go nowhere" in done.stderr
