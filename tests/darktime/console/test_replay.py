@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from darktime.report.summaries import replay as summary
 from darktime.split.record.lines import Answer, Header, Recorded, header_line, request_line
 from tests.darktime.blast.test_engine import server
 from tests.darktime.console.noting_server import NotingServer
+from tests.darktime.split.servers import Origin
 from tests.support.schemas import require_schema
 from tests.support.waiting import wait_until
 
@@ -175,6 +177,26 @@ def test_answers_that_never_come_are_counted_by_their_reason_and_too_many_end_it
     assert 10 <= len(instance.noted) == results["sent"] < 100, "an instance that fails is left alone"
     assert results["unanswered"] == {"closed": results["sent"], "not sent": results["unsent"]}
     assert results["reasons"][0].startswith("ended early: 100% errors")
+
+
+def test_of_an_instance_that_dies_every_request_is_accounted_for(tmp_path, capsys):
+    requests = [asked(number, number * 0.005, number % 7) for number in range(300)]
+    instance = Origin()
+
+    def kill():
+        wait_until(lambda: instance.asked.total() > 40)
+        instance.stop()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        results = replay(write(tmp_path / "r.jsonl", requests), instance.address, capsys=capsys, code=3)
+    finally:
+        killer.join()
+        instance.stop()
+    assert 30 < results["answered"] <= instance.asked.total() <= results["sent"]
+    assert results["answered"] + sum(results["unanswered"].values()) == 300
+    assert results["unanswered"].keys() & {"connect_refused", "reset", "closed"}
 
 
 def test_a_request_that_takes_too_long_is_one_and_what_waits_behind_it_too_long_is_never_sent(tmp_path, capsys):

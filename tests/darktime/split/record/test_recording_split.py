@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,36 +69,51 @@ def test_a_recording_beside_a_split_killed_in_the_middle_has_all_that_was_writte
     assert 0 <= found.requests[0].at < found.requests[-1].at < 60
 
 
-def test_without_a_dark_instance_every_copy_is_in_the_file_or_has_a_reason_and_the_ledger_balances(
-    make_split: Callable, origin: Callable, tmp_path: Path, counting: tuple[str, Redis, str]
+# Its own files are small: only the recording meets the limit.
+FULL_DISK = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000)); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+@pytest.mark.parametrize(
+    ("before", "extra", "stopped"),
+    [
+        ((), ("--record-requests", "20"), "it has its 20 requests"),
+        ((sys.executable, "-c", FULL_DISK), (), "it cannot be written (File too large)"),
+    ],
+    ids=["limit", "full disk"],
+)
+def test_without_a_dark_instance_every_copy_is_in_the_file_or_has_a_reason_and_the_ledger_balances(  # noqa: PLR0917
+    make_split: Callable, origin: Callable, counting: tuple, before: tuple, extra: tuple, stopped: str
 ) -> None:
     production, (url, redis_client, redis_name) = origin(), counting
-    path = tmp_path / "kept" / "r.jsonl"
     split = make_split(production.address, methods=("GET", "HEAD"))
+    path = split.folder / "kept" / "r.jsonl"
     ledger = LedgerNames(url=url, name=redis_name, hop_compared=RECORDED)
     command = relay_command(
         split.settings, split.folder, dark=None, state=split.state_path, pairs=split.pairs_path, ledger=ledger
     )
-    extra = ("--record", str(path), "--record-requests", "20")
-    split.relay = split.stack.start("relay", [*command.argv, *extra], ready=command.ready_line or "")
+    argv = [*before, *command.argv, "--record", str(path), *extra]
+    split.relay = split.stack.start("relay", argv, ready=command.ready_line or "")
     split.start()
     ask(split, 25)
+    wait_until(lambda: split.state().get("recording", {}).get("stopped") == stopped, what="the end of the recording")
 
     def through() -> bool:
         state = split.state()
-        return state.get("recorded") == 20 and state["reasons"] == {"relay_full": 5} and state["offered"] == 25
+        left = state["reasons"].get("relay_full", 0)
+        return state["recorded"] + left == 25 == state["offered"] and not state["waiting"]
 
-    wait_until(through, what="twenty recorded, five left out")
+    wait_until(through, what="every copy's end")
     state = split.state()
-    assert (state["received"], state["compared"], state["in_flight"], state["waiting"]) == (25, 0, 0, 0)
-    assert state["recording"]["stopped"] == "it has its 20 requests"
+    kept = state["recorded"]
+    assert (state["received"], state["compared"], state["reasons"]) == (25, 0, {"relay_full": 25 - kept})
+    assert 0 < kept < 25
     split.relay.stop()
     found = read([path.read_bytes()])
-    assert len(found.requests) == len(found.answers) == 20
+    assert (len(found.requests), found.garbage, found.cut) == (kept, 0, False)
     hops = {one.hop: one for one in balance(read_ledger(redis_client, redis_name))}
     recorded = hops[RECORDED]
     assert recorded.balanced
-    assert (recorded.sent, recorded.received, dict(recorded.explained)) == (25, 20, {"relay_full": 5})
+    assert (recorded.sent, recorded.received, dict(recorded.explained)) == (25, kept, {"relay_full": 25 - kept})
     assert hops["mirror>relay"].balanced
     assert production.asked.total() == 25, "nothing was sent anywhere else"
 
