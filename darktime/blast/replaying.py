@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from darktime.blast.arrivals import ALL
@@ -33,11 +35,17 @@ _DRAIN_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """What became of each errand, in their order, and what was counted of all. ``sent_at``: seconds after the first."""
+    """What became of each errand, in their order, and what was counted of all. ``sent_at``: seconds after the first.
+
+    ``behind_p99_ms``: from planned to sent, of all that were. ``starved_share``: of the time, the sender's wait for a
+    processor.
+    """
 
     outcomes: list[Outcome | None]
     sent_at: list[float | None]
     offered: Offered
+    behind_p99_ms: float
+    starved_share: float
 
 
 def admit(settings: BlastSettings, plan: Plan, *, speed: float) -> tuple[Address, int]:
@@ -87,24 +95,51 @@ def replay(
         traffic.open(cohort, address.authority, stop)
         tally = Tally(cohort, traffic, [])
         cohort.each_second.append(tally.flush)
+        began, in_line_s = time.monotonic(), _in_line_s()
         offered = Offering(cohort, traffic, tally, ALL, stop).offer(plan)
+        starved_share = (_in_line_s() - in_line_s) / max(time.monotonic() - began, 1e-9)
         first = min((at for at in lanes.sent_at if at), default=0.0)
         sent_at = [at - first if at else None for at in lanes.sent_at]
-        return Replayed(outcomes=list(lanes.outcomes), sent_at=sent_at, offered=offered)
+        ended = zip(lanes.outcomes, lanes.sent_at, strict=True)
+        behind = sorted(one.latency_s - one.service_s for one, at in ended if one is not None and at)
+        return Replayed(
+            outcomes=list(lanes.outcomes),
+            sent_at=sent_at,
+            offered=offered,
+            behind_p99_ms=behind[len(behind) * 99 // 100] * 1000 if behind else 0.0,
+            starved_share=starved_share,
+        )
     finally:
         traffic.close()
         cohort.close()
 
 
-def lateness(health: Health) -> str | None:
-    """Why the sender itself was late, so that nothing is known of the instance; None when it was not. Pure."""
+def lateness(health: Health, *, behind_p99_ms: float, starved_share: float) -> str | None:
+    """Why the sender itself was late, so that nothing is known of the instance; None when it was not. Pure.
+
+    ``behind_p99_ms``: from planned to sent, also of what waited for a user or a connection: where the sender had no time
+    to read answers, it is the sender that held them up.
+    """
     if health.errors_of_ours:
         return f"this machine refused {health.errors_of_ours} sockets (open files, ports or memory)"
-    if health.send_lag_p99_ms <= LATE_MS:
+    late_ms = max(health.send_lag_p99_ms, behind_p99_ms)
+    if late_ms <= LATE_MS:
         return None
-    late = f"sends were {health.send_lag_p99_ms:.0f} ms late (p99), more than {LATE_MS:g} ms"
-    if health.cpu_share > CPU_LIMIT:
-        return f"{late}, and the sender used {health.cpu_share:.0%} of its core"
-    if health.loop_lag_max_ms > LOOP_LAG_LIMIT_MS:
+    late = f"sends were {late_ms:.0f} ms late (p99), more than {LATE_MS:g} ms"
+    if health.cpu_share + starved_share > CPU_LIMIT:
+        used, wanted = f"{health.cpu_share:.0%} of its core", f"stood in line for one {starved_share:.0%} of the time"
+        return f"{late}, and the sender used {used} and {wanted}"
+    if health.send_lag_p99_ms > LATE_MS and health.loop_lag_max_ms > LOOP_LAG_LIMIT_MS:
         return f"{late}, and the sender stood still for {health.loop_lag_max_ms:.0f} ms"
     return None
+
+
+def _in_line_s() -> float:
+    """Seconds that this process's main thread was ready to run and had no processor; 0 where the kernel does not say.
+
+    The second figure of schedstat (Documentation/scheduler/sched-stats.rst), in nanoseconds.
+    """
+    try:
+        return int(Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0

@@ -207,7 +207,7 @@ def conclude(
     counts, health, header = offered.counts, offered.health, recording.header
     readings = read_all(offered, slo)
     found = figures(chosen.requests, recording.answers, replayed.outcomes)
-    late = lateness(health)
+    late = lateness(health, behind_p99_ms=replayed.behind_p99_ms, starved_share=replayed.starved_share)
     unsent = sum(at is None for at in replayed.sent_at)
     # All that was recorded was sent, so nothing is a sample: what lies beyond a limit is beyond it.
     missed = [one.why or one.text for one in readings if one.ok is not True and one.seen is not None]
@@ -248,9 +248,15 @@ def conclude(
             "lag_p50_ms": counts.send_lag.percentile_ms(50),
             "lag_p99_ms": counts.send_lag.percentile_ms(99),
             "lag_max_ms": counts.send_lag.max_us / 1000 if counts.send_lag.count else None,
+            "behind_p99_ms": replayed.behind_p99_ms,
             "waited": counts.waited,
         },
-        "sender": {"cpu_share": health.cpu_share, "loop_lag_max_ms": health.loop_lag_max_ms, "late": late},
+        "sender": {
+            "cpu_share": health.cpu_share,
+            "starved_share": replayed.starved_share,
+            "loop_lag_max_ms": health.loop_lag_max_ms,
+            "late": late,
+        },
         "thresholds": [
             {"text": one.text, "seen": one.seen, "unit": one.unit, "ok": one.ok is True} for one in readings
         ],
@@ -268,5 +274,5 @@ def _outcome(aborted: str, late: str | None, missed: Sequence[str], unsent: int)
     reasons = [f"ended early: {aborted}"] if aborted else []
     reasons += missed
     if unsent:
-        reasons.append(f"{unsent:,} were not sent: the instance was too slow for them")
+        reasons.append(f"{unsent:,} were not sent{'' if aborted else ': no connection was free for them in time'}")
     return ("differs", ExitCode.FAILED, reasons) if reasons else ("same", ExitCode.OK, [])

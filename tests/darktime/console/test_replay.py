@@ -128,7 +128,7 @@ def test_a_users_next_request_waits_for_the_answer_and_others_do_not(tmp_path, c
 
 
 def test_with_fewer_connections_than_users_each_request_arrives_once_and_in_order(tmp_path, capsys):
-    requests = [asked(number, number * 0.002, number % 30) for number in range(120)]
+    requests = [asked(number, number * 0.004, number % 30) for number in range(120)]
     with NotingServer(takes_s=0.002) as instance:
         replay(write(tmp_path / "r.jsonl", requests), instance.address, "--connections", "3", capsys=capsys)
     assert len({one.link for one in instance.noted}) == 3
@@ -368,22 +368,29 @@ def test_interrupted_it_keeps_what_there_is_and_ends_with_130(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lag_ms", "cpu", "loop_ms", "errors", "late"),
+    ("told", "late"),
     [
-        (51, 0.9, 0, 0, "used 90% of its core"),
-        (51, 0.1, 101, 0, "stood still for 101 ms"),
-        (51, 0.1, 10, 0, None),
-        (49, 1.0, 500, 0, None),
-        (1, 0.1, 0, 2, "refused 2 sockets"),
+        ({"lag": 51, "cpu": 0.9}, "used 90% of its core"),
+        ({"behind": 51, "cpu": 0.5, "starved": 0.4}, "stood in line for one 40% of the time"),
+        ({"lag": 51, "cpu": 0.1, "loop": 101}, "stood still for 101 ms"),
+        ({"lag": 51, "cpu": 0.1, "loop": 10}, None),
+        ({"behind": 5000, "cpu": 0.5, "loop": 500}, None),  # an instance that answers late makes its users wait
+        ({"lag": 49, "behind": 49, "cpu": 1.0, "loop": 500}, None),
+        ({"errors": 2}, "refused 2 sockets"),
     ],
-    ids=range(5),
+    ids=range(7),
 )
-def test_a_sender_that_was_late_because_it_was_busy_voids_the_replay(lag_ms, cpu, loop_ms, errors, late):
-    told = lateness(
-        Health(send_lag_p99_ms=lag_ms, loop_lag_max_ms=loop_ms, cpu_share=cpu, achieved_share=1, errors_of_ours=errors)
+def test_a_sender_that_was_late_because_it_was_busy_voids_the_replay(told, late):
+    health = Health(
+        send_lag_p99_ms=told.get("lag", 0),
+        loop_lag_max_ms=told.get("loop", 0),
+        cpu_share=told.get("cpu", 0),
+        achieved_share=1,
+        errors_of_ours=told.get("errors", 0),
     )
-    assert (told is None) == (late is None)
-    assert late is None or late in told
-    outcome, code, reasons = _outcome("", told, ["5 % errors"], 3)
+    found = lateness(health, behind_p99_ms=told.get("behind", 0), starved_share=told.get("starved", 0))
+    assert (found is None) == (late is None)
+    assert late is None or late in found
+    outcome, code, reasons = _outcome("", found, ["5 % errors"], 3)
     assert (outcome, code) == (("differs", 3) if late is None else ("invalid", 4))
-    assert late is None or reasons == [told]
+    assert late is None or reasons == [found]

@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from darktime.errors import UsageError
+from darktime.split.log_format import LogLine
 from darktime.split.record import recorder as module
 from darktime.split.record.file import RecordLimits
 from darktime.split.record.lines import Answer
 from darktime.split.record.reader import read
 from darktime.split.record.recorder import Recorder, RecordSettings
+from darktime.split.relay.copies import Copy
+from darktime.split.relay.recording import Recording
+from darktime.split.relay.records import Records
+from darktime.split.relay.settings import RelaySettings
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -120,6 +125,10 @@ CHILD = """\
 import json, resource, sys, time
 from pathlib import Path
 from tests.darktime.split.record.test_recorder import fill, recording
+from darktime.split.relay.copies import Copy
+from darktime.split.relay.recording import Recording
+from darktime.split.relay.records import Records
+from darktime.split.relay.settings import RelaySettings
 from tests.support.waiting import wait_until
 
 limit = int(sys.argv[2])
@@ -176,6 +185,58 @@ def test_a_disk_that_hangs_holds_up_nobody_and_what_falls_out_is_counted(
     recorder.close(5)
     assert recorder.requests == 101
     assert len(recorder.settled()) == 500
+
+
+class Uncounted:
+    """Takes what the records count."""
+
+    def sent(self, *_: object) -> None: ...
+    def received(self, *_: object) -> None: ...
+    def explained(self, *_: object) -> None: ...
+    def paired(self, *_: object) -> None: ...
+
+
+def test_an_answer_that_comes_before_its_copy_is_recorded_behind_it_and_an_aborted_one_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    records = Records(Uncounted(), wait_s=60, stream_wait_s=60, limit=10)
+    settings = RelaySettings(
+        socket=tmp_path / "s", log_port=0, dark=None, secret="s" * 24, state=tmp_path / "state",
+        record=RecordSettings(path=path, experiment="e", key="ip"),
+    )  # fmt: skip
+    kept = Recording(settings, records)
+    for number, status in ((1, 200), (2, 499), (3, 204)):
+        copy = Copy(
+            id=f"{number:032x}",
+            at=time.time(),
+            user="u",
+            method="GET",
+            target="/",
+            headers=(),
+            stripped=False,
+            unfit=None,
+        )
+        line = LogLine(
+            id=copy.id, at=copy.at, status=status, content_type="text/event-stream", length=7, head_seconds=0.25, seconds=9.0,
+            aborted=status == 499,
+        )  # fmt: skip
+        early = number < 3
+        if early:
+            records.line(line, 0.0)
+            kept.line(line)
+        if records.arrived(copy, USER, 0.0):
+            kept.take(copy, USER, payload(number))
+        if not early:
+            records.line(line, 0.0)
+            kept.line(line)
+    kept.start()
+    kept.close()
+    found = read([path.read_bytes()])
+    assert [int(one.id, 16) for one in found.requests] == [1, 3], "of a client that went away nobody knows"
+    told = Answer(status=200, content_type="text/event-stream", length=7, seconds=0.25)
+    assert found.answers[f"{1:032x}"] == told, "of a stream its head"
+    assert found.answers[f"{3:032x}"].status == 204
+    assert (records.recorded, records.reasons) == (2, {"client_abort": 1})
+    assert len(records) == 0
 
 
 def test_a_file_that_cannot_even_begin_is_refused_and_not_left(tmp_path: Path) -> None:
