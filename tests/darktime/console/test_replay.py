@@ -116,11 +116,12 @@ def test_every_request_is_marked_has_a_trace_of_its_own_and_the_recorded_host(tm
 
 def test_a_users_next_request_waits_for_the_answer_and_others_do_not(tmp_path, capsys):
     requests = [asked(number, number * 0.001, number % 4) for number in range(16)]
+    requests.append(asked(16, 0.3, 9))  # whose connection would be free meanwhile
     with NotingServer(takes_s=0.05) as instance:
         results = replay(write(tmp_path / "r.jsonl", requests), instance.address, capsys=capsys)
     assert instance.both_at_once == []
     assert instance.most_at_once == 4
-    assert len(instance.noted) == 16
+    assert len(instance.noted) == 17
     # The last of a user is planned at once and is the fourth in its row: latency counts from the plan.
     assert results["latency"]["replayed"]["p99_ms"] > 150
     assert results["latency"]["service"]["p50_ms"] < 150
