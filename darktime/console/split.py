@@ -97,7 +97,12 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
 @click.option("--nginx-conf", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Of the nginx there.")
 @click.option("--probe", metavar="URL", help="With --include: where one request is sent whose copy must arrive.")
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Keep the copies too; .gz packs them.")
-@click.option("--record-bytes", type=int, metavar="N", help="At most so many bytes of them; 256 MiB when left out.")
+@click.option(
+    "--record-bytes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="At most so many bytes of them; 256 MiB when left out.",
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-split.")
 @click.option("--json", "as_json", is_flag=True, help="The results on stdout, for machines.")
 def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
@@ -272,6 +277,8 @@ def record_settings(asked: Mapping[str, Any], settings: CopySettings) -> RecordS
     from darktime.split.record.recorder import RecordSettings
 
     if asked["record"] is None:
+        if asked["record_bytes"]:
+            raise UsageError(f"--record-bytes {asked['record_bytes']}: nothing is recorded; say --record FILE too")
         return None
     usual = RecordLimits()
     limits = RecordLimits(
