@@ -16,6 +16,7 @@ from darktime.blast.connection import BUSY, CONNECTING, IDLE, Connection
 from darktime.blast.connections import OURS
 from darktime.blast.counts import Counts
 from darktime.blast.opener import Opener
+from darktime.blast.requests import TLS_ALERT
 from darktime.blast.sockets import reason_of
 from darktime.blast.spans import Spans
 from darktime.blast.sums import add
@@ -286,7 +287,7 @@ class Lanes:
         try:
             replies = reader.feed(received) if received else [reply] if (reply := reader.eof()) is not None else []
         except WireError:
-            self._lost(connection, "not_http" if received else "closed")
+            self._lost(connection, _not_a_reply(received))
             return
         if len(replies) > 1:
             self._lost(connection, "unexpected_reply")
@@ -385,3 +386,9 @@ class Lanes:
             while user in self._lanes and self._lanes[user][0][0] < oldest:
                 self._never_sent(user, NOT_SENT)
         self._opener.open_more()
+
+
+def _not_a_reply(received: bytes) -> str:
+    if received.startswith(TLS_ALERT):
+        return "speaks_tls"
+    return "not_http" if received else "closed"

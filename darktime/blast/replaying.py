@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from darktime.blast.arrivals import ALL
 from darktime.blast.cohort import Cohort
-from darktime.blast.health import CPU_LIMIT, LOOP_LAG_LIMIT_MS
-from darktime.blast.lanes import Lanes
+from darktime.blast.health import CPU_LIMIT
+from darktime.blast.lanes import NOT_SENT, Lanes
 from darktime.blast.modest import MODEST_CONNECTIONS, MODEST_DURATION_S, MODEST_RATE_PER_S, remedy
 from darktime.blast.offer import Offering
 from darktime.blast.plan import Plan
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from darktime.blast.lanes import Errand, Outcome
     from darktime.blast.offered import Offered
     from darktime.blast.settings import Address, BlastSettings
+    from darktime.blast.slo import Slo
 
 # Beyond, what an instance was sent is no longer what was recorded.
 LATE_MS: Final = 50.0
+# A sender that is late may make these itself.
+_OF_TIME: Final = frozenset({"timeout", "connect_timeout", "tls_timeout", "unfinished", NOT_SENT})
 _END_S: Final = 0.01
 _DRAIN_S: Final = 0.5
 
@@ -126,12 +129,18 @@ def lateness(health: Health, *, behind_p99_ms: float, starved_share: float) -> s
     if late_ms <= LATE_MS:
         return None
     late = f"sends were {late_ms:.0f} ms late (p99), more than {LATE_MS:g} ms"
-    if health.cpu_share + starved_share > CPU_LIMIT:
-        used, wanted = f"{health.cpu_share:.0%} of its core", f"stood in line for one {starved_share:.0%} of the time"
-        return f"{late}, and the sender used {used} and {wanted}"
-    if health.send_lag_p99_ms > LATE_MS and health.loop_lag_max_ms > LOOP_LAG_LIMIT_MS:
-        return f"{late}, and the sender stood still for {health.loop_lag_max_ms:.0f} ms"
-    return None
+    if health.cpu_share + starved_share <= CPU_LIMIT:
+        return None
+    used, wanted = f"{health.cpu_share:.0%} of its core", f"stood in line for one {starved_share:.0%} of the time"
+    return f"{late}, and the sender used {used} and {wanted}"
+
+
+def is_clear(offered: Offered, slo: Slo) -> bool:
+    """Whether more errors came than the objective allows that no lateness explains: other statuses, closed connections."""
+    counts, errors = offered.counts, slo.of("errors")
+    unsure = sum(times for reason, times in counts.reasons.items() if reason in _OF_TIME)
+    allowed = errors.allowed_share if errors is not None else 0.0
+    return counts.failures - unsure > allowed * max(counts.requests, 1)
 
 
 def _in_line_s() -> float:

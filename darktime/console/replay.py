@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from darktime.split.record.reader import Recording
 
 SCHEMA_VERSION = 1
-ANSWERS_S = 2.0
 _CHUNK = 1_048_576
 _METHOD = re.compile(r"[A-Z]{1,16}")
 _TIME_NAMED = re.compile(r"(?:^|[\s,_])(?:p\d|max)")
@@ -61,10 +60,10 @@ def command(*, file: Path, out: Path | None, as_json: bool, **asked: Any) -> int
     darktime replay recording.jsonl --instance 127.0.0.1:8001 --speed 10
     darktime replay access.log --instance 10.0.0.7:80 --allow 10.0.0.7 --max-rate 500
     """  # noqa: D301 - click looks for the character itself
+    from darktime.blast.probe import check_there
     from darktime.blast.replaying import admit, plan_of
     from darktime.blast.settings import BlastSettings
     from darktime.report.summaries import replay as summary
-    from darktime.split.instances import answers
     from darktime.split.record.outgoing import choose
 
     slo = objective(asked["slo"])
@@ -85,8 +84,7 @@ def command(*, file: Path, out: Path | None, as_json: bool, **asked: Any) -> int
         raise UsageError(f"{file}: nothing is left to send ({told(chosen.left_out)}); name more with --methods")
     plan = plan_of(chosen.times_s(asked["speed"]), timeout_s=asked["timeout"])
     address, connections = admit(settings, plan, speed=asked["speed"])
-    if not answers(address.ip, address.port, timeout_s=ANSWERS_S):
-        raise UsageError(f"--instance {address.authority}: nobody listens there; start it, or name another")
+    check_there(address)
     folder, began = run_folder("replay", out), datetime.now(UTC)
     click.echo(f"{len(chosen.requests):,} requests in {plan.duration_s:.1f} s to {address.authority}", err=True)
     replayed = send(plan, chosen, recording, address, connections=connections, settings=settings)
@@ -200,7 +198,7 @@ def conclude(
 ) -> dict[str, Any]:
     """The results: see replay.v1.json."""
     from darktime.blast.readings import read_all
-    from darktime.blast.replaying import lateness
+    from darktime.blast.replaying import is_clear, lateness
     from darktime.split.record.differences import figures
 
     offered, ended = replayed.offered, datetime.now(UTC)
@@ -211,7 +209,7 @@ def conclude(
     unsent = sum(at is None for at in replayed.sent_at)
     # All that was recorded was sent, so nothing is a sample: what lies beyond a limit is beyond it.
     missed = [one.why or one.text for one in readings if one.ok is not True and one.seen is not None]
-    outcome, code, reasons = _outcome(offered.aborted, late, missed, unsent)
+    outcome, code, reasons = _outcome(offered.aborted, None if is_clear(offered, slo) else late, missed, unsent)
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "replay",
