@@ -8,7 +8,7 @@ more users than connections the one that was idle for longest changes its user.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,6 +20,7 @@ from darktime.blast.requests import TLS_ALERT
 from darktime.blast.sockets import reason_of
 from darktime.blast.spans import Spans
 from darktime.blast.sums import add
+from darktime.blast.turns import Turns
 from darktime.wire.errors import WireError
 from darktime.wire.http1 import ResponseReader
 from darktime.wire.poller import IN, OUT
@@ -87,7 +88,7 @@ class Lanes:
     ) -> None:
         self.counts = Counts()
         self.closed_model = False
-        self.in_flight = self.waiting = 0
+        self.in_flight = 0
         self.outcomes: list[Outcome | None] = [None] * len(errands)
         self.sent_at = [0.0] * len(errands)
         self._cohort = cohort
@@ -96,11 +97,9 @@ class Lanes:
         self._timeout_s = timeout_s
         self._failed = failed
         self._next = 0
-        self._lanes: dict[str, deque[tuple[float, int]]] = {}  # of users for whom something waits
-        self._busy: set[str] = set()
+        self._turns = Turns()
         self._owned: dict[str, _Lane] = {}
         self._idle: OrderedDict[int, _Lane] = OrderedDict()  # idle for longest first
-        self._queue: OrderedDict[str, None] = OrderedDict()  # users that wait for a connection
         self._spans = Spans()
         self._opener = Opener(
             cohort,
@@ -114,6 +113,11 @@ class Lanes:
             failed=self._connect_failed,
         )
         cohort.chores.append(self._chores)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are due, and whose user or connection is not free yet."""
+        return self._turns.waiting
 
     @property
     def open_connections(self) -> int:
@@ -149,14 +153,11 @@ class Lanes:
         if self.waiting >= MAX_WAITING:
             return False
         user = self._errands[number].user
-        if user not in self._busy and user not in self._lanes and (connection := self._connection_of(user)) is not None:
+        if self._turns.is_free(user) and (connection := self._connection_of(user)) is not None:
             self._send(connection, user, planned, number, on_time=True)
-            return True
-        self.counts.waited += 1
-        self.waiting += 1
-        self._lanes.setdefault(user, deque()).append((planned, number))
-        if user not in self._busy:
-            self._queue[user] = None
+        else:
+            self.counts.waited += 1
+            self._turns.wait(user, planned, number)
         return True
 
     def start_closed(self) -> None:
@@ -165,10 +166,7 @@ class Lanes:
 
     def drop_waiting(self) -> int:
         """Forget the requests that wait; how many they were. None of them was sent."""
-        dropped, self.waiting = self.waiting, 0
-        self._lanes.clear()
-        self._queue.clear()
-        return dropped
+        return self._turns.clear()
 
     def abandon(self, reason: str) -> int:
         """Count every request in flight as failed for ``reason``; how many they were."""
@@ -230,7 +228,7 @@ class Lanes:
         connection.reader = ResponseReader(max_body=0)
         connection.reader.expect(errand.method.encode())
         self.sent_at[number] = now
-        self._busy.add(user)
+        self._turns.begin(user)
         self.in_flight += 1
         if on_time:
             self._spans.lags.append(max(now - planned, 0.0))
@@ -251,22 +249,12 @@ class Lanes:
 
     def _serve(self) -> None:
         """Give free connections to the users who wait for one."""
-        while self._queue:
-            user = next(iter(self._queue))
+        while (user := self._turns.first()) is not None:
             connection = self._connection_of(user)
             if connection is None:
                 return
-            del self._queue[user]
-            planned, number = self._pop(user)
+            planned, number = self._turns.take(user)
             self._send(connection, user, planned, number, on_time=False)
-
-    def _pop(self, user: str) -> tuple[float, int]:
-        lane = self._lanes[user]
-        planned, number = lane.popleft()
-        self.waiting -= 1
-        if not lane:
-            del self._lanes[user]
-        return planned, number
 
     # Reading.
 
@@ -323,11 +311,8 @@ class Lanes:
 
     def _end(self, connection: Connection, outcome: Outcome) -> None:
         number = connection.number
-        user = self._errands[number].user
         self.in_flight -= 1
-        self._busy.discard(user)
-        if user in self._lanes:
-            self._queue[user] = None
+        self._turns.end(self._errands[number].user)
         self._spans.latencies.append(outcome.latency_s)
         self._count(number, outcome)
 
@@ -361,13 +346,11 @@ class Lanes:
         self.counts.errors_of_ours += reason.startswith(OURS)
         self.counts.connect_errors += 1
         add(self.counts.turned_away, reason)
-        if self._queue:  # the request that would have used it fails with it
-            self._never_sent(next(iter(self._queue)), reason)
+        user = self._turns.first()
+        if user is not None:  # the request that would have used it fails with it
+            self._never_sent(*self._turns.take(user), reason)
 
-    def _never_sent(self, user: str, reason: str) -> None:
-        planned, number = self._pop(user)
-        if user not in self._lanes:
-            self._queue.pop(user, None)
+    def _never_sent(self, planned: float, number: int, reason: str) -> None:
         waited_s = time.monotonic() - planned
         add(self.counts.reasons, reason)
         self._spans.latencies.append(waited_s)
@@ -382,9 +365,8 @@ class Lanes:
                 self._lost(connection, "timeout")
             elif connection.state == CONNECTING:
                 self._opener.give_up(connection)
-        for user in list(self._lanes):
-            while user in self._lanes and self._lanes[user][0][0] < oldest:
-                self._never_sent(user, NOT_SENT)
+        for planned, number in self._turns.overdue(oldest):
+            self._never_sent(planned, number, NOT_SENT)
         self._opener.open_more()
 
 
