@@ -22,6 +22,7 @@ MAX_LINE: Final = 4_194_304  # bytes
 MAX_HEADERS: Final = 100
 MARKER: Final = "darktime_recording"
 _MAX_TEXT: Final = 200
+_MOST_KNOWN: Final = 50_000
 _MAX_AT_S: Final = 1e9
 _MAX_LENGTH: Final = 1 << 60
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -169,10 +170,14 @@ def read_header(line: bytes) -> Header:
     )
 
 
-def read_line(line: bytes) -> tuple[Recorded | str, Answer | None]:
+Headers = tuple[tuple[str, str], ...]
+
+
+def read_line(line: bytes, known: dict[Headers, Headers] | None = None) -> tuple[Recorded | str, Answer | None]:
     """A request with its answer, if that stands there; or the id of a request that came before, and its answer.
 
-    Members that are not known are passed over. Raises NotALine.
+    ``known``: headers that were read before; a user's requests mostly have the same, and share them then. Members that
+    are not known are passed over. Raises NotALine.
     """
     told = _object(line)
     answer = _answer(told["answer"]) if told.get("answer") is not None else None
@@ -187,7 +192,7 @@ def read_line(line: bytes) -> tuple[Recorded | str, Answer | None]:
         user=_matching(told, "user", _USER),
         method=_matching(told, "method", _METHOD),
         target=_matching(told, "target", _TARGET),
-        headers=_headers(told.get("headers", [])),
+        headers=_shared(_headers(told.get("headers", [])), known),
         body=_body(told.get("body", "")),
     )
     return request, answer
@@ -224,7 +229,13 @@ def _number(value: object, name: str, most: float = math.inf) -> float:
     return float(value)
 
 
-def _headers(told: object) -> tuple[tuple[str, str], ...]:
+def _shared(headers: Headers, known: dict[Headers, Headers] | None) -> Headers:
+    if known is None or (headers not in known and len(known) >= _MOST_KNOWN):
+        return headers
+    return known.setdefault(headers, headers)
+
+
+def _headers(told: object) -> Headers:
     if not isinstance(told, list) or len(told) > MAX_HEADERS:
         raise NotALine(f"its headers are no list of at most {MAX_HEADERS}")
     found: list[tuple[str, str]] = []

@@ -25,6 +25,8 @@ from darktime.wire import access_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from darktime.split.record.lines import Headers
+
 MOST_REQUESTS: Final = 2_000_000
 MOST_GARBAGE: Final = 0.1  # of the lines; beyond, the file is another's, or broken
 _NAMED: Final = 5
@@ -70,6 +72,7 @@ def read(chunks: Iterable[bytes]) -> Recording:
     lines, recording = Unpacked(chunks, max_line=MAX_LINE), Recording()
     logged: list[tuple[float, Recorded]] = []
     seen: set[str] = set()
+    known: dict[Headers, Headers] = {}
     before = 0
     for number, line in enumerate(lines, 1):
         recording.lines, before = number, recording.garbage
@@ -84,7 +87,7 @@ def read(chunks: Iterable[bytes]) -> Recording:
         elif recording.header is None:
             _take_logged(recording, logged, number, line)
         else:
-            _take(recording, seen, number, line)
+            _take(recording, seen, known, number, line)
     recording.damage = lines.damage
     if lines.cut and recording.garbage > before:  # the writer was ended in the middle of it: no fault of the file's
         recording.cut, recording.garbage = True, before
@@ -117,9 +120,9 @@ def _header(line: bytes) -> Header:
         raise UsageError(f"it begins as a recording, and its first line is none: {error}; record again") from error
 
 
-def _take(recording: Recording, seen: set[str], number: int, line: bytes) -> None:
+def _take(recording: Recording, seen: set[str], known: dict[Headers, Headers], number: int, line: bytes) -> None:
     try:
-        found, answer = read_line(line)
+        found, answer = read_line(line, known)
     except NotALine as error:
         recording.refuse(number, str(error))
         return
