@@ -85,6 +85,10 @@ KEYS: dict[str, dict[str, str]] = {
 }
 # What holds for whoever loads an instance, and so for the legs of a comparison too.
 SHARED = ("allow", "max_rate", "slo", "processes", "connections", "timeout", "header", "cacert", "insecure")
+# What a replay takes of it: whose instance may be loaded, and how it is known.
+WHOM = ("allow", "max_rate", "cacert", "insecure")
+# A recording is a split without a dark instance: all else that is said of the split holds for it.
+OF_THE_DARK = ("dark", "dark_state")
 
 TEMPLATE = """\
 # Settings of darktime. Flags and DARKTIME_... variables come before what stands here.
@@ -172,7 +176,12 @@ def load_defaults(ctx: click.Context, param: click.Parameter, path: Path) -> Pat
         return path
     tables = read(path)
     shared = {key: value for key, value in tables.get("blast", {}).items() if key in SHARED}
-    ctx.default_map = {**tables, "compare": {**shared, **tables.get("compare", {})}}
+    ctx.default_map = {
+        **tables,
+        "compare": {**shared, **tables.get("compare", {})},
+        "record": {key: value for key, value in tables.get("split", {}).items() if key not in OF_THE_DARK},
+        "replay": {key: value for key, value in shared.items() if key in WHOM},
+    }
     return path
 
 

@@ -98,6 +98,11 @@ DARKTIME = group(
         "demo": ("demo", "Watch the main job on this machine, about a minute."),
         "plan": ("plan", "What a split would do, told from an access log: users, copies, keys, risks."),
         "split": ("split", "Mirror a percentage of production users to a dark instance; GO, NO-GO or WAIT."),
+        "record": ("record", "Keep a percentage of production users' requests in a file; nothing is sent anywhere."),
+        "replay": (
+            "replay",
+            "Send a recording, or an access log, to one instance: same order, same spacing, at speed.",
+        ),
         "init": ("init", "Write a darktime.toml to start from."),
         "ramp": ("ramp", "Change the percentage of a running split, without a reload."),
         "kill": ("kill", "End all mirroring of a running split at once."),

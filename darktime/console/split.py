@@ -8,6 +8,7 @@ import platform
 import secrets
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import click
 
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.include import prove, read_includes, write_includes
+from darktime.console.recording import dark_of, record_settings, to_whom, upstream
 from darktime.console.running import RAMPS
 from darktime.console.watching import Watching, say, signals
 from darktime.errors import UsageError
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from darktime.split.running import RunningSplit
     from darktime.split.schedule import Schedule
     from realtime_core.stack import Stack
+
+    Finish = Callable[..., dict[str, Any]]
 
 REDIS = "redis.url"
 REMEDY = '''\
@@ -107,6 +111,13 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
 @click.option("--location", multiple=True, metavar="'SERVER LOCATION'", help="With --emit: what is mirrored.")
 @click.option("--nginx-conf", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Of the nginx there.")
 @click.option("--probe", metavar="URL", help="With --include: where one request is sent whose copy must arrive.")
+@click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Keep the copies too; .gz packs them.")
+@click.option(
+    "--record-bytes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="At most so many bytes of them; 256 MiB when left out.",
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-split.")
 @click.option("--json", "as_json", is_flag=True, help="The results on stdout, for machines.")
 def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
@@ -188,9 +199,12 @@ def choices(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def perform(folder: Path, **asked: Any) -> dict[str, Any]:
-    """Run the split to its end; its results."""
-    from darktime.split.commands import LedgerNames
+def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[str, Any]:
+    """Run the split to its end; its results, as ``finish`` puts them together.
+
+    Without ``dark`` copies go nowhere but into the recording.
+    """
+    from darktime.split.commands import RECORDED, LedgerNames
     from darktime.split.conclusion import conclude, ledger_of
     from darktime.split.experiment import Experiment, client_of
     from darktime.split.folder import alone, write_private
@@ -209,8 +223,10 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
         write_private(folder / REDIS, redis.url + "\n")
         last.callback((folder / REDIS).unlink)
         experiment = Experiment(client_of(redis.url), asked["experiment"])
+        ledger = LedgerNames(url=redis.url, name=name)
+        ledger = ledger if asked["dark"] else replace(ledger, hop_compared=RECORDED)
         with taking_part(experiment, asked) as standing:
-            running = start(stack, folder, LedgerNames(url=redis.url, name=name), standing.percent)
+            running = start(stack, folder, ledger, standing.percent)
             watching, vigil, lookout = _watching(running, folder, experiment, schedule)
             with signals() as ended:
                 describe(running, folder / "split.json")
@@ -226,7 +242,9 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
         watching.settle()
         balances = ledger_of(redis.client, name, vigil)
         asked["percent"] = watching.percent
-        results = conclude(running, vigil, asked, began=began, balances=balances, lookout=lookout, ramps=ramps)
+        results = (finish or conclude)(
+            running, vigil, asked, began=began, balances=balances, lookout=lookout, ramps=ramps
+        )
     say(stopped)
     return results
 
@@ -296,7 +314,7 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
     from darktime.split.settings import Route, SplitSettings
     from realtime_core.stack import find_nginx
 
-    production, dark = upstream(asked["production"], "production"), upstream(asked["dark"], "dark")
+    production, dark = upstream(asked["production"], "production"), dark_of(asked)
     lists = lists_of(asked)
     check_instances(production, dark, listen=asked["listen"])
 
@@ -315,15 +333,16 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
             settings,
             folder=private,
             nginx=find_nginx(asked["nginx"]).path,
-            dark=f"http://{dark}",
+            dark=f"http://{dark}" if dark else None,
             percent=percent,
             ttl_s=asked["ttl"],
             results=results,
             follow=results / REDIS,
             lists=lists,
             ledger=ledger,
+            record=record_settings(asked, settings),
         )
-        say(f"mirroring {percent:g} % of users to {dark}; production's requests go to {settings.listen}")
+        say(f"mirroring {percent:g} % of users {to_whom(asked)}; production's requests go to {settings.listen}")
         return running
 
     return start
@@ -334,7 +353,7 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float]
     from darktime.split.instances import check_instances
     from darktime.split.running import start_joined
 
-    folder, dark = asked["joined"].resolve(), upstream(asked["dark"], "dark")
+    folder, dark = asked["joined"].resolve(), dark_of(asked)
     settings, where, hosts = read_includes(folder, asked)
     lists = lists_of(asked)
     if asked["production"]:
@@ -346,7 +365,7 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float]
             stack,
             settings,
             folder=folder,
-            dark=f"http://{dark}",
+            dark=f"http://{dark}" if dark else None,
             percent=percent,
             ttl_s=asked["ttl"],
             results=results,
@@ -355,8 +374,9 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float]
             front=where,
             hosts=hosts,
             ledger=ledger,
+            record=record_settings(asked, settings),
         )
-        say(f"mirroring {percent:g} % of users to {dark}, in the nginx that has the includes of {folder}")
+        say(f"mirroring {percent:g} % of users {to_whom(asked)}, in the nginx that has the includes of {folder}")
         return running
 
     return start
@@ -372,11 +392,3 @@ def leave_nothing(client: Callable[[], Redis], name: str) -> None:
         forget(client, name)
     except RedisError as error:
         say(f"the keys of this run are still in that Redis, all have {{{name}}} in their names: {error}")
-
-
-def upstream(url: str, what: str) -> str:
-    """HOST:PORT of an http URL. Raises UsageError."""
-    rest = url.removeprefix("http://").rstrip("/")
-    if not url.startswith("http://") or "/" in rest or not rest.rpartition(":")[2].isdigit():
-        raise UsageError(f"{what} {url}: http://HOST:PORT, please, as in http://127.0.0.1:8000")
-    return rest

@@ -47,6 +47,7 @@ class Watching:
         self._lookout = lookout
         self._steering = steering
         self._plan = plan
+        self._told = ""
 
     def until_over(self, *, seconds: float, ttl_s: float, ended: Callable[[], bool]) -> str:
         """Wait, with a line every ten seconds, until ``ended`` says so at the latest; why it is over.
@@ -87,6 +88,7 @@ class Watching:
             say(incident)
         if self._vigil.lost(FRONT):
             return "ended, because nginx did"
+        self._say_what_is_not_recorded()
         self._follow_ramps()
         self._lookout.look(now)
         if self._lookout.keyless:
@@ -129,14 +131,16 @@ class Watching:
         self.percent = percent or self.percent
         self._lookout.ramped()
 
+    def _say_what_is_not_recorded(self) -> None:
+        stopped = (read_state(self._running.state).get("recording") or {}).get("stopped") or ""
+        if stopped != self._told:
+            self._told = stopped
+            say(f"nothing more is recorded: {stopped}; mirroring goes on")
+
     def _line(self) -> str:
         state = read_state(self._running.state)
-        return ", ".join(
-            (
-                f"{self._percent:g} %",
-                *(f"{state.get(what, 0):,} {what}" for what in ("received", "compared", "streams")),
-            )
-        )
+        counted = ("received", "recorded") if state.get("recorded") else ("received", "compared", "streams")
+        return ", ".join((f"{self._percent:g} %", *(f"{state.get(what, 0):,} {what}" for what in counted)))
 
 
 @contextmanager

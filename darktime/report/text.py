@@ -123,6 +123,7 @@ def _split(results: Results) -> list[str]:
             f"{fig.count(users['sampled'])} of {fig.count(users['seen'])} sampled at {fig.percent(results['percent'])}",
         ),
         *_copies(results["copies"]),
+        *_recording(results.get("recording")),
         *_latency(results["latency"]),
         *_watched(results),
         row("PRODUCTION", results["production"]),
@@ -145,6 +146,13 @@ def _watched(results: Results) -> list[str]:
     if ramps:
         lines.append(row("RAMPS", " → ".join(f"{ramp['to']:g}" for ramp in ramps[-_MOST_RAMPS:]) + " %"))
     return lines
+
+
+def _recording(recording: Mapping[str, Any] | None) -> list[str]:
+    if not recording:
+        return []
+    ended = f"ended before: {recording['stopped']}" if recording["stopped"] else ""
+    return [row("RECORDED", f"{fig.count(recording['requests'])} requests, {fig.size(recording['bytes'])}", ended)]
 
 
 def _phase(phase: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from darktime.split.folder import CONFIGURATION, SECRET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from darktime.split.record.recorder import RecordSettings
     from darktime.split.settings import CopySettings
+
+
+RECORDED: Final = "relay>recorded"  # the last hop's name where there is no dark instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +50,29 @@ def relay_command(
     settings: CopySettings,
     folder: Path,
     *,
-    dark: str,
+    dark: str | None,
     state: Path,
     pairs: Path,
     population: Path | None = None,
     ledger: LedgerNames | None = None,
     metrics_port: int | None = None,
+    record: RecordSettings | None = None,
 ) -> Command:
-    """The relay of a split, before ``dark`` (http://HOST:PORT). The secret goes by file: anybody can read arguments."""
+    """The relay of a split, before ``dark`` (http://HOST:PORT; None: it records only).
+
+    The secret goes by file: anybody can read arguments.
+    """
     argv = [
         *(sys.executable, "-m", "darktime.split.relay", "--socket", str(settings.relay_socket)),
-        *("--log-port", str(settings.log_port), "--dark", dark, "--state", str(state), "--pairs", str(pairs)),
+        *("--log-port", str(settings.log_port), "--state", str(state), "--pairs", str(pairs)),
         *("--secret-file", str(folder / SECRET)),
     ]
+    if dark is not None:
+        argv += ["--dark", dark]
+    if record is not None:
+        argv += ["--record", str(record.path), "--experiment", record.experiment, "--key", record.key]
+        argv += ["--record-bytes", str(record.limits.bytes), "--record-requests", str(record.limits.requests)]
+        argv += ["--record-seconds", str(record.limits.seconds)]
     if settings.run_as not in (None, "root") and os.geteuid() == 0:
         argv += ["--socket-owner", settings.run_as or ""]
     for name in settings.allow_query:

@@ -80,6 +80,7 @@ def conclude(
         "dark": asked["dark"],
         "users": {"seen": None, "sampled": len(state.get("users", []))},
         "copies": copies_of(state),
+        **({"recording": state["recording"]} if state.get("recording") else {}),
         "latency": latency_of(records),
         "ledger": [hop_record(one) for one in balances],
         "production_watched": lookout.record(),

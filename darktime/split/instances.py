@@ -24,26 +24,29 @@ def address(listen: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def check_instances(production: str, dark: str, *, listen: str | None = None) -> None:
+def check_instances(production: str, dark: str | None, *, listen: str | None = None) -> None:
     """Check that both (HOST:PORT) answer, and that no two names stand for one server, or for our own address.
+
+    ``dark`` is None where nothing is sent to anybody.
 
     Raises:
         UsageError: nobody listens, a name is not known, or the dark instance is production or what we listen on.
     """
-    found = {name: resolved(at, name) for name, at in (("production", production), ("dark", dark))}
-    if same(found["production"], found["dark"]):
+    named = {"production": production} if dark is None else {"production": production, "dark": dark}
+    found = {name: resolved(at, name) for name, at in named.items()}
+    if "dark" in found and same(found["production"], found["dark"]):
         raise UsageError(
             f"production {production} and dark {dark} are the same server: copies to production would hurt it; "
             "name another instance"
         )
     if listen is not None:
-        for name, at in (("production", production), ("dark", dark)):
+        for name, at in named.items():
             if same(found[name], resolved(listen, "listen")):
                 raise UsageError(
                     f"{name} {at} is where nginx is to listen ({listen}): requests would go in a circle; "
                     "name the instance behind it, or listen elsewhere"
                 )
-    for name, at in (("production", production), ("dark", dark)):
+    for name, at in named.items():
         if not answers(*address(at), timeout_s=CONNECT_TIMEOUT_S):
             raise UsageError(f"{name} http://{at}: nobody listens there; start it, or name another")
 

@@ -47,9 +47,10 @@ def copies_of(relay: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settled(relay: Mapping[str, Any]) -> bool:
-    """Whether every copy that was offered has come, and has been compared or has left with a reason."""
+    """Whether every copy that was offered has come, and has been compared (or recorded), or has left with a reason."""
     out = sum(relay.get("reasons", {}).values())
-    return bool(relay.get("offered", 0) == relay.get("received", 0) == relay.get("compared", 0) + out)
+    through = relay.get("compared", 0) + relay.get("recorded", 0)
+    return bool(relay.get("offered", 0) == relay.get("received", 0) == through + out)
 
 
 def hop_record(balance: HopBalance) -> dict[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from darktime.split.commands import Command, LedgerNames
+    from darktime.split.record.recorder import RecordSettings
     from darktime.split.settings import CopySettings, SplitSettings
 
 ABOUT: Final = "split.json"
@@ -63,7 +64,7 @@ def start_split(
     *,
     folder: Path,
     nginx: Path,
-    dark: str,
+    dark: str | None,
     percent: float,
     ttl_s: float,
     results: Path,
@@ -71,6 +72,7 @@ def start_split(
     follow: Path | None = None,
     lists: Mapping[str, Sequence[str]] | None = None,
     probe: bool = True,
+    record: RecordSettings | None = None,
 ) -> RunningSplit:
     """Start relay, agent and nginx, in the order in which each needs the other.
 
@@ -79,7 +81,7 @@ def start_split(
         settings: the split.
         folder: a private folder that nginx can live in; its path is short, sockets are in it.
         nginx: the binary.
-        dark: ``http://HOST:PORT``.
+        dark: ``http://HOST:PORT``; None where copies are recorded and go nowhere.
         percent: with which to begin.
         ttl_s: after so many seconds the agent gives the lease back and mirroring ends.
         results: where the relay's state and the pairs go.
@@ -87,17 +89,17 @@ def start_split(
         lists: users who alone may be in, or who never are, by the list's name.
         follow: a file with the URL of the Redis in which the experiment stands; the agent follows it there.
         probe: ask the dark instance first whether its name leads back to this nginx.
+        record: where the relay keeps the copies.
 
     Raises:
         UsageError: the listen address or a path cannot be used, or the dark instance is production by another name.
     """
     prepare(folder, settings, render(settings, folder))
     _write_lists(settings, folder, lists or {})
-    running = _with_relay(
-        starter, settings, folder, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
-    )
+    relay = _relay(settings, folder, dark=dark, results=results, ledger=ledger, record=record)
+    running = _with_relay(starter, settings, folder, relay, percent=percent)
     running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
-    if probe:
+    if probe and dark is not None:
         refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=settings.listen)
     # The lease comes last: until everything stands, nobody is mirrored.
     running.processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s, follow=follow))
@@ -109,7 +111,7 @@ def start_joined(
     settings: CopySettings,
     *,
     folder: Path,
-    dark: str,
+    dark: str | None,
     percent: float,
     ttl_s: float,
     results: Path,
@@ -118,6 +120,7 @@ def start_joined(
     ledger: LedgerNames | None = None,
     follow: Path | None = None,
     lists: Mapping[str, Sequence[str]] | None = None,
+    record: RecordSettings | None = None,
 ) -> RunningSplit:
     """Start relay and agent beside an nginx that has the includes of ``folder`` already.
 
@@ -132,10 +135,10 @@ def start_joined(
             f"mirroring was killed here: remove {state / 'kill'} first, if what it was killed for is mended"
         )
     _write_lists(settings, state, lists or {})
-    refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=front, hosts=hosts)
-    running = _with_relay(
-        starter, settings, state, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
-    )
+    if dark is not None:
+        refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=front, hosts=hosts)
+    relay = _relay(settings, folder, dark=dark, results=results, ledger=ledger, record=record)
+    running = _with_relay(starter, settings, state, relay, percent=percent)
     running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s, follow=follow))
     return running
 
@@ -150,21 +153,27 @@ def _write_lists(settings: CopySettings, folder: Path, lists: Mapping[str, Seque
             levels.set_list(folder, name, lists[name])
 
 
-def _with_relay(
-    starter: Starter[Any],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Relay:
+    command: Command
+    state: Path
+    pairs: Path
+    population: Path
+    metrics_port: int
+
+
+def _relay(
     settings: CopySettings,
-    folder: Path,
-    *,
     secrets: Path,
-    dark: str,
-    percent: float,
+    *,
+    dark: str | None,
     results: Path,
     ledger: LedgerNames | None,
-) -> RunningSplit:
-    levels.set_percent(folder, percent, settings.max_percent)
-    metrics_port = free_tcp_port()
+    record: RecordSettings | None,
+) -> _Relay:
     state, pairs, population = results / "relay.json", results / "pairs.jsonl", results / "population.json"
-    relay = relay_command(
+    metrics_port = free_tcp_port()
+    command = relay_command(
         settings,
         secrets,
         dark=dark,
@@ -173,15 +182,23 @@ def _with_relay(
         population=population,
         ledger=ledger,
         metrics_port=metrics_port,
+        record=record,
     )
+    return _Relay(command=command, state=state, pairs=pairs, population=population, metrics_port=metrics_port)
+
+
+def _with_relay(
+    starter: Starter[Any], settings: CopySettings, folder: Path, relay: _Relay, *, percent: float
+) -> RunningSplit:
+    levels.set_percent(folder, percent, settings.max_percent)
     return RunningSplit(
         settings=settings,
         folder=folder,
-        state=state,
-        pairs=pairs,
-        population=population,
-        metrics=f"127.0.0.1:{metrics_port}",
-        processes={"relay": _start(starter, relay)},
+        state=relay.state,
+        pairs=relay.pairs,
+        population=relay.population,
+        metrics=f"127.0.0.1:{relay.metrics_port}",
+        processes={"relay": _start(starter, relay.command)},
     )
 
 

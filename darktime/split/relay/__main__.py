@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from darktime.errors import DarktimeError, UsageError
+from darktime.split.record.file import MAX_BYTES, RecordLimits
+from darktime.split.record.recorder import RecordSettings
 from darktime.split.relay.settings import Hops, RelaySettings
 
 if TYPE_CHECKING:
@@ -22,11 +24,19 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--socket", required=True, type=Path, metavar="PATH", help="where nginx sends copies")
     parser.add_argument("--socket-owner", metavar="USER", help="of nginx's workers, where root runs this")
     parser.add_argument("--log-port", required=True, type=int, metavar="PORT", help="UDP port of log lines; 0: any")
-    parser.add_argument("--dark", required=True, metavar="URL", help="http://HOST:PORT of the dark instance")
+    parser.add_argument("--dark", metavar="URL", help="http://HOST:PORT of the dark instance; none: --record alone")
     parser.add_argument("--state", required=True, type=Path, metavar="FILE", help="counters, written twice a second")
     parser.add_argument("--secret-file", required=True, type=Path, metavar="FILE", help="holds the run's secret")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="what was compared, JSON lines")
     parser.add_argument("--population", type=Path, metavar="FILE", help="who asked production, copied or not")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="keep the copies, as docs/recorded.md has it")
+    parser.add_argument("--record-bytes", type=int, default=MAX_BYTES, metavar="N", help="at most so many")
+    parser.add_argument(
+        "--record-requests", type=int, default=RecordLimits().requests, metavar="N", help="and requests"
+    )
+    parser.add_argument("--record-seconds", type=float, default=RecordLimits().seconds, metavar="S", help="and so long")
+    parser.add_argument("--experiment", default="", metavar="NAME", help="what the recording says")
+    parser.add_argument("--key", default="", metavar="KIND:NAME", help="what the recording says makes a user")
     parser.add_argument("--allow-query", action="append", default=[], metavar="NAME", help="pass its values unmasked")
     parser.add_argument("--allow-method", action="append", default=[], metavar="NAME", help="default: GET and HEAD")
     parser.add_argument("--ledger", metavar="URL", help="Redis in which to count")
@@ -39,10 +49,25 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(options: argparse.Namespace) -> RelaySettings:
-    dark = urlsplit(options.dark)
+def _dark(url: str | None) -> tuple[str, int] | None:
+    if url is None:
+        return None
+    dark = urlsplit(url)
     if dark.scheme != "http" or not dark.hostname or not dark.port or dark.path not in {"", "/"}:
-        raise UsageError(f"--dark {options.dark}: http://HOST:PORT, please")
+        raise UsageError(f"--dark {url}: http://HOST:PORT, please")
+    return dark.hostname, dark.port
+
+
+def _record(options: argparse.Namespace) -> RecordSettings | None:
+    if options.record is None:
+        return None
+    limits = RecordLimits(bytes=options.record_bytes, requests=options.record_requests, seconds=options.record_seconds)
+    return RecordSettings(path=options.record, experiment=options.experiment, key=options.key, limits=limits)
+
+
+def _settings(options: argparse.Namespace) -> RelaySettings:
+    if options.dark is None and options.record is None:
+        raise UsageError("neither --dark nor --record: copies would go nowhere; name one of them")
     try:
         secret = options.secret_file.read_text().strip()
     except OSError as error:
@@ -52,11 +77,12 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
     return RelaySettings(
         socket=options.socket,
         log_port=options.log_port,
-        dark=(dark.hostname, dark.port),
+        dark=_dark(options.dark),
         secret=secret,
         state=options.state,
         pairs=options.pairs,
         population=options.population,
+        record=_record(options),
         allow_query=frozenset(options.allow_query),
         methods=frozenset(options.allow_method or ("GET", "HEAD")),
         ledger=options.ledger,

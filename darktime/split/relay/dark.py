@@ -46,11 +46,11 @@ class Outcomes(Protocol):
 class Dark:
     """Everything between the relay and one dark instance. ``now`` is always the monotonic clock, in seconds."""
 
-    def __init__(self, settings: RelaySettings, poller: Poller, outcomes: Outcomes) -> None:
+    def __init__(self, address: tuple[str, int], settings: RelaySettings, poller: Poller, outcomes: Outcomes) -> None:
         self._limits = settings.limits
         self._poller = poller
         self._outcomes = outcomes
-        self._family, self._address = _resolve(*settings.dark)
+        self._family, self._address = _resolve(*address)
         self._queue: deque[tuple[Copy, bytes, float]] = deque()
         self._queue_bytes = 0
         self._links: dict[int, Link] = {}

@@ -49,6 +49,7 @@ class _Collector:
             "darktime_copies", "Copies that arrived, by what became of them.", labels=["outcome"]
         )
         copies.add_metric(["compared"], state["compared"])
+        copies.add_metric(["recorded"], state["recorded"])
         for reason in reasons.ALL:
             if reason != reasons.SHED_SINK:
                 copies.add_metric([reason], state["reasons"].get(reason, 0))

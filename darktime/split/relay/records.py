@@ -1,8 +1,8 @@
 """Records: what is known of each request's two sides, until it is settled. Pure; the caller supplies time.
 
 A request's ways to here are two, in any order: its copy, and production's log line. Every copy that arrives is settled
-exactly once: compared, or left for a reason. A line that has no copy stays missing unless nginx's sink, or the client's
-own abort, explains it.
+exactly once: compared (or recorded), or left for a reason. A line that has no copy stays missing unless nginx's sink,
+or the client's own abort, explains it.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Records:
         # Of requests that were let go without their line: a line that comes late must not count again.
         self._let_go: dict[str, None] = {}
         self.offered = self.received = self.compared = self.differing = self.late_lines = self.duplicates = 0
+        self.recorded = 0
         self.reasons: Counter[str] = Counter()
         self.mirror_reasons: Counter[str] = Counter()
 
@@ -146,6 +147,22 @@ class Records:
         record = self._open.get(request_id)
         if record is not None and record.copy is not None and not record.settled:
             self._leave(request_id, record, reason)
+
+    def line_of(self, request_id: str) -> LogLine | None:
+        """Production's line, where that came before now and is still remembered."""
+        record = self._open.get(request_id)
+        return None if record is None else record.line
+
+    def kept(self, request_id: str) -> None:
+        """Where there is no dark instance: the copy is in the recording, which is where its way ends."""
+        record = self._open.get(request_id)
+        if record is None or record.copy is None or record.settled:
+            return
+        record.settled = True
+        self.recorded += 1
+        self._counts.received(COMPARED, request_id, record.at)
+        if record.line is not None:
+            self._forget(request_id)
 
     def sweep(self, now: float) -> list[str]:
         """Let go of what has waited too long; the ids of those that were still on their way."""

@@ -17,6 +17,8 @@ from darktime.split.relay.copies import request_bytes
 from darktime.split.relay.dark import Dark
 from darktime.split.relay.files import Files
 from darktime.split.relay.intake import CopySocket, LineSocket
+from darktime.split.relay.nowhere import Nowhere
+from darktime.split.relay.recording import Recording
 from darktime.split.relay.records import Records
 from darktime.wire.poller import Poller
 
@@ -54,7 +56,8 @@ class Relay:
             owner=settings.socket_owner,
         )
         self._lines = LineSocket(settings.log_port, self._poller, settings.secret)
-        self._dark = Dark(settings, self._poller, self)
+        self._dark = Dark(settings.dark, settings, self._poller, self) if settings.dark else Nowhere()
+        self._recording = Recording(settings, self.records)
         self.population = Population()
         self._users: dict[str, str] = {}
         self._stopping = False
@@ -72,6 +75,7 @@ class Relay:
     def run(self) -> None:
         """Until ``stop``; then end the streams, name what is in flight, and close the account, within two seconds."""
         self._files.start()
+        self._recording.start()
         swept = judged = time.monotonic()
         while not self._stopping:
             now = self._turn(_TURN_S)
@@ -81,6 +85,7 @@ class Relay:
             if now - judged >= _RECORDS_EVERY_S:
                 judged = now
                 self._judge(now)
+            self._recording.settle()
             self._books.settle()
         self._close()
 
@@ -105,6 +110,7 @@ class Relay:
             if isinstance(line, OtherLine):
                 continue
             self.records.line(line, now)
+            self._recording.line(line)
             if not line.sink:
                 self._dark.end(line.id, now, aborted=line.aborted)
 
@@ -117,6 +123,7 @@ class Relay:
             self.records.failed(copy.id, reasons.EXPIRED)  # of a relay that was stopped: no burst of old requests
         else:
             payload = request_bytes(copy, self._settings.allow_query, self._settings.secret)
+            self._recording.take(copy, self._mark_of(copy.user), payload)
             self._dark.submit(copy, payload, now)
 
     def _judge(self, now: float) -> None:
@@ -144,6 +151,7 @@ class Relay:
             self._dark.sweep(self._turn(_TURN_S))
         self._lines.close()
         self._dark.close()
+        self._recording.close()
         self.records.close()
         self._books.close(_CLOSE_S)
         self._files.population = self.population.to_dict()
@@ -193,6 +201,8 @@ class Relay:
             "offered": records.offered,
             "received": records.received,
             "compared": records.compared,
+            "recorded": records.recorded,
+            "recording": self._recording.state(),
             "differing": records.differing,
             "reasons": dict(records.reasons),
             "mirror_reasons": dict(records.mirror_reasons),

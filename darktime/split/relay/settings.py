@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from darktime.split.record.recorder import RecordSettings
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -42,18 +44,19 @@ class Hops:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelaySettings:
-    """One relay. ``dark``: (host, port). ``ledger``: URL of the Redis, None to count without one.
+    """One relay. ``dark``: (host, port), None to record only. ``ledger``: URL of the Redis, None to count without one.
 
     ``socket_owner``: who may send copies besides the relay's own user, where root runs it.
     """
 
     socket: Path
     log_port: int
-    dark: tuple[str, int]
+    dark: tuple[str, int] | None
     secret: str
     state: Path
     pairs: Path | None = None
     population: Path | None = None
+    record: RecordSettings | None = None
     allow_query: frozenset[str] = frozenset()
     methods: frozenset[str] = frozenset({"GET", "HEAD"})
     ledger: str | None = None

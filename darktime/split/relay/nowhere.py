@@ -1,0 +1,39 @@
+"""In place of the way to a dark instance where there is none: copies are recorded, and nothing is sent anywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from darktime.split.relay.breaker import Breaker
+
+if TYPE_CHECKING:
+    from darktime.split.relay.copies import Copy
+
+
+class Nowhere:
+    """As ``Dark`` is spoken to. A copy waits in the records until the recorder says what became of it."""
+
+    in_flight = queued = streams = streams_cut = 0
+
+    def __init__(self) -> None:
+        self.breaker = Breaker()
+
+    def submit(self, copy: Copy, payload: bytes, now: float) -> None:
+        """Send nothing."""
+
+    def end(self, request_id: str, now: float, *, aborted: bool) -> None:
+        """Nothing was begun."""
+
+    def ready(self, fd: int, mask: int, now: float) -> bool:  # noqa: ARG002 - as of the other way
+        """No descriptor is ours."""
+        return False
+
+    def sweep(self, now: float) -> None:
+        """Nothing takes too long."""
+
+    def let_all_go(self, now: float) -> bool:  # noqa: ARG002
+        """Nothing is held."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
