@@ -17,10 +17,12 @@ _FIELDS: Final = (
     ("id", "$request_id"), ("at", "$darktime_at"), ("status", "$status"), ("type", "$sent_http_content_type"),
     ("bytes", "$body_bytes_sent"), ("took", "$request_time"), ("head", "$upstream_header_time"),
     ("up", "$upstream_response_time"), ("done", "$request_completion"),
+    ("len", "$sent_http_content_length"), ("enc", "$sent_http_content_encoding"),
 )  # fmt: skip
 LOG_FORMAT: Final = '{"v":1,"k":"SECRET",' + ",".join(f'"{name}":"{value}"' for name, value in _FIELDS) + "}"
 SINK_FORMAT: Final = '{"v":1,"k":"SECRET","sink":1,"id":"$http_x_darktime_id","at":"$http_x_darktime_at"}'
 CLIENT_CLOSED: Final = 499
+_MOST_DIGITS: Final = 16
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
@@ -30,7 +32,8 @@ class LogLine:
     """One sampled request as production ended it, or (``sink``) a copy that nginx kept from the relay.
 
     ``at``: when the request began, seconds UTC, the same number that its copy carries. Seconds are production's own:
-    until the head, and until the end of its reply; None where production was not asked.
+    until the head, and until the end of its reply; None where production was not asked. ``length``: bytes that went out,
+    which chunks and frames add to; ``exact_length``: of the body itself, None where a coding hides it or nothing says it.
     """
 
     id: str
@@ -42,6 +45,7 @@ class LogLine:
     head_seconds: float | None = None
     seconds: float | None = None
     aborted: bool = False
+    exact_length: int | None = None
 
 
 def read_line(datagram: bytes, secret: str) -> LogLine | None:
@@ -72,7 +76,14 @@ def read_line(datagram: bytes, secret: str) -> LogLine | None:
         head_seconds=_number(fields.get("head")),
         seconds=_number(fields.get("up")),
         aborted=status == CLIENT_CLOSED,
+        exact_length=_exact_length(fields),
     )
+
+
+def _exact_length(fields: dict[str, object]) -> int | None:
+    told = fields.get("len")
+    plain = isinstance(told, str) and told.isascii() and told.isdigit() and len(told) < _MOST_DIGITS
+    return int(str(told)) if plain and fields.get("enc") == "" else None
 
 
 def plain_type(content_type: str) -> str:

@@ -47,9 +47,11 @@ def copies_of(relay: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settled(relay: Mapping[str, Any]) -> bool:
-    """Whether every copy that was offered has come, and has been compared or has left with a reason."""
+    """Whether every copy that was offered has come, and has been compared or has left with a reason; bodies too."""
     out = sum(relay.get("reasons", {}).values())
-    return bool(relay.get("offered", 0) == relay.get("received", 0) == relay.get("compared", 0) + out)
+    fields = relay.get("comparison")
+    told = fields is None or (not fields["open"] and fields["told"] == fields["compared"])
+    return bool(told and relay.get("offered", 0) == relay.get("received", 0) == relay.get("compared", 0) + out)
 
 
 def hop_record(balance: HopBalance) -> dict[str, Any]:

@@ -57,14 +57,14 @@ class EventNames:
 
     def __init__(self) -> None:
         self._last = ""
-        self._said = ""
+        self._said = 0
 
     def name(self, event_id: str, kind: str, text: str) -> str:
         """The event's name. The same id and text again is the same event again; a new text under an old id is another."""
         if event_id and event_id != self._last:
-            self._last, self._said = event_id, text
+            self._last, self._said = event_id, hash(text)
             return event_id
-        if event_id and text == self._said:
+        if event_id and hash(text) == self._said:
             return event_id
         digest = hashlib.blake2b(f"{kind}\n{text}".encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
         return f"{event_id}#{digest}"
