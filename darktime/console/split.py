@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from darktime.split.commands import LedgerNames
+    from darktime.split.commands import CompareOptions, LedgerNames
     from darktime.split.running import RunningSplit
     from realtime_core.stack import Stack
 
@@ -73,6 +73,25 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
 )
 @click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then mirroring ends by itself.")
 @click.option("--duration", type=float, metavar="SECONDS", help="Stop by itself after so long.")
+@click.option(
+    "--compare",
+    default="status,type,latency",
+    metavar="LIST",
+    help="What is compared: length too, where production says it; body takes --secondary.",
+)
+@click.option(
+    "--secondary", metavar="URL", help="A second instance of TODAY's code: answers are compared field by field."
+)
+@click.option("--compare-share", type=float, default=0.1, metavar="SHARE", help="Of the copies, for that.")
+@click.option("--compare-bytes", type=int, default=65_536, metavar="N", help="Kept of each body.")
+@click.option("--compare-per-s", type=float, default=50.0, metavar="N", help="Comparisons a second.")
+@click.option(
+    "--ignore", multiple=True, metavar="RULE", help="Do not compare '[METHOD] ENDPOINT FIELD'; may be repeated."
+)
+@click.option(
+    "--unordered", multiple=True, metavar="RULE", help="Of this list the order does not count; may be repeated."
+)
+@click.option("--html-whitespace", is_flag=True, help="Any white space in HTML is one space.")
 @click.option("--nginx", metavar="PATH", help="The nginx to run.")
 @click.option("--redis", metavar="URL", help="Where to count, instead of an embedded Valkey.")
 @click.option(
@@ -140,6 +159,32 @@ def choices(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def comparing(asked: dict[str, Any]) -> CompareOptions:
+    """What is compared, as the relay takes it. Raises UsageError for what cannot be read, or would compare nothing."""
+    from darktime.split.commands import CompareOptions
+    from darktime.split.compare.attributes import BODY, read_attributes
+    from darktime.split.compare.rules import read_rules
+
+    attributes = read_attributes(asked["compare"])
+    read_rules(asked["ignore"])
+    read_rules(asked["unordered"])
+    if BODY in attributes and not asked["secondary"]:
+        raise UsageError(
+            "compare body: nobody but production's users gets production's bodies; name a second instance of today's code "
+            "with --secondary http://HOST:PORT"
+        )
+    return CompareOptions(
+        attributes=attributes,
+        secondary=f"http://{upstream(asked['secondary'], 'secondary')}" if asked["secondary"] else None,
+        share=asked["compare_share"],
+        body_bytes=asked["compare_bytes"],
+        per_s=asked["compare_per_s"],
+        ignore=tuple(asked["ignore"]),
+        unordered=tuple(asked["unordered"]),
+        html_whitespace=asked["html_whitespace"],
+    )
+
+
 def perform(folder: Path, **asked: Any) -> dict[str, Any]:
     """Run the split to its end; its results."""
     from darktime.split.commands import LedgerNames
@@ -174,13 +219,17 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
 def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], RunningSplit]:
     """What starts a split with an nginx of its own."""
     from darktime.split.folder import PrivateFolder
-    from darktime.split.instances import check_instances
+    from darktime.split.instances import check_instances, check_secondary
     from darktime.split.running import free_udp_port, start_split
     from darktime.split.settings import Route, SplitSettings
     from realtime_core.stack import find_nginx
 
     production, dark = upstream(asked["production"], "production"), upstream(asked["dark"], "dark")
+    compare = comparing(asked)
     check_instances(production, dark, listen=asked["listen"])
+    if compare.secondary is not None:
+        others = {"production": production, "dark": dark, "listen": asked["listen"]}
+        check_secondary(compare.secondary.removeprefix("http://"), others=others)
 
     def start(stack: Stack, results: Path, ledger: LedgerNames) -> RunningSplit:
         private = stack.adopt(PrivateFolder()).path
@@ -202,6 +251,7 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runnin
             ttl_s=asked["ttl"],
             results=results,
             ledger=ledger,
+            compare=compare,
         )
         say(f"mirroring {asked['percent']:g} % of users to {dark}; production's requests go to {settings.listen}")
         return running
@@ -211,13 +261,17 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runnin
 
 def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], RunningSplit]:
     """What starts a split beside an nginx that is already there."""
-    from darktime.split.instances import check_instances
+    from darktime.split.instances import check_instances, check_secondary
     from darktime.split.running import start_joined
 
     folder, dark = asked["joined"].resolve(), upstream(asked["dark"], "dark")
     settings, where, hosts = read_includes(folder, asked)
+    compare, others = comparing(asked), {"dark": dark}
     if asked["production"]:
-        check_instances(upstream(asked["production"], "production"), dark)
+        others["production"] = upstream(asked["production"], "production")
+        check_instances(others["production"], dark)
+    if compare.secondary is not None:
+        check_secondary(compare.secondary.removeprefix("http://"), others=others)
     asked["production"] = asked["production"] or where
 
     def start(stack: Stack, results: Path, ledger: LedgerNames) -> RunningSplit:
@@ -232,6 +286,7 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runni
             front=where,
             hosts=hosts,
             ledger=ledger,
+            compare=compare,
         )
         say(f"mirroring {asked['percent']:g} % of users to {dark}, in the nginx that has the includes of {folder}")
         return running

@@ -10,7 +10,15 @@ from redis import RedisError
 from darktime import __version__
 from darktime.errors import ExitCode
 from darktime.split.compare import Pair
-from darktime.split.results import copies_of, hop_record, latency_of, pair_lines, tempered, verdict_record
+from darktime.split.results import (
+    comparison_of,
+    copies_of,
+    hop_record,
+    latency_of,
+    pair_lines,
+    tempered,
+    verdict_record,
+)
 from darktime.split.verdict import judge
 from darktime.split.vigil import FRONT, read_state
 from realtime_core.ledger import balance, read
@@ -75,6 +83,7 @@ def conclude(
         "users": {"seen": None, "sampled": len(state.get("users", []))},
         "copies": copies_of(state),
         "latency": latency_of(records),
+        **comparison_of(state),
         "ledger": [hop_record(one) for one in balances],
         "verdict": verdict_record(verdict),
         "exit_code": int(ExitCode.ERROR if vigil.lost(FRONT) else verdict.exit_code),

@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from darktime.split.compare import FieldFinding
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -43,6 +45,20 @@ def copies_of(relay: Mapping[str, Any]) -> dict[str, Any]:
         "received": relay.get("received", 0),
         "compared": relay.get("compared", 0),
         "reasons": {reason: count for reason, count in relay.get("reasons", {}).items() if count},
+    }
+
+
+def findings_of(relay: Mapping[str, Any]) -> list[FieldFinding]:
+    """The fields in which answers differed, from the relay's state; none where nothing was compared by content."""
+    return [FieldFinding.from_dict(record) for record in relay.get("fields", ())]
+
+
+def comparison_of(relay: Mapping[str, Any]) -> dict[str, Any]:
+    """What the comparison by content came to, as the results file holds it."""
+    return {
+        "fields": [one.to_dict() for one in findings_of(relay)],
+        "stream_pairs": relay.get("stream_pairs", []),
+        "comparison": relay.get("comparison"),
     }
 
 

@@ -19,7 +19,7 @@ from darktime.split.nginx_config import render
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from darktime.split.commands import Command, LedgerNames
+    from darktime.split.commands import Command, CompareOptions, LedgerNames
     from darktime.split.settings import CopySettings, SplitSettings
 
 ABOUT: Final = "split.json"
@@ -68,6 +68,7 @@ def start_split(
     results: Path,
     ledger: LedgerNames | None = None,
     probe: bool = True,
+    compare: CompareOptions | None = None,
 ) -> RunningSplit:
     """Start relay, agent and nginx, in the order in which each needs the other.
 
@@ -81,18 +82,27 @@ def start_split(
         ttl_s: after so many seconds the agent gives the lease back and mirroring ends.
         results: where the relay's state and the pairs go.
         ledger: where the relay counts.
-        probe: ask the dark instance first whether its name leads back to this nginx.
+        probe: ask the dark instance, and the secondary, first whether its name leads back to this nginx.
+        compare: what is compared besides status, type and times.
 
     Raises:
         UsageError: the listen address or a path cannot be used, or the dark instance is production by another name.
     """
     prepare(folder, settings, render(settings, folder))
     running = _with_relay(
-        starter, settings, folder, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
+        starter,
+        settings,
+        folder,
+        secrets=folder,
+        dark=dark,
+        percent=percent,
+        results=results,
+        ledger=ledger,
+        compare=compare,
     )
     running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
     if probe:
-        refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=settings.listen)
+        _refuse_our_own_front(settings, dark, compare, front=settings.listen)
     # The lease comes last: until everything stands, nobody is mirrored.
     running.processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s))
     return running
@@ -110,6 +120,7 @@ def start_joined(
     front: str,
     hosts: Sequence[str],
     ledger: LedgerNames | None = None,
+    compare: CompareOptions | None = None,
 ) -> RunningSplit:
     """Start relay and agent beside an nginx that has the includes of ``folder`` already.
 
@@ -123,9 +134,17 @@ def start_joined(
         raise UsageError(
             f"mirroring was killed here: remove {state / 'kill'} first, if what it was killed for is mended"
         )
-    refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=front, hosts=hosts)
+    _refuse_our_own_front(settings, dark, compare, front=front, hosts=hosts)
     running = _with_relay(
-        starter, settings, state, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
+        starter,
+        settings,
+        state,
+        secrets=folder,
+        dark=dark,
+        percent=percent,
+        results=results,
+        ledger=ledger,
+        compare=compare,
     )
     running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s))
     return running
@@ -141,12 +160,20 @@ def _with_relay(
     percent: float,
     results: Path,
     ledger: LedgerNames | None,
+    compare: CompareOptions | None,
 ) -> RunningSplit:
     levels.set_percent(folder, percent, settings.max_percent)
     metrics_port = free_tcp_port()
     state, pairs = results / "relay.json", results / "pairs.jsonl"
     relay = relay_command(
-        settings, secrets, dark=dark, state=state, pairs=pairs, ledger=ledger, metrics_port=metrics_port
+        settings,
+        secrets,
+        dark=dark,
+        state=state,
+        pairs=pairs,
+        ledger=ledger,
+        metrics_port=metrics_port,
+        compare=compare,
     )
     return RunningSplit(
         settings=settings,
@@ -156,6 +183,19 @@ def _with_relay(
         metrics=f"127.0.0.1:{metrics_port}",
         processes={"relay": _start(starter, relay)},
     )
+
+
+def _refuse_our_own_front(
+    settings: CopySettings, dark: str, compare: CompareOptions | None, *, front: str, hosts: Sequence[str] = ()
+) -> None:
+    """Copies go to two instances at most; neither may be production's front."""
+    asked = (
+        {"dark": dark}
+        if compare is None or compare.secondary is None
+        else {"dark": dark, "secondary": compare.secondary}
+    )
+    for name, url in asked.items():
+        refuse_our_own_front(settings.secret, url.removeprefix("http://"), front=front, hosts=hosts, name=name)
 
 
 def start_nginx(
