@@ -164,24 +164,37 @@ def comparing(asked: dict[str, Any]) -> CompareOptions:
     from darktime.split.commands import CompareOptions
     from darktime.split.compare.attributes import BODY, read_attributes
     from darktime.split.compare.rules import read_rules
+    from darktime.split.instances import address
+    from darktime.split.relay.settings import CompareSettings
 
     attributes = read_attributes(asked["compare"])
-    read_rules(asked["ignore"])
-    read_rules(asked["unordered"])
+    ignore, unordered = read_rules(asked["ignore"]), read_rules(asked["unordered"])
     if BODY in attributes and not asked["secondary"]:
         raise UsageError(
             "compare body: nobody but production's users gets production's bodies; name a second instance of today's code "
             "with --secondary http://HOST:PORT"
         )
-    return CompareOptions(
-        attributes=attributes,
-        secondary=f"http://{upstream(asked['secondary'], 'secondary')}" if asked["secondary"] else None,
+    if not asked["secondary"]:
+        return CompareOptions(attributes=attributes)
+    secondary = upstream(asked["secondary"], "secondary")
+    settings = CompareSettings(
+        secondary=address(secondary),
         share=asked["compare_share"],
         body_bytes=asked["compare_bytes"],
         per_s=asked["compare_per_s"],
-        ignore=tuple(asked["ignore"]),
-        unordered=tuple(asked["unordered"]),
+        ignore=ignore,
+        unordered=unordered,
         html_whitespace=asked["html_whitespace"],
+    )
+    return CompareOptions(
+        attributes=attributes,
+        secondary=f"http://{secondary}",
+        share=settings.share,
+        body_bytes=settings.body_bytes,
+        per_s=settings.per_s,
+        ignore=tuple(rule.text for rule in ignore),
+        unordered=tuple(rule.text for rule in unordered),
+        html_whitespace=settings.html_whitespace,
     )
 
 

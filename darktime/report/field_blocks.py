@@ -32,7 +32,7 @@ def content(results: Mapping[str, Any]) -> list[Markup]:
         ),
     ]
     if found:
-        blocks.append(_reported(found))
+        blocks += [tag("h3", "Reported fields"), _reported(found)]
     if masked:
         rows = [(*_row(one)[:3], one["masked"], *_row(one)[3:]) for one in masked]
         columns = (*_COLUMNS[:3], "Masked, because", *_COLUMNS[3:])
@@ -42,7 +42,7 @@ def content(results: Mapping[str, Any]) -> list[Markup]:
         table = parts.table(_COLUMNS, rows, label="Other fields that differ", text=3)
         blocks += [tag("h3", "Other fields that differ"), table]
     if results["stream_pairs"]:
-        blocks.append(_streams(results["stream_pairs"]))
+        blocks += [tag("h3", "Events of streams"), _streams(results["stream_pairs"])]
     return [*blocks, *_left(seen)]
 
 
@@ -54,11 +54,11 @@ def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
 def _reported(found: Sequence[Mapping[str, Any]]) -> Markup:
     rows = []
     for one in found:
-        shown = one["examples"][0] if one["examples"] else {"today": fig.NONE, "dark": fig.NONE, "request_id": fig.NONE}
-        values = (tag("code", shown["today"]), tag("code", shown["dark"]), tag("code", shown["request_id"]))
+        shown = one["examples"][0] if one["examples"] else {"today": fig.NONE, "dark": fig.NONE}
+        values = (tag("code", shown["today"]), tag("code", shown["dark"]))
         rows.append((*_row(one)[:3], *values, *_row(one)[3:]))
-    columns = (*_COLUMNS[:3], "Today", "Dark", "Request", *_COLUMNS[3:])
-    return tag("div", tag("h3", "Reported fields"), parts.table(columns, rows, label="Reported fields", text=6))
+    columns = (*_COLUMNS[:3], "Today", "Dark", *_COLUMNS[3:])
+    return parts.table(columns, rows, label="Reported fields", text=5)
 
 
 def _streams(pairs: Sequence[Mapping[str, Any]]) -> Markup:
@@ -76,7 +76,7 @@ def _streams(pairs: Sequence[Mapping[str, Any]]) -> Markup:
             )
         )
     columns = ("Endpoint", "Examples", "Streams", "Events on both", "Missing", "Extra", "Doubled", "Out of order")
-    return tag("div", tag("h3", "Events of streams"), parts.table(columns, rows, label="Events of streams", text=2))
+    return parts.table(columns, rows, label="Events of streams", text=2)
 
 
 def _left(seen: Mapping[str, Any]) -> list[Markup]:
@@ -85,4 +85,9 @@ def _left(seen: Mapping[str, Any]) -> list[Markup]:
     lines += [f"Rules that never matched: {', '.join(unused)}."] if unused else []
     failures = {reason: number for reason, number in seen["secondary_failures"].items() if number}
     blocks = [tag("p", one, class_="note") for one in lines]
-    return [*blocks, parts.reasons_table(failures, label="Failures of the secondary")] if failures else blocks
+    if failures:
+        blocks += [
+            tag("h3", "Failures of the secondary"),
+            parts.reasons_table(failures, label="Failures of the secondary"),
+        ]
+    return blocks

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from darktime.split.compare.answer import compare_contents, read_answer
@@ -17,8 +16,8 @@ from darktime.split.compare.json_body import leaves
 from darktime.split.compare.rules import Rules
 
 if TYPE_CHECKING:
-    from darktime.split.compare.answer import Answer
     from darktime.split.relay.settings import CompareSettings
+    from darktime.split.relay.triples import Work
 
 CPU_BUDGET: Final = "cpu_budget"
 _TELL_EVERY_S: Final = 1.0
@@ -26,18 +25,6 @@ _TELLING_SHARE: Final = 20  # a telling that takes long comes that much more rar
 _BURST_S: Final = 0.1  # of CPU that may be taken ahead
 _READ_FOR_NAMES: Final = 50  # bodies an endpoint
 _WAIT_S: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """Three answers to one request: two of today's code, and the dark one."""
-
-    request_id: str
-    method: str
-    endpoint: str
-    today: Answer
-    again: Answer
-    dark: Answer
 
 
 class Comparer:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from darktime.split.compare.pair import NOT_MODIFIED
 from darktime.split.compare.stream_pair import EventNames, StreamCounts, StreamPair
-from darktime.split.relay.comparer import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +34,18 @@ LATE: Final = "too_late"
 STOPPED: Final = "in_flight"
 _DENIED: Final = (401, 403)
 _MOST_STREAM_ENDPOINTS: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Three answers to one request: two of today's code, and the dark one."""
+
+    request_id: str
+    method: str
+    endpoint: str
+    today: Answer
+    again: Answer
+    dark: Answer
 
 
 @dataclass(slots=True)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darktime.split.compare.answer import Answer
-from darktime.split.relay.comparer import Comparer, Work
+from darktime.split.relay.comparer import Comparer
 from darktime.split.relay.copies import Copy
 from darktime.split.relay.settings import CompareSettings
-from darktime.split.relay.triples import AGAIN, DARK, LEGS, TODAY, Triples
+from darktime.split.relay.triples import AGAIN, DARK, LEGS, TODAY, Triples, Work
 from darktime.wire.eventsource import ServerEvent
 from tests.support.waiting import wait_until
 
