@@ -5,6 +5,7 @@ The relay's loop, which nginx waits for, only hands the answers over. What the t
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter, deque
@@ -20,15 +21,17 @@ if TYPE_CHECKING:
     from darktime.split.relay.triples import Work
 
 CPU_BUDGET: Final = "cpu_budget"
-_TELL_EVERY_S: Final = 1.0
+FAILED: Final = "compare_error"
+_TELL_EVERY_S: Final = 0.5
 _TELLING_SHARE: Final = 20  # a telling that takes long comes that much more rarely
 _BURST_S: Final = 0.1  # of CPU that may be taken ahead
 _READ_FOR_NAMES: Final = 50  # bodies an endpoint
 _WAIT_S: Final = 0.1
+log = logging.getLogger(__name__)
 
 
 class Comparer:
-    """``put`` takes work; ``told`` is the field table's saved form as it was a second ago, or at the end.
+    """``put`` takes work; ``told`` is the field table's saved form as it was half a second ago, or at the end.
 
     ``left`` counts what was not compared, by its reason, ``unread`` the answers that were compared by digest and length only.
     """
@@ -95,7 +98,13 @@ class Comparer:
         if self.cpu_s > _BURST_S + self._settings.cpu_share * (time.monotonic() - self._began):
             self.left[CPU_BUDGET] += 1
             return
-        self._compare(work)
+        try:
+            self._compare(work)
+        except Exception:
+            # Whatever a body can do to us: the next one is compared.
+            self.left[FAILED] += 1
+            if self.left[FAILED] == 1:
+                log.exception("answers to request %s could not be compared", work.request_id)
         self.cpu_s = time.thread_time()
 
     def _compare(self, work: Work) -> None:
@@ -107,13 +116,14 @@ class Comparer:
         for one in (today, again, dark):
             if one.why:
                 self.unread[one.why] += 1
-        if self._names_read[work.endpoint] < _READ_FOR_NAMES:
-            self._names_read[work.endpoint] += 1
+        label = work.label
+        if self._names_read[label] < _READ_FOR_NAMES:
+            self._names_read[label] += 1
             if today.is_json:
-                self._table.look_at(work.endpoint, {path for path, _ in leaves(today.value)})
+                self._table.look_at(label, {path for path, _ in leaves(today.value)})
         raw, noise = compare_contents(today, dark, about), compare_contents(today, again, about)
         self.cut += raw.cut or noise.cut
-        self._table.add(work.endpoint, work.request_id, raw=raw, noise=noise)
+        self._table.add(label, work.request_id, raw=raw, noise=noise)
         self.compared += 1
         self._dirty = True
 

@@ -95,8 +95,7 @@ class Comparison:
             self._triples.left[triples.SECONDARY] += 1
             self._submit(copy, _TRIAL, now)
         else:
-            endpoint = self._endpoints.of(copy.target)
-            self._triples.begin(copy, endpoint if copy.method == "GET" else f"{copy.method} {endpoint}", now)
+            self._triples.begin(copy, self._endpoints.of(copy.target), now)
             for leg in (TODAY, AGAIN):
                 self._submit(copy, leg, now)
 

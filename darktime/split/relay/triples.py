@@ -47,6 +47,11 @@ class Work:
     again: Answer
     dark: Answer
 
+    @property
+    def label(self) -> str:
+        """The endpoint as findings name it: other methods than GET are endpoints of their own."""
+        return self.endpoint if self.method == "GET" else f"{self.method} {self.endpoint}"
+
 
 @dataclass(slots=True)
 class Triple:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from darktime.split.compare.chosen import chosen
+from darktime.split.compare.field_table import FieldTable
 from darktime.split.results import settled
 from tests.darktime.split.pages import Page, Pages
 from tests.darktime.split.test_relay_ears import copy_bytes, line
@@ -118,6 +119,8 @@ def test_a_changed_field_is_reported_by_name_and_what_differs_by_nature_is_not(
     assert (found["request_id"]["reported"], found["request_id"]["value_class"]) == (False, "uuid")
     assert found["request_id"]["masked"]
     assert state["comparison"]["rules"] == {"* trace": 40, "/page nowhere": 0}
+    table = FieldTable.from_dict({**state["comparison"], "fields": state["fields"]})
+    assert [one.to_dict() for one in table.findings()] == state["fields"]
     # Each copy went once to the dark instance and twice to the secondary, marked as a copy, its values masked.
     assert (sum(dark.asked.values()), sum(secondary.asked.values())) == (40, 80)
     assert all(head["x-darktime"] == "1" and "traceparent" in head for head in secondary.heads)
@@ -134,14 +137,17 @@ def test_the_same_code_on_both_sides_is_reported_in_nothing_whatever_its_coding(
     def packed(path: str) -> Page:
         return Page(gzip.compress(plain(path).body), coding="gzip")
 
-    split = comparing(pages(plain), pages(packed).address)
+    dark = pages(lambda path: Page(status=404) if path == "/gone" else plain(path))
+    split = comparing(dark, pages(packed).address, "--ignore", "HEAD /gone (status)")
     with Nginx(split) as nginx:
         nginx.ask(ids(30))
         nginx.ask(ids(5, 100), method="HEAD")
-        state = wait_compared(split, 35)
+        nginx.ask(ids(20, 200), "/gone", method="HEAD")
+        state = wait_compared(split, 55)
     assert [one["path"] for one in state["fields"]] == ["request_id"]
     assert not any(one["reported"] for one in state["fields"])
-    assert state["comparison"]["totals"] == {"/page": 30, "HEAD /page": 5}
+    assert state["comparison"]["totals"] == {"/page": 30, "HEAD /page": 5, "HEAD /gone": 20}
+    assert state["comparison"]["rules"] == {"HEAD /gone (status)": 20}
     assert state["comparison"]["unread"] == {}
 
 

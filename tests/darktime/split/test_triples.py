@@ -106,6 +106,18 @@ def test_beyond_its_share_of_a_core_nothing_is_compared_and_that_is_counted(comp
 
 
 @pytest.mark.parametrize("comparer", [1.0], indirect=True)
+def test_answers_that_break_the_comparison_are_counted_and_the_next_are_compared(
+    comparer: Comparer, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = replace(work(1), today=replace(PAGE, body=None))  # type: ignore[arg-type]
+    for one in (broken, broken, work(2)):
+        comparer.put(one)
+    wait_until(lambda: comparer.compared == 1, what="the comparison after them")
+    assert comparer.left == {"compare_error": 2}
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("comparer", [1.0], indirect=True)
 def test_what_waits_at_the_end_is_compared_and_told(comparer: Comparer) -> None:
     for number in range(30):
         comparer.put(work(number))
