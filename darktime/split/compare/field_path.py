@@ -15,6 +15,8 @@ from darktime.split.compare.endpoint import ID
 
 ELEMENT: Final = "[]"
 MAX_KEY: Final = 64
+MAX_PATH: Final = 300  # what lies deeper is one field, however long the names in it are
+_CUT: Final = "…"
 _PLAIN: Final = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@:-]*")
 # Digits only, a uuid, eight hexadecimal digits or more of which some are digits, or four digits in a row and more.
 _IDS: Final = re.compile(
@@ -32,9 +34,15 @@ def step(key: str) -> str:
 
 def below(path: str, key: str) -> str:
     """The path of an object's field."""
-    return f"{path}.{step(key)}" if path else step(key)
+    return _bounded(path, f".{step(key)}" if path else step(key))
 
 
 def element(path: str) -> str:
     """The path of a list's elements."""
-    return path + ELEMENT
+    return _bounded(path, ELEMENT)
+
+
+def _bounded(path: str, more: str) -> str:
+    if path.endswith(_CUT):
+        return path
+    return path + more if len(path) + len(more) < MAX_PATH else path + _CUT

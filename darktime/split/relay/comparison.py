@@ -70,7 +70,7 @@ class Comparison:
             release=self._no_longer,
         )
         self._released: list[str] = []
-        self._second, self._this_second = 0, 0
+        self._allowed, self._allowed_at = 1.0, 0.0
         self.chosen = 0
         self.failures: Counter[str] = Counter()
 
@@ -83,10 +83,7 @@ class Comparison:
         if copy.method not in _SAFE or not chosen(copy.id, self._compare.share):
             return
         self.chosen += 1
-        if int(now) != self._second:
-            self._second, self._this_second = int(now), 0
-        self._this_second += 1
-        if self._this_second > self._compare.per_s:
+        if not self._may(now):
             self._triples.left[triples.PER_SECOND] += 1
         elif len(self._triples) + self._comparer.waiting >= self._compare.most:
             self._triples.left[triples.FULL] += 1
@@ -98,6 +95,16 @@ class Comparison:
             self._triples.begin(copy, self._endpoints.of(copy.target), now)
             for leg in (TODAY, AGAIN):
                 self._submit(copy, leg, now)
+
+    def _may(self, now: float) -> bool:
+        """Whether one more comparison keeps to so many a second; what a quiet second leaves over is good for another."""
+        per_s = self._compare.per_s
+        self._allowed = min(max(per_s, 1.0), self._allowed + (now - self._allowed_at) * per_s)
+        self._allowed_at = now
+        if self._allowed < 1:
+            return False
+        self._allowed -= 1
+        return True
 
     def _submit(self, copy: Copy, leg: str, now: float) -> None:
         payload = request_bytes(copy, self._settings.allow_query, self._settings.secret)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -87,6 +88,17 @@ def test_what_cannot_be_read_is_compared_by_digest_and_length_and_says_why(one: 
 def test_a_bomb_of_many_members_is_stopped_as_well(member: bytes) -> None:
     bomb = gzip.compress(member) * 300 + gzip.compress(b"0" * DECODED_BYTES) * 2
     assert read_answer(answer(bomb, coding="gzip"), NONE).why == BOMB
+
+
+def test_a_bomb_takes_no_more_memory_than_the_bound_lets() -> None:
+    bomb = answer(gzip.compress(b"0" * 20_000_000), coding="gzip")
+    tracemalloc.start()
+    try:
+        assert read_answer(bomb, NONE).why == BOMB
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * DECODED_BYTES
 
 
 def test_json_that_is_broken_on_one_side_is_a_difference_of_type() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from darktime.split.compare.differ import MOST_DIFFERENCES, MOST_NODES, differences
 from darktime.split.compare.difference import CHANGED, EXTRA, LENGTH, MISSING, ORDER, TYPE, Found
-from darktime.split.compare.field_path import step
+from darktime.split.compare.field_path import MAX_PATH, step
 from darktime.split.compare.json_body import MAX_DEPTH, NotJson, canonical, leaves, read_json
 
 SCALARS = st.one_of(
@@ -155,3 +155,14 @@ def test_a_body_that_is_too_deep_too_wide_or_differs_everywhere_stays_within_its
     assert everywhere.cut
     assert len(everywhere.differences) == MOST_DIFFERENCES
     assert len(leaves(list(range(100)), most=7)) == 7
+
+
+def test_names_of_fields_are_bounded_however_long_and_deep_they_are() -> None:
+    body: Any = 1
+    for _ in range(15):
+        body = {"\u00e9" * 50: [body]}
+    ((path, leaf),) = leaves(body)
+    assert (len(path) <= MAX_PATH, path[-1], leaf) == (True, "…", 1)
+    (found,) = differences(body, json.loads(json.dumps(body).replace("1]", "2]"))).differences
+    assert found.path == path
+    assert step("x" * 65) == step("6f1c9a52e0b4417f") == step("2026") == "{id}"
