@@ -59,8 +59,11 @@ class _Walk:
             self.cut = True
         elif _type(one) != _type(other):
             self._note(path, TYPE, one, other)
-        elif depth >= MAX_DEPTH or not isinstance(one, dict | list):
-            if one != other and canonical(one) != canonical(other):
+        elif not isinstance(one, dict | list):
+            if one != other:
+                self._note(path, CHANGED, one, other)
+        elif depth >= MAX_DEPTH:
+            if canonical(one) != canonical(other):
                 self._note(path, CHANGED, one, other)
         elif isinstance(one, dict):
             self._objects(one, other, path, depth)

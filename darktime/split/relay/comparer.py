@@ -48,6 +48,7 @@ class Comparer:
         self._began = 0.0
         self._told_at = 0.0
         self._dirty = False
+        self._taken = self._through = 0
         self.compared = 0
         self.cut = 0
         self.cpu_s = 0.0
@@ -57,8 +58,8 @@ class Comparer:
 
     @property
     def waiting(self) -> int:
-        """Work that has not been looked at."""
-        return len(self._waiting)
+        """Work that is not through."""
+        return self._taken - self._through
 
     @property
     def rules_used(self) -> dict[str, int]:
@@ -72,6 +73,7 @@ class Comparer:
 
     def put(self, work: Work) -> None:
         """Take work; the caller bounds how much there is."""
+        self._taken += 1
         self._waiting.append(work)
         self._wake.set()
 
@@ -87,6 +89,7 @@ class Comparer:
             self._wake.clear()
             while self._waiting:
                 self._next()
+                self._through += 1
             if self._stopping:
                 self._tell()
                 return

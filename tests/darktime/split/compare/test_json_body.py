@@ -148,6 +148,7 @@ def test_a_body_that_is_too_deep_too_wide_or_differs_everywhere_stays_within_its
     deep = differences(nested(200, 1), nested(200, 2))
     assert [one.path.count("d") for one in deep.differences] == [MAX_DEPTH]
     assert differences(nested(200, 1), nested(200, 1)) == Found()
+    assert differences(nested(200, 1), nested(200, True)).differences
     wide = differences({f"k{one}": 1 for one in range(MOST_NODES)}, {f"k{one}": 1 for one in range(MOST_NODES)})
     assert wide.cut
     names = ["".join(pair) for pair in product("abcdefghijklmnopqrstuvwxyz", repeat=2)]
