@@ -38,6 +38,12 @@ KEYS: dict[str, dict[str, str]] = {
         "ttl": NUMBER,
         "nginx": TEXT,
         "redis": TEXT,
+        "secondary": TEXT,
+        "compare": TEXT,
+        "compare_share": NUMBER,
+        "compare_bytes": WHOLE,
+        "compare_per_s": NUMBER,
+        "html_whitespace": FLAG,
     },
     "blast": {
         "instance": TEXT,
@@ -80,10 +86,21 @@ KEYS: dict[str, dict[str, str]] = {
         "web_port": WHOLE,
         "autoquit": NUMBER,
     },
-    "compare": {"pairs": WHOLE, "rate": NUMBER, "duration": NUMBER, "path": TEXT, "scenario": TEXT, "number": TEXTS},
+    "compare": {
+        "pairs": WHOLE,
+        "rate": NUMBER,
+        "duration": NUMBER,
+        "path": TEXT,
+        "scenario": TEXT,
+        "number": TEXTS,
+        "ignore": TEXTS,
+        "unordered": TEXTS,
+    },
     "demo": {"visitors": WHOLE, "percent": NUMBER},
 }
 # What holds for whoever loads an instance, and so for the legs of a comparison too.
+# What is compared of answers stands in [compare], whoever compares; these are flags of split.
+OF_ANSWERS = ("ignore", "unordered")
 SHARED = ("allow", "max_rate", "slo", "processes", "connections", "timeout", "header", "cacert", "insecure")
 # What a replay takes of it: whose instance may be loaded, and how it is known.
 WHOM = ("allow", "max_rate", "cacert", "insecure")
@@ -106,6 +123,12 @@ dark_state = "isolated"                # isolated | readonly | shared: what the 
 # only_users = "staff.txt"             # a file of users: nobody else is in
 # ramp = "1,5,25,50"                   # instead of --percent: one after the other, each when the verdict is GO ...
 # hold = 600.0                         # ... and held so many seconds at least
+# secondary = "http://127.0.0.1:8002"  # a second instance of TODAY's code: answers are compared field by field
+# compare = "length"                   # besides status, type and latency
+# compare_share = 0.1                  # of the copies, by a hash of the request's id
+# compare_bytes = 65536                # kept of each body
+# compare_per_s = 50.0                 # comparisons a second
+# html_whitespace = true               # any white space in HTML is one space
 
 [blast]
 allow = []                             # hosts beyond this machine that may be saturated
@@ -155,6 +178,8 @@ allow = []                             # hosts beyond this machine that may be s
 # path = "/"                           # what is asked of a plain HTTP instance
 # scenario = "steady"                  # by name, or a .py file
 # number = ["rate=100"]                # numbers of the scenario
+# ignore = ["GET /thread/{id} posts[].at", "* request_id"]   # split: fields that are not compared
+# unordered = ["* posts[].tags[]"]     # split: lists whose order does not count
 
 [demo]
 # visitors = 120
@@ -176,9 +201,12 @@ def load_defaults(ctx: click.Context, param: click.Parameter, path: Path) -> Pat
         return path
     tables = read(path)
     shared = {key: value for key, value in tables.get("blast", {}).items() if key in SHARED}
+    compare = tables.get("compare", {})
+    answers = {key: value for key, value in compare.items() if key in OF_ANSWERS}
     ctx.default_map = {
         **tables,
-        "compare": {**shared, **tables.get("compare", {})},
+        "compare": {**shared, **{key: value for key, value in compare.items() if key not in OF_ANSWERS}},
+        "split": {**tables.get("split", {}), **answers},
         "record": {key: value for key, value in tables.get("split", {}).items() if key not in OF_THE_DARK},
         "replay": {key: value for key, value in shared.items() if key in WHOM},
     }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 RECORDING = "recording.jsonl"
+NO_COMPARISON = {"compare": "status", "secondary": None, "ignore": (), "unordered": ()}
 REMEDY = """\
 production is not set: say --production http://HOST:PORT, or production in [record] of darktime.toml
 (or --include DIR, beside the nginx that has its includes)"""
@@ -78,8 +79,8 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
         raise UsageError(KEY_REMEDY)
     folder = run_folder("record", out)
     asked["record"] = asked["record"] or folder / RECORDING
-    all_users = {"schedule": None, "only": (), "only_users": None, "never": None}
-    results = perform(folder, _conclude, dark=None, dark_state="isolated", **all_users, **asked)
+    nothing_else = {"schedule": None, "only": (), "only_users": None, "never": None, **NO_COMPARISON}
+    results = perform(folder, _conclude, dark=None, dark_state="isolated", **nothing_else, **asked)
     keep_results(folder, results)
     if as_json:
         click.echo(json.dumps(results))

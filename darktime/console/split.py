@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from darktime.split.commands import LedgerNames
+    from darktime.split.commands import CompareOptions, LedgerNames
     from darktime.split.experiment import Experiment, Standing
     from darktime.split.lookout import Lookout
     from darktime.split.running import RunningSplit
@@ -93,6 +93,25 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
 )
 @click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then mirroring ends by itself.")
 @click.option("--duration", type=float, metavar="SECONDS", help="Stop by itself after so long.")
+@click.option(
+    "--compare",
+    default="status,type,latency",
+    metavar="LIST",
+    help="What is compared: length too, where production says it; body takes --secondary.",
+)
+@click.option(
+    "--secondary", metavar="URL", help="A second instance of TODAY's code: answers are compared field by field."
+)
+@click.option("--compare-share", type=float, default=0.1, metavar="SHARE", help="Of the copies, for that.")
+@click.option("--compare-bytes", type=int, default=65_536, metavar="N", help="Kept of each body.")
+@click.option("--compare-per-s", type=float, default=50.0, metavar="N", help="Comparisons a second.")
+@click.option(
+    "--ignore", multiple=True, metavar="RULE", help="Do not compare '[METHOD] ENDPOINT FIELD'; may be repeated."
+)
+@click.option(
+    "--unordered", multiple=True, metavar="RULE", help="Of this list the order does not count; may be repeated."
+)
+@click.option("--html-whitespace", is_flag=True, help="Any white space in HTML is one space.")
 @click.option("--nginx", metavar="PATH", help="The nginx to run.")
 @click.option("--redis", metavar="URL", help="Where to count, instead of an embedded Valkey.")
 @click.option(
@@ -197,6 +216,45 @@ def choices(asked: dict[str, Any]) -> dict[str, Any]:
         "allow_cookies": tuple(asked["allow_cookie"]),
         "allow_query": tuple(asked["allow_query"]),
     }
+
+
+def comparing(asked: dict[str, Any]) -> CompareOptions:
+    """What is compared, as the relay takes it. Raises UsageError for what cannot be read, or would compare nothing."""
+    from darktime.split.commands import CompareOptions
+    from darktime.split.compare.attributes import BODY, read_attributes
+    from darktime.split.compare.rules import read_rules
+    from darktime.split.instances import address
+    from darktime.split.relay.settings import CompareSettings
+
+    attributes = read_attributes(asked["compare"])
+    ignore, unordered = read_rules(asked["ignore"]), read_rules(asked["unordered"])
+    if BODY in attributes and not asked["secondary"]:
+        raise UsageError(
+            "compare body: nobody but production's users gets production's bodies; name a second instance of today's code "
+            "with --secondary http://HOST:PORT"
+        )
+    if not asked["secondary"]:
+        return CompareOptions(attributes=attributes)
+    secondary = upstream(asked["secondary"], "secondary")
+    settings = CompareSettings(
+        secondary=address(secondary),
+        share=asked["compare_share"],
+        body_bytes=asked["compare_bytes"],
+        per_s=asked["compare_per_s"],
+        ignore=ignore,
+        unordered=unordered,
+        html_whitespace=asked["html_whitespace"],
+    )
+    return CompareOptions(
+        attributes=attributes,
+        secondary=f"http://{secondary}",
+        share=settings.share,
+        body_bytes=settings.body_bytes,
+        per_s=settings.per_s,
+        ignore=tuple(rule.text for rule in ignore),
+        unordered=tuple(rule.text for rule in unordered),
+        html_whitespace=settings.html_whitespace,
+    )
 
 
 def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[str, Any]:
@@ -309,14 +367,17 @@ def recorded(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
 def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float], RunningSplit]:
     """What starts a split with an nginx of its own."""
     from darktime.split.folder import PrivateFolder
-    from darktime.split.instances import check_instances
+    from darktime.split.instances import check_instances, check_secondary
     from darktime.split.running import free_udp_port, start_split
     from darktime.split.settings import Route, SplitSettings
     from realtime_core.stack import find_nginx
 
     production, dark = upstream(asked["production"], "production"), dark_of(asked)
-    lists = lists_of(asked)
+    lists, compare = lists_of(asked), comparing(asked)
     check_instances(production, dark, listen=asked["listen"])
+    if compare.secondary is not None:
+        others = {"production": production, "listen": asked["listen"], **({"dark": dark} if dark else {})}
+        check_secondary(compare.secondary.removeprefix("http://"), others=others)
 
     def start(stack: Stack, results: Path, ledger: LedgerNames, percent: float) -> RunningSplit:
         private = stack.adopt(PrivateFolder()).path
@@ -341,6 +402,7 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
             lists=lists,
             ledger=ledger,
             record=record_settings(asked, settings),
+            compare=compare,
         )
         say(f"mirroring {percent:g} % of users {to_whom(asked)}; production's requests go to {settings.listen}")
         return running
@@ -350,14 +412,18 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
 
 def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float], RunningSplit]:
     """What starts a split beside an nginx that is already there."""
-    from darktime.split.instances import check_instances
+    from darktime.split.instances import check_instances, check_secondary
     from darktime.split.running import start_joined
 
     folder, dark = asked["joined"].resolve(), dark_of(asked)
     settings, where, hosts = read_includes(folder, asked)
-    lists = lists_of(asked)
+    lists, compare = lists_of(asked), comparing(asked)
+    others = {"dark": dark} if dark else {}
     if asked["production"]:
-        check_instances(upstream(asked["production"], "production"), dark)
+        others["production"] = upstream(asked["production"], "production")
+        check_instances(others["production"], dark)
+    if compare.secondary is not None:
+        check_secondary(compare.secondary.removeprefix("http://"), others=others)
     asked["production"] = asked["production"] or where
 
     def start(stack: Stack, results: Path, ledger: LedgerNames, percent: float) -> RunningSplit:
@@ -375,6 +441,7 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float]
             hosts=hosts,
             ledger=ledger,
             record=record_settings(asked, settings),
+            compare=compare,
         )
         say(f"mirroring {percent:g} % of users {to_whom(asked)}, in the nginx that has the includes of {folder}")
         return running

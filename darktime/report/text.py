@@ -10,7 +10,7 @@ from darktime.report import figures as fig
 from darktime.report import ledger_words
 from darktime.report.kinds import Results, reads_results
 from darktime.report.lines import MAX_COLUMNS, MAX_LINES, row, wrapped
-from darktime.report.summaries import blast, compare
+from darktime.report.summaries import blast, compare, fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -111,13 +111,15 @@ def _off(hop: Mapping[str, Any]) -> str:
 
 def _split(results: Results) -> list[str]:
     verdict, users = results["verdict"], results["users"]
-    reasons = verdict["reasons"][: MAX_LINES - 16]
+    compared, watched = fields.tell(results), _watched(results)
+    reasons = verdict["reasons"][: min(MAX_LINES - 16, MAX_LINES - 13 - len(compared) - len(watched))]
     return [
         row("VERDICT", verdict["outcome"], results["experiment"]),
         *(row("", reason) for reason in reasons),
         *([row("NEEDS", verdict["needs"])] if verdict["needs"] else []),
         row("LEDGER", ledger_words.summary(results["ledger"])),
         *_missing(results["ledger"]),
+        *compared,
         row(
             "USERS",
             f"{fig.count(users['sampled'])} of {fig.count(users['seen'])} sampled at {fig.percent(results['percent'])}",
@@ -125,7 +127,7 @@ def _split(results: Results) -> list[str]:
         *_copies(results["copies"]),
         *_recording(results.get("recording")),
         *_latency(results["latency"]),
-        *_watched(results),
+        *watched,
         row("PRODUCTION", results["production"]),
         row("DARK", results["dark"]),
         row(

@@ -40,6 +40,40 @@ class LedgerNames:
     hop_events: str = "dark>relay"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareOptions:
+    """What a relay compares besides what it always does, as its arguments say it.
+
+    ``attributes``: as ``read_attributes`` lists them. ``secondary``: ``http://HOST:PORT`` of a second instance of today's code;
+    without one no body is compared. Rules are texts.
+    """
+
+    attributes: tuple[str, ...] = ()
+    secondary: str | None = None
+    share: float | None = None
+    body_bytes: int | None = None
+    per_s: float | None = None
+    ignore: tuple[str, ...] = ()
+    unordered: tuple[str, ...] = ()
+    html_whitespace: bool = False
+
+    def words(self) -> list[str]:
+        """The relay's arguments."""
+        words = ["--compare", ",".join(self.attributes)] if self.attributes else []
+        if self.secondary is None:
+            return words
+        numbers = (
+            ("--compare-share", self.share),
+            ("--compare-bytes", self.body_bytes),
+            ("--compare-per-s", self.per_s),
+        )
+        words += ["--secondary", self.secondary]
+        words += [word for name, value in numbers if value is not None for word in (name, str(value))]
+        words += [word for rule in self.ignore for word in ("--ignore", rule)]
+        words += [word for rule in self.unordered for word in ("--unordered", rule)]
+        return [*words, "--html-whitespace"] if self.html_whitespace else words
+
+
 def nginx_command(nginx: Path, folder: Path) -> Command:
     """The splitter's nginx, on the configuration in ``folder``; it is ready when its address answers."""
     argv = (str(nginx), "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / CONFIGURATION))
@@ -57,6 +91,7 @@ def relay_command(
     ledger: LedgerNames | None = None,
     metrics_port: int | None = None,
     record: RecordSettings | None = None,
+    compare: CompareOptions | None = None,
 ) -> Command:
     """The relay of a split, before ``dark`` (http://HOST:PORT; None: it records only).
 
@@ -93,6 +128,8 @@ def relay_command(
         ]
     if metrics_port is not None:
         argv += ["--metrics", str(metrics_port)]
+    if compare is not None:
+        argv += compare.words()
     return Command(name="relay", argv=tuple(argv), ready_line="relay on ")
 
 

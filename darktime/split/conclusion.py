@@ -11,7 +11,15 @@ from redis import RedisError
 from darktime import __version__
 from darktime.errors import ExitCode
 from darktime.split.compare import Pair
-from darktime.split.results import copies_of, hop_record, latency_of, pair_lines, tempered, verdict_record
+from darktime.split.results import (
+    comparison_of,
+    copies_of,
+    hop_record,
+    latency_of,
+    pair_lines,
+    tempered,
+    verdict_record,
+)
 from darktime.split.verdict import judge
 from darktime.split.vigil import FRONT, read_state
 from realtime_core.ledger import balance, read
@@ -82,6 +90,7 @@ def conclude(
         "copies": copies_of(state),
         **({"recording": state["recording"]} if state.get("recording") else {}),
         "latency": latency_of(records),
+        **comparison_of(state),
         "ledger": [hop_record(one) for one in balances],
         "production_watched": lookout.record(),
         "ramps": [dict(one) for one in ramps],

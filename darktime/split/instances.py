@@ -10,7 +10,7 @@ from darktime.errors import UsageError
 from darktime.split.nginx_blocks import probe_answer, probe_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 CONNECT_TIMEOUT_S: Final = 2.0
 PROBE_TIMEOUT_S: Final = 1.0  # our own nginx answers it without asking anybody
@@ -49,6 +49,23 @@ def check_instances(production: str, dark: str | None, *, listen: str | None = N
     for name, at in named.items():
         if not answers(*address(at), timeout_s=CONNECT_TIMEOUT_S):
             raise UsageError(f"{name} http://{at}: nobody listens there; start it, or name another")
+
+
+def check_secondary(secondary: str, *, others: Mapping[str, str]) -> None:
+    """Check that the second instance of today's code (HOST:PORT) answers, and is none of the ``others``, by their names.
+
+    Raises:
+        UsageError: nobody listens, its name is not known, or it is production, the dark instance or our own address.
+    """
+    found = resolved(secondary, "secondary")
+    for name, at in others.items():
+        if same(found, resolved(at, name)):
+            raise UsageError(
+                f"secondary {secondary} and {name} {at} are the same server: production must not be asked again, and what the "
+                "dark instance differs from is another instance of today's code; name that"
+            )
+    if not answers(*address(secondary), timeout_s=CONNECT_TIMEOUT_S):
+        raise UsageError(f"secondary http://{secondary}: nobody listens there; start it, or name another")
 
 
 def resolved(at: str, what: str) -> frozenset[tuple[str, int]]:
@@ -97,11 +114,12 @@ def answers(host: str, port: int, *, timeout_s: float = 0.5) -> bool:
     return True
 
 
-def refuse_our_own_front(secret: str, dark: str, *, front: str, hosts: Sequence[str] = ()) -> None:
+def refuse_our_own_front(secret: str, dark: str, *, front: str, hosts: Sequence[str] = (), name: str = "dark") -> None:
     """Ask the dark instance (HOST:PORT) for what only production's nginx knows: whether its name leads to that.
 
     A dark instance that is slow, refuses or hangs is no obstacle: nginx answers at once. ``front``: where production's
-    requests go, for people. ``hosts``: the names that it goes by there, where they decide which server answers.
+    requests go, for people. ``hosts``: the names that it goes by there, where they decide which server answers. ``name``: what
+    the instance is.
 
     Raises:
         UsageError: it answered, so copies would come back to production.
@@ -117,7 +135,7 @@ def refuse_our_own_front(secret: str, dark: str, *, front: str, hosts: Sequence[
             link.close()
         if said.strip() == probe_answer(secret).encode():
             raise UsageError(
-                f"dark {dark} leads back to {front}, where production's requests go: copies would hurt production; "
+                f"{name} {dark} leads back to {front}, where production's requests go: copies would hurt production; "
                 "name the new instance itself"
             )
 

@@ -18,6 +18,7 @@ _FIELDS: Final = (
     ("bytes", "$body_bytes_sent"), ("took", "$request_time"), ("head", "$upstream_header_time"),
     ("up", "$upstream_response_time"), ("done", "$request_completion"), ("part", "$darktime_drawn"),
     ("census", "$darktime_census"),
+    ("len", "$sent_http_content_length"), ("enc", "$sent_http_content_encoding"),
 )  # fmt: skip
 _OTHERS: Final = (
     ("part", "$darktime_drawn"), ("census", "$darktime_census"), ("keyed", "$darktime_keyed"), ("status", "$status"),
@@ -30,6 +31,7 @@ SINK_FORMAT: Final = '{"v":1,"k":"SECRET","sink":1,"id":"$http_x_darktime_id","a
 CLIENT_CLOSED: Final = 499
 KEYED: Final = ("valid", "unusable", "none")
 _PART: Final = re.compile(r"[bc][0-9]{3}")
+_MOST_DIGITS: Final = 16
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
@@ -39,9 +41,10 @@ class LogLine:
     """One sampled request as production ended it, or (``sink``) a copy that nginx kept from the relay.
 
     ``at``: when the request began, seconds UTC, the same number that its copy carries. Seconds are production's own:
-    until the head, and until the end of its reply; None where production was not asked. ``took``: until nginx was
-    through with it, the copy's mirror included. ``part``: the user's bucket. ``census``: it is one of those that are counted
-    for all.
+    until the head, and until the end of its reply; None where production was not asked. ``length``: bytes that went out,
+    which chunks and frames add to; ``exact_length``: of the body itself, None where a coding hides it or nothing says it.
+    ``took``: until nginx was through with it, the copy's mirror included. ``part``: the user's bucket. ``census``: it is one
+    of those that are counted for all.
     """
 
     id: str
@@ -56,6 +59,7 @@ class LogLine:
     took: float | None = None
     part: str = ""
     census: bool = False
+    exact_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,7 @@ def read_line(datagram: bytes, secret: str) -> LogLine | OtherLine | None:
         head_seconds=_number(fields.get("head")),
         seconds=_number(fields.get("up")),
         aborted=status == CLIENT_CLOSED,
+        exact_length=_exact_length(fields),
         took=_number(fields.get("took")),
         part=_part(fields),
         census=fields.get("census") == "1",
@@ -126,6 +131,12 @@ def _read_other(fields: dict[str, object]) -> OtherLine:
 def _part(fields: dict[str, object]) -> str:
     part = fields.get("part")
     return part if isinstance(part, str) and _PART.fullmatch(part) else ""
+
+
+def _exact_length(fields: dict[str, object]) -> int | None:
+    told = fields.get("len")
+    plain = isinstance(told, str) and told.isascii() and told.isdigit() and len(told) < _MOST_DIGITS
+    return int(str(told)) if plain and fields.get("enc") == "" else None
 
 
 def plain_type(content_type: str) -> str:

@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from darktime.split.compare import FieldFinding
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -46,11 +48,27 @@ def copies_of(relay: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def findings_of(relay: Mapping[str, Any]) -> list[FieldFinding]:
+    """The fields in which answers differed, from the relay's state; none where nothing was compared by content."""
+    return [FieldFinding.from_dict(record) for record in relay.get("fields", ())]
+
+
+def comparison_of(relay: Mapping[str, Any]) -> dict[str, Any]:
+    """What the comparison by content came to, as the results file holds it."""
+    return {
+        "fields": [one.to_dict() for one in findings_of(relay)],
+        "stream_pairs": relay.get("stream_pairs", []),
+        "comparison": relay.get("comparison"),
+    }
+
+
 def settled(relay: Mapping[str, Any]) -> bool:
-    """Whether every copy that was offered has come, and has been compared (or recorded), or has left with a reason."""
+    """Whether every copy that was offered has come, and was compared (or recorded), or has left with a reason; bodies too."""
     out = sum(relay.get("reasons", {}).values())
     through = relay.get("compared", 0) + relay.get("recorded", 0)
-    return bool(relay.get("offered", 0) == relay.get("received", 0) == through + out)
+    fields = relay.get("comparison")
+    told = fields is None or (not fields["open"] and fields["told"] == fields["compared"])
+    return bool(told and relay.get("offered", 0) == relay.get("received", 0) == through + out)
 
 
 def hop_record(balance: HopBalance) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from darktime.split.nginx_config import render
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from darktime.split.commands import Command, LedgerNames
+    from darktime.split.commands import Command, CompareOptions, LedgerNames
     from darktime.split.record.recorder import RecordSettings
     from darktime.split.settings import CopySettings, SplitSettings
 
@@ -73,6 +73,7 @@ def start_split(
     lists: Mapping[str, Sequence[str]] | None = None,
     probe: bool = True,
     record: RecordSettings | None = None,
+    compare: CompareOptions | None = None,
 ) -> RunningSplit:
     """Start relay, agent and nginx, in the order in which each needs the other.
 
@@ -88,19 +89,20 @@ def start_split(
         ledger: where the relay counts.
         lists: users who alone may be in, or who never are, by the list's name.
         follow: a file with the URL of the Redis in which the experiment stands; the agent follows it there.
-        probe: ask the dark instance first whether its name leads back to this nginx.
+        probe: ask the dark instance, and the secondary, first whether its name leads back to this nginx.
         record: where the relay keeps the copies.
+        compare: what is compared besides status, type and times.
 
     Raises:
         UsageError: the listen address or a path cannot be used, or the dark instance is production by another name.
     """
     prepare(folder, settings, render(settings, folder))
     _write_lists(settings, folder, lists or {})
-    relay = _relay(settings, folder, dark=dark, results=results, ledger=ledger, record=record)
+    relay = _relay(settings, folder, dark=dark, results=results, ledger=ledger, record=record, compare=compare)
     running = _with_relay(starter, settings, folder, relay, percent=percent)
     running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
-    if probe and dark is not None:
-        refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=settings.listen)
+    if probe:
+        _refuse_our_own_front(settings, dark, compare, front=settings.listen)
     # The lease comes last: until everything stands, nobody is mirrored.
     running.processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s, follow=follow))
     return running
@@ -121,6 +123,7 @@ def start_joined(
     follow: Path | None = None,
     lists: Mapping[str, Sequence[str]] | None = None,
     record: RecordSettings | None = None,
+    compare: CompareOptions | None = None,
 ) -> RunningSplit:
     """Start relay and agent beside an nginx that has the includes of ``folder`` already.
 
@@ -135,9 +138,8 @@ def start_joined(
             f"mirroring was killed here: remove {state / 'kill'} first, if what it was killed for is mended"
         )
     _write_lists(settings, state, lists or {})
-    if dark is not None:
-        refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=front, hosts=hosts)
-    relay = _relay(settings, folder, dark=dark, results=results, ledger=ledger, record=record)
+    _refuse_our_own_front(settings, dark, compare, front=front, hosts=hosts)
+    relay = _relay(settings, folder, dark=dark, results=results, ledger=ledger, record=record, compare=compare)
     running = _with_relay(starter, settings, state, relay, percent=percent)
     running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s, follow=follow))
     return running
@@ -170,6 +172,7 @@ def _relay(
     results: Path,
     ledger: LedgerNames | None,
     record: RecordSettings | None,
+    compare: CompareOptions | None,
 ) -> _Relay:
     state, pairs, population = results / "relay.json", results / "pairs.jsonl", results / "population.json"
     metrics_port = free_tcp_port()
@@ -183,6 +186,7 @@ def _relay(
         ledger=ledger,
         metrics_port=metrics_port,
         record=record,
+        compare=compare,
     )
     return _Relay(command=command, state=state, pairs=pairs, population=population, metrics_port=metrics_port)
 
@@ -200,6 +204,15 @@ def _with_relay(
         metrics=f"127.0.0.1:{relay.metrics_port}",
         processes={"relay": _start(starter, relay.command)},
     )
+
+
+def _refuse_our_own_front(
+    settings: CopySettings, dark: str | None, compare: CompareOptions | None, *, front: str, hosts: Sequence[str] = ()
+) -> None:
+    """Copies go to two instances at most; neither may be production's front."""
+    for name, url in (("dark", dark), ("secondary", None if compare is None else compare.secondary)):
+        if url is not None:
+            refuse_our_own_front(settings.secret, url.removeprefix("http://"), front=front, hosts=hosts, name=name)
 
 
 def start_nginx(

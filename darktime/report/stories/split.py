@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from darktime.report import blocks, parts
+from darktime.report import blocks, field_blocks, parts
 from darktime.report import figures as fig
 from darktime.report.markup import tag
 from darktime.report.stories import Story, copies_tile, section, when
@@ -53,6 +53,7 @@ def tell(results: Results) -> Story:
     )
     ledger = blocks.ledger(results["ledger"], name="ledger", title="Ledger")
     latency = blocks.latency([(results["experiment"], seen)], name="latency")
+    content = field_blocks.content(results)
     share = f"{fig.percent(results['percent'])} of users"
     return Story(
         title=f"darktime split {results['experiment']}, {when(results)}",
@@ -67,6 +68,7 @@ def tell(results: Results) -> Story:
             section("In figures", figures),
             section("Every message accounted for", ledger),
             section("Production and dark compared", latency, blocks.copies(copies)),
+            *([section("Answers compared field by field", *content)] if content else []),
             *_watched(results),
             section("To run it again", provenance),
         ),

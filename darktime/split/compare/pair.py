@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 NOT_MODIFIED = 304
 OK = 200
+STREAM_TYPE = "text/event-stream"
+LENGTH = "length"
+ATTRIBUTES = ("status", "type")  # what is compared of every pair unless more is asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Both answers to one request. ``user`` is a mark, not a name; ``at`` is when the request began, seconds UTC."""
+    """Both answers to one request. ``user`` is a mark, not a name; ``at`` is when the request began, seconds UTC.
+
+    ``compared``: what of them can be: ``length`` only where production's is known exactly.
+    """
 
     id: str
     endpoint: str
@@ -32,6 +38,7 @@ class Pair:
     at: float
     production: Side
     dark: Side
+    compared: tuple[str, ...] = ATTRIBUTES
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -43,16 +50,20 @@ class Pair:
             at=record["at"],
             production=Side(**record["production"]),
             dark=Side(**record["dark"]),
+            compared=tuple(record.get("compared", ATTRIBUTES)),
         )
 
     def record(self) -> dict[str, Any]:
         """The pair as a line of a pairs file holds it, version 1."""
-        return {"v": 1, **asdict(self), "differences": [asdict(one) for one in compare(self)]}
+        record = asdict(self)
+        if self.compared == ATTRIBUTES:
+            del record["compared"]
+        return {"v": 1, **record, "differences": [asdict(one) for one in compare(self)]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What differs: ``status`` or ``content_type``."""
+    """What differs: ``status``, ``content_type`` or ``length``."""
 
     what: str
     production: str
@@ -60,10 +71,10 @@ class Difference:
 
 
 def compare(pair: Pair) -> tuple[Difference, ...]:
-    """How the dark answer differs from production's. Times are judged over many pairs; bodies are not compared.
+    """How the dark answer differs from production's. Times are judged over many pairs; production's bodies nobody knows.
 
     304 and 200 are the same answer: which one comes depends on what caches know. A content type is compared
-    only where both have the same status.
+    only where both have the same status, and a length only where both have the same type, which is no stream.
     """
     production, dark = pair.production, pair.dark
     if production.status != dark.status:
@@ -72,4 +83,6 @@ def compare(pair: Pair) -> tuple[Difference, ...]:
         return (Difference(what="status", production=str(production.status), dark=str(dark.status)),)
     if production.content_type != dark.content_type:
         return (Difference(what="content_type", production=production.content_type, dark=dark.content_type),)
+    if LENGTH in pair.compared and production.content_type != STREAM_TYPE and production.length != dark.length:
+        return (Difference(what=LENGTH, production=str(production.length), dark=str(dark.length)),)
     return ()

@@ -7,16 +7,20 @@ import resource
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from darktime.errors import DarktimeError, UsageError
+from darktime.split.compare.attributes import pair_attributes
 from darktime.split.record.file import MAX_BYTES, RecordLimits
 from darktime.split.record.recorder import RecordSettings
-from darktime.split.relay.settings import Hops, RelaySettings
+from darktime.split.relay.settings import CompareSettings, Hops, RelaySettings
 
 if TYPE_CHECKING:
     from darktime.split.relay.relay import Relay
+
+
+_SWITCH_S: Final = 0.001  # nginx waits for the relay's loop, not for the thread that compares
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -45,17 +49,18 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--hop-mirror", default=Hops().mirror, metavar="HOP")
     parser.add_argument("--hop-compared", default=Hops().compared, metavar="HOP")
     parser.add_argument("--hop-events", default=Hops().events, metavar="HOP")
+    parser.add_argument(
+        "--compare", default="", metavar="LIST", help="besides status,type,latency: length, where it is known exactly"
+    )
+    parser.add_argument("--secondary", metavar="URL", help="a second instance of today's code: compare bodies too")
+    parser.add_argument("--compare-share", type=float, default=0.1, metavar="SHARE", help="of the copies, 0 to 1")
+    parser.add_argument("--compare-bytes", type=int, default=65_536, metavar="N", help="kept of each body")
+    parser.add_argument("--compare-per-s", type=float, default=50.0, metavar="N", help="comparisons a second")
+    parser.add_argument("--ignore", action="append", default=[], metavar="RULE", help="[METHOD] ENDPOINT FIELD")
+    parser.add_argument("--unordered", action="append", default=[], metavar="RULE", help="lists without an order")
+    parser.add_argument("--html-whitespace", action="store_true", help="any white space in HTML is one space")
     parser.add_argument("--metrics", type=int, metavar="PORT", help="Prometheus on 127.0.0.1; 0: any port")
     return parser
-
-
-def _dark(url: str | None) -> tuple[str, int] | None:
-    if url is None:
-        return None
-    dark = urlsplit(url)
-    if dark.scheme != "http" or not dark.hostname or not dark.port or dark.path not in {"", "/"}:
-        raise UsageError(f"--dark {url}: http://HOST:PORT, please")
-    return dark.hostname, dark.port
 
 
 def _record(options: argparse.Namespace) -> RecordSettings | None:
@@ -77,7 +82,7 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
     return RelaySettings(
         socket=options.socket,
         log_port=options.log_port,
-        dark=_dark(options.dark),
+        dark=None if options.dark is None else _address(options.dark, "--dark"),
         secret=secret,
         state=options.state,
         pairs=options.pairs,
@@ -91,7 +96,33 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         hops=Hops(mirror=options.hop_mirror, compared=options.hop_compared, events=options.hop_events),
         metrics_port=options.metrics,
         socket_owner=options.socket_owner,
+        attributes=pair_attributes(options.compare),
+        compare=_compare(options),
     )
+
+
+def _compare(options: argparse.Namespace) -> CompareSettings | None:
+    from darktime.split.compare.rules import read_rules
+
+    ignore, unordered = read_rules(options.ignore), read_rules(options.unordered)
+    if options.secondary is None:
+        return None
+    return CompareSettings(
+        secondary=_address(options.secondary, "--secondary"),
+        share=options.compare_share,
+        body_bytes=options.compare_bytes,
+        per_s=options.compare_per_s,
+        ignore=ignore,
+        unordered=unordered,
+        html_whitespace=options.html_whitespace,
+    )
+
+
+def _address(url: str, what: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname or not parts.port or parts.path not in {"", "/"}:
+        raise UsageError(f"{what} {url}: http://HOST:PORT, please")
+    return parts.hostname, parts.port
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -103,6 +134,8 @@ def main(argv: list[str] | None = None) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         settings = _settings(options)
+        if settings.compare is not None:
+            sys.setswitchinterval(_SWITCH_S)
         relay = Relay(settings)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: relay.stop())

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from darktime.errors import UsageError
 from darktime.split.compare import Side
+from darktime.split.compare.pair import STREAM_TYPE
 from darktime.split.log_format import plain_type
 from darktime.split.relay import reasons
 from darktime.split.relay.breaker import Breaker
 from darktime.split.relay.link import Link, State
-from darktime.split.relay.records import STREAM_TYPE
 from darktime.wire.errors import WireError
 from darktime.wire.poller import IN, OUT
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from darktime.split.relay.copies import Copy
     from darktime.split.relay.settings import RelaySettings
     from darktime.wire.eventsource import ServerEvent
+    from darktime.wire.http1 import Reply
     from darktime.wire.poller import Poller
 
 _READ_BYTES: Final = 262_144
@@ -40,7 +41,9 @@ class Outcomes(Protocol):
     def streaming(self, request_id: str) -> None: ...  # noqa: D102
     def replied(self, request_id: str, dark: Side, now: float) -> None: ...  # noqa: D102
     def failed(self, request_id: str, reason: str) -> None: ...  # noqa: D102
-    def events(self, events: list[ServerEvent]) -> None: ...  # noqa: D102
+    def events(self, request_id: str, events: list[ServerEvent]) -> None: ...  # noqa: D102
+    def body_bytes(self, request_id: str) -> int: ...  # noqa: D102 - how much of the body is kept; 0: nothing
+    def answered(self, request_id: str, reply: Reply) -> None: ...  # noqa: D102 - only where something is kept
 
 
 class Dark:
@@ -75,6 +78,10 @@ class Dark:
     def streams(self) -> int:
         """Streams that are held."""
         return len(self._streams)
+
+    def holds(self, request_id: str) -> bool:
+        """Whether a stream is held for this copy."""
+        return request_id in self._streams
 
     def submit(self, copy: Copy, payload: bytes, now: float) -> None:
         """Send a copy on, when it can be."""
@@ -155,11 +162,14 @@ class Dark:
 
     def _start(self, copy: Copy, payload: bytes, now: float) -> None:
         link = self._kept()
+        body_bytes = self._outcomes.body_bytes(copy.id)
         if link is None:
             link = self._connect()
+            link.reader.max_body = body_bytes
             link.begin(copy, payload, now + self._limits.connect_s)
             self._busy[copy.id] = link
             return
+        link.reader.max_body = body_bytes
         link.begin(copy, payload, now + self._limits.reply_s)
         self._busy[copy.id] = link
         try:
@@ -224,7 +234,7 @@ class Dark:
             if reply is None:
                 self._broken(link, reasons.DARK_RESET, now)
             else:
-                self._replied(link, reply.status, link.content_type(reply.headers), reply.length, now)
+                self._replied(link, reply, link.content_type(reply.headers), now)
                 self._close(link)
 
     def _read_stream(self, link: Link, data: bytes) -> None:
@@ -232,7 +242,7 @@ class Dark:
         if data:
             events = link.stream.feed(data)
             if events:
-                self._outcomes.events(events)
+                self._outcomes.events(link.request_id, events)
         if not data or link.stream.done:
             self.streams_cut += link.request_id in self._streams
             self._close(link)
@@ -244,8 +254,8 @@ class Dark:
             reply = replies[0]
             content_type = link.content_type(reply.headers)
             if content_type == STREAM_TYPE:  # it ended at once: its events are events all the same
-                self._outcomes.events(link.open_stream())
-            self._replied(link, reply.status, content_type, reply.length, now)
+                self._outcomes.events(link.request_id, link.open_stream())
+            self._replied(link, reply, content_type, now)
             if reply.keep_alive and len(replies) == 1:
                 self._rest(link, now)
             else:
@@ -277,7 +287,7 @@ class Dark:
             request_id, Side(status=status, content_type=STREAM_TYPE, length=0, seconds=seconds), now
         )
         if events:
-            self._outcomes.events(events)
+            self._outcomes.events(request_id, events)
         if ended:
             self._let_go(link, now)
         self._pump(now)
@@ -291,11 +301,13 @@ class Dark:
         except OSError:
             self._close(link)
 
-    def _replied(self, link: Link, status: int, content_type: str, length: int, now: float) -> None:
+    def _replied(self, link: Link, reply: Reply, content_type: str, now: float) -> None:
         self._busy.pop(link.request_id, None)
         self.breaker.succeeded()
         seconds = time.monotonic() - link.sent_at
-        side = Side(status=status, content_type=content_type, length=length, seconds=seconds)
+        if link.reader.max_body:
+            self._outcomes.answered(link.request_id, reply)
+        side = Side(status=reply.status, content_type=content_type, length=reply.length, seconds=seconds)
         self._outcomes.replied(link.request_id, side, now)
 
     def _rest(self, link: Link, now: float) -> None:

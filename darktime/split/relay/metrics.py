@@ -59,6 +59,30 @@ class _Collector:
             yield CounterMetricFamily(f"darktime_relay_{name}", _sentence(words), value=state[name])
         for name, words in _GAUGES.items():
             yield GaugeMetricFamily(f"darktime_relay_{name}", _sentence(words), value=state[name])
+        if "comparison" in state:
+            yield from _content(state)
+
+
+def _content(state: dict[str, Any]) -> Iterator[Metric]:
+    """Comparison by content; its reasons are a closed list as well."""
+    seen = state["comparison"]
+    answers = CounterMetricFamily(
+        "darktime_compared_answers",
+        "Copies chosen for comparison by content, by what became of them.",
+        labels=["outcome"],
+    )
+    answers.add_metric(["compared"], seen["compared"])
+    for reason, number in seen["left"].items():
+        answers.add_metric([reason], number)
+    yield answers
+    failures = CounterMetricFamily(
+        "darktime_secondary_failures", "Requests that the secondary did not answer.", labels=["reason"]
+    )
+    for reason, number in seen["secondary_failures"].items():
+        failures.add_metric([reason], number)
+    yield failures
+    reported = sum(one["reported"] for one in state["fields"])
+    yield GaugeMetricFamily("darktime_fields_reported", "Fields that differ more than by noise.", value=reported)
 
 
 def serve(port: int, state: Callable[[], dict[str, Any]]) -> int:

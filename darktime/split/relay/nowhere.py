@@ -28,6 +28,10 @@ class Nowhere:
         """No descriptor is ours."""
         return False
 
+    def holds(self, request_id: str) -> bool:  # noqa: ARG002
+        """No stream is held."""
+        return False
+
     def sweep(self, now: float) -> None:
         """Nothing takes too long."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from darktime.split.compare.pair import STREAM_TYPE
 from darktime.split.record.lines import Answer
 from darktime.split.record.recorder import Recorder
 from darktime.split.relay import reasons
-from darktime.split.relay.records import STREAM_TYPE
 
 if TYPE_CHECKING:
     from darktime.split.log_format import LogLine

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from darktime.split.compare import Pair, Side, compare, endpoint_of
+from darktime.split.compare.pair import ATTRIBUTES, LENGTH, STREAM_TYPE
 from darktime.split.relay import reasons
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ _DENIED: Final = (401, 403)
 _ERROR_FROM: Final = 400
 MIRROR: Final = "mirror"
 COMPARED: Final = "compared"
-STREAM_TYPE: Final = "text/event-stream"
 _REMEMBERED: Final = 20_000
 # nginx writes a request's line after its mirror has ended: by then the copy is in our socket, if it ever comes.
 ORPHAN_WAIT_S: Final = 2.0
@@ -55,11 +55,22 @@ class _Record:
 class Records:
     """All requests that are not yet through."""
 
-    def __init__(self, counts: Counts, *, wait_s: float, stream_wait_s: float, limit: int) -> None:
+    def __init__(
+        self,
+        counts: Counts,
+        *,
+        wait_s: float,
+        stream_wait_s: float,
+        limit: int,
+        attributes: tuple[str, ...] = ATTRIBUTES,
+    ) -> None:
         self._counts = counts
         self._wait_s = wait_s
         self._stream_wait_s = stream_wait_s
         self._limit = limit
+        self._attributes = attributes
+        without = tuple(one for one in attributes if one != LENGTH)
+        self._without_length = without if LENGTH in attributes else attributes
         self._open: dict[str, _Record] = {}
         # Of requests that were let go without their line: a line that comes late must not count again.
         self._let_go: dict[str, None] = {}
@@ -231,11 +242,18 @@ class Records:
             return
         streamed = record.stream or line.content_type == STREAM_TYPE
         seconds = line.head_seconds if streamed else line.seconds
-        production = Side(
-            status=line.status, content_type=line.content_type, length=line.length, seconds=seconds or 0.0
-        )
+        compared, length = self._without_length, line.length
+        if self._attributes is not compared and line.exact_length is not None and copy.method != "HEAD":
+            compared, length = self._attributes, line.exact_length
+        production = Side(status=line.status, content_type=line.content_type, length=length, seconds=seconds or 0.0)
         pair = Pair(
-            id=request_id, endpoint=record.endpoint, user=record.user, at=record.at, production=production, dark=dark
+            id=request_id,
+            endpoint=record.endpoint,
+            user=record.user,
+            at=record.at,
+            production=production,
+            dark=dark,
+            compared=compared,
         )
         record.settled = True
         self.compared += 1

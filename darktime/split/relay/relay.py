@@ -24,9 +24,11 @@ from darktime.wire.poller import Poller
 
 if TYPE_CHECKING:
     from darktime.split.compare import Pair, Side
+    from darktime.split.relay.comparison import Comparison
     from darktime.split.relay.copies import Copy
     from darktime.split.relay.settings import RelaySettings
     from darktime.wire.eventsource import ServerEvent
+    from darktime.wire.http1 import Reply
 
 _TURN_S: Final = 0.05
 _SWEEP_EVERY_S: Final = 0.05
@@ -46,8 +48,20 @@ class Relay:
         self._files = Files(settings, self.state)
         self._books = Books(settings, self._paired)
         self.records = Records(
-            self._books, wait_s=limits.line_wait_s, stream_wait_s=limits.stream_life_s, limit=limits.open_records
+            self._books,
+            wait_s=limits.line_wait_s,
+            stream_wait_s=limits.stream_life_s,
+            limit=limits.open_records,
+            attributes=settings.attributes,
         )
+        self._dark = Dark(settings.dark, settings, self._poller, self) if settings.dark else Nowhere()
+        self._recording = Recording(settings, self.records)
+        self.population = Population()
+        self._comparison: Comparison | None = None
+        if settings.compare is not None:
+            from darktime.split.relay.comparison import Comparison  # noqa: PLC0415 - nobody else pays for it
+
+            self._comparison = Comparison(settings, settings.compare, self._poller, held=self._dark.holds)
         self._copies = CopySocket(
             settings.socket,
             self._poller,
@@ -56,9 +70,6 @@ class Relay:
             owner=settings.socket_owner,
         )
         self._lines = LineSocket(settings.log_port, self._poller, settings.secret)
-        self._dark = Dark(settings.dark, settings, self._poller, self) if settings.dark else Nowhere()
-        self._recording = Recording(settings, self.records)
-        self.population = Population()
         self._users: dict[str, str] = {}
         self._stopping = False
         self.events_read = self.events_unnamed = self.users_forgotten = 0
@@ -76,12 +87,16 @@ class Relay:
         """Until ``stop``; then end the streams, name what is in flight, and close the account, within two seconds."""
         self._files.start()
         self._recording.start()
+        if self._comparison is not None:
+            self._comparison.start()
         swept = judged = time.monotonic()
         while not self._stopping:
             now = self._turn(_TURN_S)
             if now - swept >= _SWEEP_EVERY_S:
                 swept = now
                 self._dark.sweep(now)
+                if self._comparison is not None:
+                    self._comparison.sweep(now)
             if now - judged >= _RECORDS_EVERY_S:
                 judged = now
                 self._judge(now)
@@ -98,7 +113,8 @@ class Relay:
                 continue
             copies = self._copies.ready(fd, mask)
             if copies is None:
-                self._dark.ready(fd, mask, now)
+                if not self._dark.ready(fd, mask, now) and self._comparison is not None:
+                    self._comparison.ready(fd, mask, now)
             else:
                 for copy in copies:
                     self._take(copy, now)
@@ -113,6 +129,8 @@ class Relay:
             self._recording.line(line)
             if not line.sink:
                 self._dark.end(line.id, now, aborted=line.aborted)
+                if self._comparison is not None:
+                    self._comparison.production_ended(line.id, now, aborted=line.aborted)
 
     def _take(self, copy: Copy, now: float) -> None:
         if not self.records.arrived(copy, self._mark_of(copy.user), now):
@@ -124,6 +142,8 @@ class Relay:
         else:
             payload = request_bytes(copy, self._settings.allow_query, self._settings.secret)
             self._recording.take(copy, self._mark_of(copy.user), payload)
+            if self._comparison is not None:
+                self._comparison.take(copy, now)
             self._dark.submit(copy, payload, now)
 
     def _judge(self, now: float) -> None:
@@ -149,6 +169,8 @@ class Relay:
         deadline = time.monotonic() + _FAREWELL_S
         while not self._dark.let_all_go(time.monotonic()) and time.monotonic() < deadline:
             self._dark.sweep(self._turn(_TURN_S))
+        if self._comparison is not None:
+            self._comparison.close(time.monotonic(), _CLOSE_S / 5)
         self._lines.close()
         self._dark.close()
         self._recording.close()
@@ -175,14 +197,29 @@ class Relay:
     def replied(self, request_id: str, dark: Side, now: float) -> None:
         """The dark instance has answered."""
         self.records.replied(request_id, dark, now)
+        if self._comparison is not None and self._dark.holds(request_id):
+            self._comparison.dark_streams(request_id, dark.status, now)
 
     def failed(self, request_id: str, reason: str) -> None:
         """A copy goes no further."""
         self.records.failed(request_id, reason)
+        if self._comparison is not None:
+            self._comparison.dark_failed(request_id)
 
-    def events(self, events: list[ServerEvent]) -> None:
+    def body_bytes(self, request_id: str) -> int:
+        """How much of the answer's body is kept."""
+        return 0 if self._comparison is None else self._comparison.kept_of(request_id)
+
+    def answered(self, request_id: str, reply: Reply) -> None:
+        """The dark instance has answered a copy that is compared by content."""
+        if self._comparison is not None:
+            self._comparison.dark_answered(request_id, reply)
+
+    def events(self, request_id: str, events: list[ServerEvent]) -> None:
         """A held stream brought events; those that are ours say who they are."""
         self.events_read += len(events)
+        if self._comparison is not None:
+            self._comparison.dark_events(request_id, events)
         for event in events:
             try:
                 told = orjson.loads(event.data)
@@ -226,4 +263,5 @@ class Relay:
             "ledger_closed": self._books.closed,
             "users_forgotten": self.users_forgotten,
             "users": list(self._users.values()),
+            **({} if self._comparison is None else self._comparison.state()),
         }

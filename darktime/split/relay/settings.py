@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from darktime.errors import UsageError
+from darktime.split.compare.pair import ATTRIBUTES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from darktime.split.compare.rules import Rule
     from darktime.split.record.recorder import RecordSettings
+
+MOST_PER_S = 10_000
+LEAST_BODY = 1_024
+MOST_BODY = 1_048_576
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +51,43 @@ class Hops:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompareSettings:
+    """How answers are compared by content. ``secondary``: (host, port) of a second instance of today's code.
+
+    ``share``: of the copies. ``body_bytes``: what is kept of a body. ``per_s``: comparisons begun a second, ``cpu_share``: of
+    one core that they may take. ``most``: comparisons at once, from the first request to the result. ``connections`` and
+    ``streams`` at the secondary, which a hung one fills.
+    """
+
+    secondary: tuple[str, int]
+    share: float = 0.1
+    body_bytes: int = 65_536
+    per_s: float = 50.0
+    ignore: tuple[Rule, ...] = ()
+    unordered: tuple[Rule, ...] = ()
+    html_whitespace: bool = False
+    cpu_share: float = 0.1
+    most: int = 100
+    connections: int = 16
+    streams: int = 100
+    fields: int = 200
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for what cannot be."""
+        # Written so that what is no number is refused as well.
+        if not 0 < self.share <= 1:
+            raise UsageError(f"compare share {self.share:g}: more than 0 and at most 1 of the copies, please")
+        if not 0 < self.per_s <= MOST_PER_S:
+            raise UsageError(f"{self.per_s:g} comparisons a second: more than 0 and at most {MOST_PER_S:,}, please")
+        if not LEAST_BODY <= self.body_bytes <= MOST_BODY:
+            raise UsageError(f"compare bytes {self.body_bytes:,}: {LEAST_BODY:,} to {MOST_BODY:,} of a body, please")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RelaySettings:
     """One relay. ``dark``: (host, port), None to record only. ``ledger``: URL of the Redis, None to count without one.
 
+    ``attributes``: what is compared of every pair. ``compare``: None where nothing is compared by content.
     ``socket_owner``: who may send copies besides the relay's own user, where root runs it.
     """
 
@@ -65,4 +107,6 @@ class RelaySettings:
     hops: Hops = Hops()
     metrics_port: int | None = None
     socket_owner: str | None = None
+    attributes: tuple[str, ...] = ATTRIBUTES
+    compare: CompareSettings | None = None
     limits: Limits = Limits()
