@@ -1,0 +1,162 @@
+"""Bounds of shares whose requests come in users: one user's requests are alike, and count for less than as many others'. Pure.
+
+All arrays have one number a user: how many of his requests there are, and how many of them were so and so.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from darktime.split.verdict.exact import lower_limit, student, upper_limit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Counts = NDArray[np.float64]
+
+_MOST_LEVERAGE: Final = 0.99
+# So many users with a hit weigh as much as what is assumed of how alike one user's requests are.
+_ASSUMED_USERS: Final = 10
+_NORMAL: Final = 1e6  # degrees of freedom that are as good as any number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A figure and its bounds: each errs with its level at the most."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levels:
+    """What each bound may err with: a NO-GO stands on ``low``, a GO on ``high``."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What is known of a share. ``design``: its variance against that of as many independent requests.
+
+    ``users``: how many of equal size would say as much; ``freedom``: so many make up the hits; ``struck``: so many had any.
+    """
+
+    share: float
+    count: float
+    design: float
+    users: float
+    struck: int
+    freedom: float
+
+    def limits(self, low: float, high: float, times: float = 1.0) -> tuple[float, float]:
+        """The bounds, each with its alpha; with ``times`` as many users of the same kind.
+
+        Exact limits at the effective size: Korn and Graubard, Survey Methodology 24 (1998). That a lower bound has no
+        more degrees of freedom than users who make up its hits is ours: one busy user is no evidence against all.
+        """
+        if not self.count:
+            return 0.0, 1.0
+        size = self.count * times / self.design
+        under = size * _shrunk(low, self.freedom * times)
+        # A variance that few users' hits are all there is of is less sure; where there are none it is assumed.
+        told = min(self.users, _ASSUMED_USERS + self.struck) if self.struck else self.users
+        over = size * _shrunk(high, max(told * times - 1, 1.0))
+        return lower_limit(self.share * under, under, low), upper_limit(self.share * over, over, high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The share of requests that were worse on one side only, less the share that were better."""
+
+    worse: Share
+    better: Share
+    together: float
+
+    @property
+    def value(self) -> float:
+        """The difference as it was seen."""
+        return self.worse.share - self.better.share
+
+    def interval(self, levels: Levels, times: float = 1.0) -> Interval:
+        """The limits of both shares put together: Zou and Donner, Statistics in Medicine 27 (2008)."""
+        low, high = self.worse.limits(levels.low, levels.high, times)
+        other_low, other_high = self.better.limits(levels.high, levels.low, times)
+        worse, better = self.worse.share, self.better.share
+        return Interval(
+            value=self.value,
+            low=self.value - _joined(worse - low, other_high - better, self.together),
+            high=self.value + _joined(high - worse, better - other_low, self.together),
+        )
+
+
+def effective_users(counts: Counts) -> float:
+    """How many users of equal size would say as much, were each one's requests all alike (Kish, Survey Sampling, 1965)."""
+    squares = float(counts @ counts)
+    return float(counts.sum()) ** 2 / squares if squares else 0.0
+
+
+def residuals(hits: Counts, counts: Counts) -> Counts:
+    """By how much each user's hits differ from his part of all, grown by his leverage: the jackknife's, "CR3".
+
+    Bell and McCaffrey, Survey Methodology 28 (2002): plain residuals understate the variance when few users are large.
+    """
+    total = counts.sum()
+    if not total:
+        return hits * 0
+    grown = 1 - np.minimum(counts / total, _MOST_LEVERAGE)
+    made: Counts = (hits - hits.sum() / total * counts) / grown
+    return made
+
+
+def freedom(parts: Counts) -> float:
+    """Degrees of freedom of a variance that is the sum of these squares (Satterthwaite 1946): 1 when one user makes it."""
+    squares = parts * parts
+    fourth = float(squares @ squares)
+    return max(1.0, float(squares.sum()) ** 2 / fourth) if fourth else 1.0
+
+
+def share_of(hits: Counts, counts: Counts, likeness: float) -> Share:
+    """The share of hits among all requests.
+
+    ``likeness``: how alike one user's requests are taken to be (the intraclass correlation) until hits of some ten users
+    say it themselves. Without it 5,000 requests of 20 users in which nothing failed would speak for all users.
+    """
+    count, found = float(counts.sum()), float(hits.sum())
+    if not count:
+        return Share(share=0.0, count=0.0, design=1.0, users=0.0, struck=0, freedom=1.0)
+    share, users = found / count, effective_users(counts)
+    parts = residuals(hits, counts)
+    simple = share * (1 - share) * count
+    seen = float(parts @ parts) / simple if simple > 0 else 1.0
+    assumed = 1 + (count / users - 1) * likeness
+    struck = int(np.count_nonzero(hits))
+    weight = _ASSUMED_USERS / (_ASSUMED_USERS + struck)
+    design = max(seen, weight * assumed + (1 - weight) * seen, 1.0)
+    return Share(share=share, count=count, design=design, users=users, struck=struck, freedom=max(effective_users(hits), 1.0))
+
+
+def difference_of(worse: Counts, better: Counts, counts: Counts, likeness: float) -> Difference:
+    """What is known of the difference of two shares of the same requests."""
+    parts = [residuals(hits, counts) for hits in (worse, better)]
+    size = math.sqrt(float(parts[0] @ parts[0]) * float(parts[1] @ parts[1]))
+    # Only where one user's being worse goes with another's being better, which widens.
+    together = min(0.0, float(parts[0] @ parts[1]) / size) if size else 0.0
+    return Difference(
+        worse=share_of(worse, counts, likeness), better=share_of(better, counts, likeness), together=together
+    )
+
+
+def _joined(one: float, other: float, together: float) -> float:
+    return math.sqrt(max(one * one + other * other - 2 * together * one * other, 0.0))
+
+
+def _shrunk(alpha: float, degrees: float) -> float:
+    """What part of a size is left where its variance has so few degrees of freedom."""
+    return (student(alpha, _NORMAL) / student(alpha, degrees)) ** 2
