@@ -15,6 +15,7 @@ import click
 
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.include import prove, read_includes, write_includes
+from darktime.console.margins import margins_of_file, settings_of
 from darktime.errors import UsageError
 from darktime.split.vigil import FRONT, Vigil, read_state
 
@@ -108,6 +109,7 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
     if emitted:
         write_includes(emitted, asked, choices(asked))
         return 0
+    asked["margins"] = settings_of(margins_of_file(click.get_current_context()))
     folder = run_folder("split", out)
     results = perform(folder, **asked)
     keep_results(folder, results)
@@ -166,7 +168,7 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
         running.ramp(0)
         settle(running, vigil)
         balances = ledger_of(redis.client, name, vigil)
-        results = conclude(running, vigil, asked, began=began, balances=balances)
+        results = conclude(running, vigil, asked, began=began, balances=balances, settings=asked["margins"])
     say(stopped)
     return results
 

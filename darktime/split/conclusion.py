@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from redis import RedisError
 
@@ -11,6 +11,7 @@ from darktime import __version__
 from darktime.errors import ExitCode
 from darktime.split.compare import Pair
 from darktime.split.results import copies_of, hop_record, latency_of, pair_lines, tempered, verdict_record
+from darktime.split.saved import JUDGED_HOPS, Judged, fields_of
 from darktime.split.verdict import judge
 from darktime.split.vigil import FRONT, read_state
 from realtime_core.ledger import balance, read
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from darktime.split.running import RunningSplit
+    from darktime.split.verdict import FieldFinding, VerdictSettings
     from darktime.split.vigil import Vigil
     from realtime_core.ledger import HopBalance
-
-JUDGED_HOPS: Final = frozenset({"mirror>relay", "relay>compared"})
 
 
 def ledger_of(client: Callable[[], Redis], name: str, vigil: Vigil) -> list[HopBalance]:
@@ -51,14 +51,26 @@ def conclude(
     *,
     began: datetime,
     balances: Sequence[HopBalance],
+    settings: VerdictSettings | None = None,
+    fields: Sequence[FieldFinding] = (),
 ) -> dict[str, Any]:
-    """The results, with the verdict over everything that was compared; what died makes it anything but GO."""
+    """The results, with the verdict over everything that was compared; what died makes it anything but GO.
+
+    ``judged`` in them is what else the verdict rests on: ``darktime verdict`` makes it again.
+    """
     state = read_state(running.state)
     records = pair_lines(running.pairs.read_text(encoding="utf-8")) if running.pairs.exists() else []
     # Streams that production still holds are in flight, and a relay that died closed no account: neither is a loss.
     countable = not state.get("streams") and not vigil.lost("relay")
     whole = [one for one in balances if one.hop in JUDGED_HOPS] if countable else []
-    verdict = tempered(judge([Pair.from_record(record) for record in records], whole), vigil.incidents)
+    judged = Judged(
+        hops=[one.hop for one in whole],
+        left=state.get("left", {}),
+        fields=fields_of(fields),
+        incidents=vigil.incidents,
+    )
+    pairs = [Pair.from_record(record) for record in records]
+    verdict = tempered(judge(pairs, whole, settings, left=judged.left, fields=fields), vigil.incidents)
     ended = datetime.now(UTC)
     return {
         "schema_version": 1,
@@ -77,5 +89,6 @@ def conclude(
         "latency": latency_of(records),
         "ledger": [hop_record(one) for one in balances],
         "verdict": verdict_record(verdict),
+        "judged": judged.record(),
         "exit_code": int(ExitCode.ERROR if vigil.lost(FRONT) else verdict.exit_code),
     }

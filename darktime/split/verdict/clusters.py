@@ -139,7 +139,9 @@ def share_of(hits: Counts, counts: Counts, likeness: float) -> Share:
     struck = int(np.count_nonzero(hits))
     weight = _ASSUMED_USERS / (_ASSUMED_USERS + struck)
     design = max(seen, weight * assumed + (1 - weight) * seen, 1.0)
-    return Share(share=share, count=count, design=design, users=users, struck=struck, freedom=max(effective_users(hits), 1.0))
+    return Share(
+        share=share, count=count, design=design, users=users, struck=struck, freedom=max(effective_users(hits), 1.0)
+    )
 
 
 def difference_of(worse: Counts, better: Counts, counts: Counts, likeness: float) -> Difference:
