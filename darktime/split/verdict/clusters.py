@@ -55,20 +55,21 @@ class Share:
     struck: int
     freedom: float
 
-    def limits(self, low: float, high: float, times: float = 1.0) -> tuple[float, float]:
-        """The bounds, each with its alpha; with ``times`` as many users of the same kind.
+    def low(self, alpha: float, times: float = 1.0) -> float:
+        """The lower bound; with ``times`` as many users of the same kind.
 
         Exact limits at the effective size: Korn and Graubard, Survey Methodology 24 (1998). That a lower bound has no
         more degrees of freedom than users who make up its hits is ours: one busy user is no evidence against all.
         """
-        if not self.count:
-            return 0.0, 1.0
-        size = self.count * times / self.design
-        under = size * _shrunk(low, self.freedom * times)
+        size = self.count * times / self.design * _shrunk(alpha, self.freedom * times)
+        return lower_limit(self.share * size, size, alpha)
+
+    def high(self, alpha: float, times: float = 1.0) -> float:
+        """The upper bound; with ``times`` as many users of the same kind."""
         # A variance that few users' hits are all there is of is less sure; where there are none it is assumed.
         told = min(self.users, _ASSUMED_USERS + self.struck) if self.struck else self.users
-        over = size * _shrunk(high, max(told * times - 1, 1.0))
-        return lower_limit(self.share * under, under, low), upper_limit(self.share * over, over, high)
+        size = self.count * times / self.design * _shrunk(alpha, max(told * times - 1, 1.0))
+        return upper_limit(self.share * size, size, alpha)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,16 +85,21 @@ class Difference:
         """The difference as it was seen."""
         return self.worse.share - self.better.share
 
+    def low(self, alpha: float, times: float = 1.0) -> float:
+        """The lower bound, of both shares' limits: Zou and Donner, Statistics in Medicine 27 (2008)."""
+        worse = self.worse.share - self.worse.low(alpha, times)
+        better = self.better.high(alpha, times) - self.better.share
+        return self.value - _joined(worse, better, self.together)
+
+    def high(self, alpha: float, times: float = 1.0) -> float:
+        """The upper bound."""
+        worse = self.worse.high(alpha, times) - self.worse.share
+        better = self.better.share - self.better.low(alpha, times)
+        return self.value + _joined(worse, better, self.together)
+
     def interval(self, levels: Levels, times: float = 1.0) -> Interval:
-        """The limits of both shares put together: Zou and Donner, Statistics in Medicine 27 (2008)."""
-        low, high = self.worse.limits(levels.low, levels.high, times)
-        other_low, other_high = self.better.limits(levels.high, levels.low, times)
-        worse, better = self.worse.share, self.better.share
-        return Interval(
-            value=self.value,
-            low=self.value - _joined(worse - low, other_high - better, self.together),
-            high=self.value + _joined(high - worse, better - other_low, self.together),
-        )
+        """Both bounds; with ``times`` as many users of the same kind."""
+        return Interval(value=self.value, low=self.low(levels.low, times), high=self.high(levels.high, times))
 
 
 def effective_users(counts: Counts) -> float:
@@ -135,12 +141,15 @@ def share_of(hits: Counts, counts: Counts, likeness: float) -> Share:
     parts = residuals(hits, counts)
     simple = share * (1 - share) * count
     seen = float(parts @ parts) / simple if simple > 0 else 1.0
-    assumed = 1 + (count / users - 1) * likeness
-    struck = int(np.count_nonzero(hits))
-    weight = _ASSUMED_USERS / (_ASSUMED_USERS + struck)
-    design = max(seen, weight * assumed + (1 - weight) * seen, 1.0)
+    struck = hits > 0
+    design = max(seen, 1 + (count / users - 1) * _alike(hits[struck], counts[struck], share, likeness))
     return Share(
-        share=share, count=count, design=design, users=users, struck=struck, freedom=max(effective_users(hits), 1.0)
+        share=share,
+        count=count,
+        design=design,
+        users=users,
+        struck=int(struck.sum()),
+        freedom=max(effective_users(hits), 1.0),
     )
 
 
@@ -153,6 +162,17 @@ def difference_of(worse: Counts, better: Counts, counts: Counts, likeness: float
     return Difference(
         worse=share_of(worse, counts, likeness), better=share_of(better, counts, likeness), together=together
     )
+
+
+def _alike(hits: Counts, counts: Counts, share: float, likeness: float) -> float:
+    """The intraclass correlation, of the users who were hit: how much likelier their other requests are hit as well.
+
+    Their own variance would not do: the hits of many small users say nothing of the few large ones who were not hit yet.
+    """
+    others = float(counts.sum()) - len(counts)
+    again = (float(hits.sum()) - len(hits)) / others if others else likeness
+    found = max((again - share) / (1 - share), 0.0) if share < 1 else 0.0
+    return (_ASSUMED_USERS * likeness + len(hits) * found) / (_ASSUMED_USERS + len(hits))
 
 
 def _joined(one: float, other: float, together: float) -> float:

@@ -65,8 +65,9 @@ class Found:
 
 def outcome(difference: Difference, at: Levels, margin: float, times: float = 1.0) -> int:
     """1: beyond the margin, -1: within it, 0: cannot be told; of ``times`` as many users of the same kind."""
-    bounds = difference.interval(at, times)
-    return 1 if bounds.low > margin else -1 if bounds.high < margin else 0
+    if difference.value < margin:
+        return -1 if difference.high(at.high, times) < margin else 0
+    return 1 if difference.low(at.low, times) > margin else 0
 
 
 def judge_shares(

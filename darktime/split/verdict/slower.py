@@ -96,8 +96,13 @@ def lean(times: Times, *, ratio: float, slack_s: float) -> Lean:
     above = _above(count)
     top = np.sort(np.concatenate((times.tops[0], (times.tops[1] - slack_s) / ratio)))
     common = (top[-above] + top[-above - 1]) / 2
-    users = len(times.counts)
-    slow, other = (np.bincount(times.owner, values > common, users) for values in (dark, times.production))
+    # Of what lies on it only so large a part counts as above that there is as much above as there has to be.
+    on = (dark == common).sum() + (times.production == common).sum()
+    part = (above - (top > common).sum()) / on if on else 0.0
+    slow, other = (
+        np.bincount(times.owner, (values > common) + part * (values == common), len(times.counts))
+        for values in (dark, times.production)
+    )
     # The common percentile is itself a guess from these pairs: where one side is denser there, its error does not cancel.
     bend = times.bend(ratio)
     score = (1 + bend) * slow - (1 - bend) * other - bend * above / count * times.counts

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from darktime.blast.wilson import wilson
 from darktime.split.compare import Pair, Side, compare, endpoint_of
 from darktime.split.verdict import judge
-from darktime.blast.wilson import wilson
 
 
 def pairs(
