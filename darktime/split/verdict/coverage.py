@@ -99,7 +99,7 @@ def judge_coverage(
         if not one.enough(settings)
     ]
     if thin:
-        findings.needs.append(f"more of {_few(thin)}")
+        findings.needs.append(f"more of {few(thin)}")
     bare = [f"{one.endpoint} {one.share:.1%}{_why(one.left)}" for one in asked if one.share < settings.coverage]
     left = Counter[str]()
     for hop in hops:
@@ -108,7 +108,7 @@ def judge_coverage(
     if pairs and pairs / (pairs + lost(left)) < settings.coverage:
         bare.insert(0, f"all endpoints together {pairs / (pairs + lost(left)):.1%}{_why(left)}")
     if bare:
-        findings.unsure.append(f"too few of the copies were compared, {settings.coverage:.0%} must be: {_few(bare)}")
+        findings.unsure.append(f"too few of the copies were compared, {settings.coverage:.0%} must be: {few(bare)}")
         findings.needs.append(f"to compare {settings.coverage:.0%} of the copies of every endpoint")
 
 
@@ -120,6 +120,7 @@ def _why(left: Mapping[str, int]) -> str:
     return f" ({told})" if told else ""
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
+    """The first ten, and how many more."""
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(names[:_MOST_NAMES]) + more

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from darktime.split.verdict import named
-from darktime.split.verdict.coverage import covered, judge_coverage
+from darktime.split.verdict.coverage import covered, few, judge_coverage
 from darktime.split.verdict.latency import judge_latency
 from darktime.split.verdict.ledger import dark_failures, judge_ledger
 from darktime.split.verdict.looks import alpha
@@ -90,13 +90,19 @@ def _concluded(findings: Findings, figures: dict[str, Any]) -> Verdict:
         return Verdict(outcome="NO-GO", reasons=tuple(findings.against), figures=figures)
     if findings.unsure or needs:
         return Verdict(outcome="WAIT", reasons=tuple(findings.unsure or findings.needs), needs=needs, figures=figures)
-    unjudged = sum(one["latency"] is None for one in figures["endpoints"])
     reason = (
         f"{figures['pairs']:,} pairs of {figures['users']:,} users: errors, differences and latency are within margins, "
         "and every copy is accounted for"
     )
-    small = (f"{unjudged} small endpoints were not judged on their own",) if unjudged else ()
-    return Verdict(outcome="GO", reasons=(reason, *small), figures=figures)
+    return Verdict(outcome="GO", reasons=(reason, *_unjudged(figures["endpoints"])), figures=figures)
+
+
+def _unjudged(endpoints: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = [one["endpoint"] for one in endpoints if one["latency"] is None]
+    if not names:
+        return []
+    what = "1 small endpoint to judge it" if len(names) == 1 else f"{len(names)} small endpoints to judge them"
+    return [f"too little was seen of {what}: {few(names)}"]
 
 
 def _seen(pairs: Sequence[Pair], settings: VerdictSettings, look: int) -> dict[str, Any]:

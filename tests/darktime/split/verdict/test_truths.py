@@ -96,7 +96,7 @@ def test_at_full_size_errors_at_half_and_twice_a_margin_of_a_thousandth_are_told
         pytest.param(alike(0.05), id="alike-0.05"),
         pytest.param(a_kind(0.1), id="a-tenth-fails-at-all"),
         pytest.param(a_kind(0.01), id="a-hundredth-fails-at-all"),
-        pytest.param(a_kind(0.002), id="a-five-hundredth-fails-every-second-time"),
+        pytest.param(a_kind(0.004), id="a-few-fail-mostly"),
     ],
 )
 def test_at_full_size_errors_at_a_margin_of_a_thousandth_err_in_less_than_5_percent(kind, base, record_property):
