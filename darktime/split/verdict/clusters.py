@@ -128,6 +128,38 @@ def freedom(parts: Counts) -> float:
     return max(1.0, float(squares.sum()) ** 2 / fourth) if fourth else 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum:
+    """The sum of a score over all requests, its variance, and the degrees of freedom of that."""
+
+    total: float
+    variance: float
+    freedom: float
+
+
+def sums_of(score: Counts, owner: NDArray[np.intp], counts: Counts, *, spread: float) -> Sum:
+    """The sum of a score that each request has. ``owner``: whose it is; ``spread``: what it varies by at least.
+
+    The variance is the larger of two. The jackknife's, over the users who are there: when few large ones make it up, and
+    are not there, it is too small just then. And what users of these sizes would come to if all were as alike in
+    themselves as they are on average: it knows of large ones by their size, whatever they met with.
+    """
+    users = len(counts)
+    parts = residuals(np.bincount(owner, score, users).astype(float), counts)
+    off = score - score.mean()
+    sums, squares = np.bincount(owner, off, users), np.bincount(owner, off * off, users)
+    several = counts > 1
+    products = (sums[several] ** 2 - squares[several]) / (counts[several] - 1)
+    each = float(squares.sum()) / len(score)
+    alike = float(products.sum()) / float(counts[several].sum()) / each if several.any() and each else 0.0
+    design = len(score) + float(counts @ (counts - 1)) * max(alike, 0.0)
+    return Sum(
+        total=float(score.sum()),
+        variance=max(float(parts @ parts), design * max(each, spread)),
+        freedom=freedom(parts),
+    )
+
+
 def share_of(hits: Counts, counts: Counts, likeness: float) -> Share:
     """The share of hits among all requests.
 

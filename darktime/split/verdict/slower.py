@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from darktime.split.verdict.clusters import Interval, freedom, residuals
+from darktime.split.verdict.clusters import Interval, sums_of
 from darktime.split.verdict.exact import student
 
 if TYPE_CHECKING:
@@ -99,19 +99,12 @@ def lean(times: Times, *, ratio: float, slack_s: float) -> Lean:
     # Of what lies on it only so large a part counts as above that there is as much above as there has to be.
     on = (dark == common).sum() + (times.production == common).sum()
     part = (above - (top > common).sum()) / on if on else 0.0
-    slow, other = (
-        np.bincount(times.owner, (values > common) + part * (values == common), len(times.counts))
-        for values in (dark, times.production)
-    )
+    slow, other = ((values > common) + part * (values == common) for values in (dark, times.production))
     # The common percentile is itself a guess from these pairs: where one side is denser there, its error does not cancel.
     bend = times.bend(ratio)
-    score = (1 + bend) * slow - (1 - bend) * other - bend * above / count * times.counts
-    parts = residuals(score, times.counts)
-    return Lean(
-        value=float(score.sum()) / count,
-        error=math.sqrt(float(parts @ parts) + _UNSEEN) / count,
-        freedom=freedom(parts),
-    )
+    score = (1 + bend) * slow - (1 - bend) * other - bend * above / count
+    sums = sums_of(score, times.owner, times.counts, spread=_spread(slow, other, bend, above / count / 2))
+    return Lean(value=sums.total / count, error=math.sqrt(sums.variance + _UNSEEN) / count, freedom=sums.freedom)
 
 
 def excess(times: Times, levels: Levels, *, ratio: float, slack_s: float) -> Interval:
@@ -176,3 +169,14 @@ def _bend(production: float, dark: float) -> float:
     """How unequal two densities are, from their widths: -1 to 1."""
     both = production + dark
     return min(max((dark - production) / both, -_MOST_BEND), _MOST_BEND) if both > 0 else 0.0
+
+
+def _spread(slow: Numbers, other: Numbers, bend: float, share: float) -> float:
+    """The variance of one pair's score if both sides are above as often as each other, in that share of the pairs.
+
+    Where one side was seen above less often than that, what was seen of it varies less too, and would be believed too much.
+    """
+    seen = float(slow.mean()), float(other.mean())
+    size = math.sqrt(seen[0] * (1 - seen[0]) * seen[1] * (1 - seen[1]))
+    together = max(float((slow * other).mean() - seen[0] * seen[1]) / size, 0.0) if size else 0.0
+    return share * (1 - share) * ((1 + bend) ** 2 + (1 - bend) ** 2 - 2 * (1 - bend * bend) * together)

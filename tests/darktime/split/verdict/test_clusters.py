@@ -41,10 +41,11 @@ def test_users_who_fail_always_or_never_count_as_one_request_each():
 
 def test_what_one_user_alone_makes_up_is_no_evidence_against_all():
     hits, counts = np.zeros(200), np.full(200, 20.0)
-    hits[0] = 20
-    assert share_of(hits, counts, 0.05).low(0.025) < 0.001
-    hits[:20] = 1  # as many, of as many users
-    assert share_of(hits, counts, 0.05).low(0.025) > 0.001
+    hits[0] = counts[0] = 260
+    assert share_of(hits, counts, 0.05).low(0.025) < 0.0001
+    many = np.zeros(200)
+    many[:65] = 4  # as many, of as many users
+    assert share_of(many, counts, 0.05).low(0.025) > 0.03
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=30))

@@ -18,7 +18,9 @@ def told(record_property, name, seen):
     return seen
 
 
-@pytest.mark.parametrize(("kind", "users"), [("as_production", 20), ("as_production", 60), ("with_a_tail", 150)])
+@pytest.mark.parametrize(
+    ("kind", "users"), [("as_production", 20), ("with_a_tail", 60), ("even", 150), ("bad_for_some", 400)]
+)
 def test_a_p95_at_its_margin_is_hardly_ever_a_go_nor_a_no_go(kind, users, record_property):
     seen = told(record_property, f"{kind}, {users} users, at the margin", latency("margin", kind, users=users))
     assert seen.go <= MOST * RUNS
