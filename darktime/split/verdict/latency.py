@@ -47,7 +47,8 @@ def judge_latency(
             f"{endpoint}: p95 {figure['dark_p95_ms']:.1f} ms dark, {figure['production_p95_ms']:.1f} ms production "
             f"({len(rows):,} pairs of {len(times.counts):,} users)"
         )
-        limit = f"{settings.latency_ratio:.2f} times production's + {settings.latency_slack_s * 1000:g} ms"
+        bare = "; not calibrated, too few pairs of the same code" if calibration.endpoints and not offset else ""
+        limit = f"{settings.latency_ratio:.2f} times production's + {settings.latency_slack_s * 1000:g} ms{bare}"
         if found.low > 0:
             findings.against.append(f"{words}: slower than {limit}")
         elif found.high >= 0 and number in required:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darktime.split.verdict.clusters import Levels, difference_of, effective_users, share_of
+from darktime.split.verdict.clusters import Levels, difference_of, effective_users, residuals, share_of
 from darktime.split.verdict.exact import lower_limit, upper_limit
 
 AT = Levels(low=0.025, high=0.025)
@@ -68,3 +68,12 @@ def test_effective_users_are_all_where_they_are_equal_and_one_where_one_makes_al
     assert effective_users(np.full(7, 3.0)) == pytest.approx(7)
     assert effective_users(np.array([1e6, 1, 1])) == pytest.approx(1, abs=1e-4)
     assert effective_users(np.zeros(0)) == 0
+
+
+def test_residuals_are_the_jackknifes_each_user_left_out_once():
+    draw = np.random.default_rng(1)
+    counts = draw.integers(1, 90, 30).astype(float)
+    hits = draw.binomial(counts.astype(int), 0.3).astype(float)
+    total = counts.sum()
+    left_out = [(hits.sum() - hit) / (total - count) for hit, count in zip(hits, counts, strict=True)]
+    assert residuals(hits, counts) == pytest.approx([total * (hits.sum() / total - share) for share in left_out])

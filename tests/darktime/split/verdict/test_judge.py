@@ -107,6 +107,7 @@ def test_a_calibration_does_not_hide_slowness_and_that_of_another_endpoint_is_no
     assert judge(pairs(later_s=0.04), [], calibration=pairs(later_s=0.012, seed=2)).outcome == "NO-GO"
     verdict = judge(pairs(later_s=0.012), [], calibration=pairs(later_s=0.012, seed=2, endpoint="/q"))
     assert verdict.outcome == "NO-GO"
+    assert verdict.reasons[0].endswith("not calibrated, too few pairs of the same code")
     assert verdict.figures["endpoints"][0]["latency"]["offset_ms"] is None
 
 
