@@ -44,7 +44,7 @@ class Times:
     owner: NDArray[np.intp]
     counts: Numbers
     tops: tuple[Numbers, Numbers]  # the largest tenth of each, sorted: their common 95th percentile is among them
-    bend: Callable[[float], float]
+    widths: tuple[float, float]  # of each around its own
 
     @classmethod
     def of(cls, production: Numbers, dark: Numbers, owner: NDArray[np.intp]) -> Times:
@@ -53,14 +53,13 @@ class Times:
         production, dark = _untied(production, draw), _untied(dark, draw)
         ordered = np.sort(production), np.sort(dark)
         top = len(production) - _above(len(production)) - 1
-        widths = [_width(values) for values in ordered]
         return cls(
             production=production,
             dark=dark,
             owner=owner,
             counts=np.bincount(owner).astype(float),
             tops=(ordered[0][top:], ordered[1][top:]),
-            bend=lambda ratio: _bend(widths[0], widths[1] / ratio),
+            widths=(_width(ordered[0]), _width(ordered[1])),
         )
 
 
@@ -101,7 +100,7 @@ def lean(times: Times, *, ratio: float, slack_s: float) -> Lean:
     part = (above - (top > common).sum()) / on if on else 0.0
     slow, other = ((values > common) + part * (values == common) for values in (dark, times.production))
     # The common percentile is itself a guess from these pairs: where one side is denser there, its error does not cancel.
-    bend = times.bend(ratio)
+    bend = _bend(times.widths[0], times.widths[1] / ratio)
     score = (1 + bend) * slow - (1 - bend) * other - bend * above / count
     sums = sums_of(score, times.owner, times.counts, spread=_spread(slow, other, bend, above / count / 2))
     return Lean(value=sums.total / count, error=math.sqrt(sums.variance + _UNSEEN) / count, freedom=sums.freedom)

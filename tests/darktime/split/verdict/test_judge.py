@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darktime.errors import UsageError
+from darktime.split.compare import Side
 from darktime.split.verdict import VerdictSettings, judge
 from darktime.split.verdict.looks import alpha
 from tests.darktime.split.verdict.made import pairs
@@ -219,3 +221,29 @@ def test_where_the_effect_sits_at_its_margin_no_number_of_pairs_is_promised():
 def test_a_margin_that_is_out_of_its_range_is_refused_with_the_range(name, value):
     with pytest.raises(UsageError, match=f"{name} {value}: give one between"):
         VerdictSettings(**{name: value})
+
+
+# --- whatever comes
+
+PAIRS = st.builds(
+    lambda user, endpoint, statuses, seconds: replace(
+        pairs(1, 1)[0],
+        user=str(user),
+        endpoint=f"/{endpoint}",
+        production=Side(status=statuses[0], content_type="a", length=0, seconds=seconds[0]),
+        dark=Side(status=statuses[1], content_type="a", length=0, seconds=seconds[1]),
+    ),
+    st.integers(0, 6),
+    st.integers(0, 2),
+    st.tuples(*[st.sampled_from([0, 200, 304, 404, 500])] * 2),
+    st.tuples(*[st.sampled_from([0.0, 0.001, 0.002, 0.0005, 1.5, 86_400.0])] * 2),
+)
+
+
+@given(st.lists(PAIRS, max_size=60), st.integers(1, 50), st.lists(PAIRS, max_size=30))
+def test_whatever_the_pairs_are_there_is_a_verdict_and_json_can_hold_it(some, look, calibration):
+    settings = VerdictSettings(min_pairs_an_endpoint=2, min_users_an_endpoint=1)
+    verdict = judge(some, [hop(explained={"dark_reset": 1})], settings, calibration=calibration, look=look)
+    assert verdict.outcome in {"NO-GO", "WAIT"}  # 200 pairs are asked for
+    assert json.loads(json.dumps(verdict.figures, allow_nan=False)) == verdict.figures
+    assert verdict == judge(some, [hop(explained={"dark_reset": 1})], settings, calibration=calibration, look=look)
