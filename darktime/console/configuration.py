@@ -86,6 +86,21 @@ KEYS: dict[str, dict[str, str]] = {
         "web_port": WHOLE,
         "autoquit": NUMBER,
     },
+    "verdict": {
+        "latency_ratio": NUMBER,
+        "latency_slack_ms": NUMBER,
+        "error_margin": NUMBER,
+        "difference_margin": NUMBER,
+        "confidence": NUMBER,
+        "min_pairs": WHOLE,
+        "min_users": WHOLE,
+        "min_pairs_an_endpoint": WHOLE,
+        "min_users_an_endpoint": WHOLE,
+        "coverage": NUMBER,
+        "small_endpoint": NUMBER,
+        "likeness": NUMBER,
+        "inconclusive": TEXT,
+    },
     "compare": {
         "pairs": WHOLE,
         "rate": NUMBER,
@@ -170,6 +185,21 @@ allow = []                             # hosts beyond this machine that may be s
 # master_bind_port = 5557              # --master: and at this port
 # master_host = "10.0.0.1"             # --worker: where the master listens
 # master_port = 5557                   # --worker: and at which port
+
+[verdict]                              # what a split is judged by, and 'darktime verdict' again
+# latency_ratio = 1.1                  # dark's p95 may be so many times production's, of each endpoint ...
+# latency_slack_ms = 5.0               # ... and so many milliseconds more
+# error_margin = 0.001                 # so large a share of requests may fail more often: 0.1 %
+# difference_margin = 0.001            # so large a share of answers may differ
+# confidence = 0.95                    # 1 less what all looks together may err with, in GO and NO-GO each
+# min_pairs = 200                      # fewer are a WAIT
+# min_users = 20                       # fewer are a WAIT
+# min_pairs_an_endpoint = 20           # with fewer an endpoint is not judged
+# min_users_an_endpoint = 10           # with fewer an endpoint is not judged
+# coverage = 0.9                       # share of an endpoint's copies that must have been compared
+# small_endpoint = 0.01                # an endpoint with less of the traffic is not asked for
+# likeness = 0.05                      # of one user's failures, while few were seen; 1: he fails always or never
+# inconclusive = "fail"                # what exit code 5 of 'darktime verdict' becomes, for CI
 
 [compare]                              # --ab; allow, max_rate, slo and the like are those of [blast]
 # pairs = 6                            # of legs: A B, B A, A B ...

@@ -108,6 +108,7 @@ DARKTIME = group(
         "kill": ("kill", "End all mirroring of a running split at once."),
         "status": ("status", "How a running split stands, redrawn while it runs."),
         "who": ("who", "Whether a user is sampled, and from which percentage on."),
+        "verdict": ("verdict", "Judge a finished split again, by other margins if need be; offline."),
         "report": ("report", "Make the HTML page, text or JUnit of a finished run again."),
         "smoke": ("smoke", "The demo as a CI run: JUnit, JSON, exit code, two minutes at the most."),
         "doctor": ("doctor", "What is there, what is missing, and the remedy."),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 RECORDING = "recording.jsonl"
-NO_COMPARISON = {"compare": "status", "secondary": None, "ignore": (), "unordered": ()}
+NO_COMPARISON = {"margins": None, "compare": "status", "secondary": None, "ignore": (), "unordered": ()}
 REMEDY = """\
 production is not set: say --production http://HOST:PORT, or production in [record] of darktime.toml
 (or --include DIR, beside the nginx that has its includes)"""

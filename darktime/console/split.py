@@ -17,6 +17,7 @@ import click
 
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.include import prove, read_includes, write_includes
+from darktime.console.margins import margins_of_file, settings_of
 from darktime.console.recording import dark_of, record_settings, to_whom, upstream
 from darktime.console.running import RAMPS
 from darktime.console.watching import Watching, say, signals
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from darktime.split.lookout import Lookout
     from darktime.split.running import RunningSplit
     from darktime.split.schedule import Schedule
+    from darktime.split.verdict import VerdictSettings
     from realtime_core.stack import Stack
 
     Finish = Callable[..., dict[str, Any]]
@@ -155,6 +157,7 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
     if emitted:
         write_includes(emitted, asked, choices(asked))
         return 0
+    asked["margins"] = settings_of(margins_of_file(click.get_current_context()))
     folder = run_folder("split", out)
     results = perform(folder, **asked)
     keep_results(folder, results)
@@ -285,7 +288,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
         ledger = ledger if asked["dark"] else replace(ledger, hop_compared=RECORDED)
         with taking_part(experiment, asked) as standing:
             running = start(stack, folder, ledger, standing.percent)
-            watching, vigil, lookout = _watching(running, folder, experiment, schedule)
+            watching, vigil, lookout = _watching(running, folder, experiment, schedule, asked["margins"])
             with signals() as ended:
                 describe(running, folder / "split.json")
                 say(f"to stop: Ctrl-C, 'darktime kill', or touch {running.folder / 'kill'}")
@@ -301,14 +304,26 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
         balances = ledger_of(redis.client, name, vigil)
         asked["percent"] = watching.percent
         results = (finish or conclude)(
-            running, vigil, asked, began=began, balances=balances, lookout=lookout, ramps=ramps
+            running,
+            vigil,
+            asked,
+            began=began,
+            balances=balances,
+            watched=lookout,
+            ramps=ramps,
+            settings=asked["margins"],
+            look=watching.looks + 1,
         )
     say(stopped)
     return results
 
 
 def _watching(
-    running: RunningSplit, folder: Path, experiment: Experiment, schedule: Schedule | None
+    running: RunningSplit,
+    folder: Path,
+    experiment: Experiment,
+    schedule: Schedule | None,
+    margins: VerdictSettings | None,
 ) -> tuple[Watching, Vigil, Lookout]:
     from darktime.split.lookout import Lookout
     from darktime.split.schedule import Pilot
@@ -322,7 +337,7 @@ def _watching(
     )
     plan = None
     if schedule is not None:
-        plan = Pilot(schedule, time.monotonic()), Stage(running.pairs, running.state)
+        plan = Pilot(schedule, time.monotonic()), Stage(running.pairs, running.state, margins)
     return Watching(running, vigil, lookout, steering, plan=plan), vigil, lookout
 
 

@@ -46,6 +46,7 @@ class Watching:
         self._vigil = vigil
         self._lookout = lookout
         self._steering = steering
+        self.looks = 0  # verdicts that were asked for while it ran
         self._plan = plan
         self._told = ""
 
@@ -105,6 +106,7 @@ class Watching:
         pilot, stage = self._plan
         if not pilot.due(now):
             return ""
+        self.looks = pilot.looks
         decision = pilot.decide(stage.judge(look=pilot.looks), now)
         say(decision.said)
         if decision.percent == 0:

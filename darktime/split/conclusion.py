@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from redis import RedisError
 
@@ -14,12 +13,15 @@ from darktime.split.compare import Pair
 from darktime.split.results import (
     comparison_of,
     copies_of,
+    findings_of,
+    harmed,
     hop_record,
     latency_of,
     pair_lines,
     tempered,
     verdict_record,
 )
+from darktime.split.saved import JUDGED_HOPS, Judged, fields_of
 from darktime.split.verdict import judge
 from darktime.split.vigil import FRONT, read_state
 from realtime_core.ledger import balance, read
@@ -31,10 +33,9 @@ if TYPE_CHECKING:
 
     from darktime.split.lookout import Lookout
     from darktime.split.running import RunningSplit
+    from darktime.split.verdict import VerdictSettings
     from darktime.split.vigil import Vigil
     from realtime_core.ledger import HopBalance
-
-JUDGED_HOPS: Final = frozenset({"mirror>relay", "relay>compared"})
 
 
 def ledger_of(client: Callable[[], Redis], name: str, vigil: Vigil) -> list[HopBalance]:
@@ -61,18 +62,33 @@ def conclude(
     *,
     began: datetime,
     balances: Sequence[HopBalance],
-    lookout: Lookout,
+    watched: Lookout,
     ramps: Sequence[Mapping[str, Any]],
+    settings: VerdictSettings | None = None,
+    look: int = 1,
 ) -> dict[str, Any]:
-    """The results, with the verdict over everything that was compared; what died makes it anything but GO, harm NO-GO."""
+    """The results, with the verdict over everything that was compared; what died makes it anything but GO, harm NO-GO.
+
+    ``look``: the how many-th verdict of this run it is. ``judged`` in the results is what else it rests on: ``darktime
+    verdict`` makes it again.
+    """
     state = read_state(running.state)
     records = pair_lines(running.pairs.read_text(encoding="utf-8")) if running.pairs.exists() else []
     # Streams that production still holds are in flight, and a relay that died closed no account: neither is a loss.
     countable = not state.get("streams") and not vigil.lost("relay")
     whole = [one for one in balances if one.hop in JUDGED_HOPS] if countable else []
-    verdict = tempered(judge([Pair.from_record(record) for record in records], whole), vigil.incidents)
-    if lookout.harmed and lookout.harm is not None:
-        verdict = replace(verdict, outcome="NO-GO", reasons=(lookout.harm.sentence, *verdict.reasons), needs=None)
+    fields = findings_of(state)
+    judged = Judged(
+        hops=[one.hop for one in whole],
+        left=state.get("left", {}),
+        fields=fields_of(fields),
+        incidents=vigil.incidents,
+        look=look,
+    )
+    pairs = [Pair.from_record(record) for record in records]
+    verdict = judge(pairs, whole, settings, left=judged.left, fields=fields, look=look)
+    production_watched = watched.record()
+    verdict = harmed(tempered(verdict, vigil.incidents), production_watched)
     ended = datetime.now(UTC)
     return {
         "schema_version": 1,
@@ -92,8 +108,9 @@ def conclude(
         "latency": latency_of(records),
         **comparison_of(state),
         "ledger": [hop_record(one) for one in balances],
-        "production_watched": lookout.record(),
+        "production_watched": production_watched,
         "ramps": [dict(one) for one in ramps],
         "verdict": verdict_record(verdict),
+        "judged": judged.record(),
         "exit_code": int(ExitCode.ERROR if vigil.lost(FRONT) else verdict.exit_code),
     }

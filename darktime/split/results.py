@@ -98,3 +98,10 @@ def tempered(verdict: Verdict, incidents: Sequence[str]) -> Verdict:
     if verdict.outcome == "GO":
         verdict = replace(verdict, outcome="WAIT", needs="a run in which nothing of darktime's dies")
     return replace(verdict, reasons=(*incidents, *verdict.reasons))
+
+
+def harmed(verdict: Verdict, watched: Mapping[str, Any] | None) -> Verdict:
+    """The verdict of a run in which production served the sampled worse than the others: NO-GO, and it says that first."""
+    if not watched or watched["harmed"] is not True:
+        return verdict
+    return replace(verdict, outcome="NO-GO", reasons=(str(watched["sentence"]), *verdict.reasons), needs=None)

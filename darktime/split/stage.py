@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from darktime.split.verdict import Item, Verdict
+    from darktime.split.verdict import Verdict, VerdictSettings
+    from darktime.split.verdict.inputs import Item
 
 COMPARED = "relay>compared"
 
@@ -37,9 +38,10 @@ class Left:
 class Stage:
     """``pairs`` and ``state`` are the relay's files; ``begin`` when another percentage is mirrored."""
 
-    def __init__(self, pairs: Path, state: Path) -> None:
+    def __init__(self, pairs: Path, state: Path, settings: VerdictSettings | None = None) -> None:
         self._pairs = pairs
         self._state = state
+        self._settings = settings
         self._from = 0
         self._left: Counter[str] = Counter()
 
@@ -57,4 +59,4 @@ class Stage:
                 text = file.read().decode("utf-8")
         pairs = [Pair.from_record(record) for record in pair_lines(text)]
         left = Counter(read_state(self._state).get("reasons", {})) - self._left
-        return judge(pairs, [Left(hop=COMPARED, explained=left)])
+        return judge(pairs, [Left(hop=COMPARED, explained=left)], self._settings, look=look)

@@ -45,9 +45,12 @@ class FieldFinding:
     examples: tuple[Example, ...] = ()
 
     @property
-    def example(self) -> Example | None:
-        """One of the examples."""
-        return self.examples[0] if self.examples else None
+    def example(self) -> str:
+        """One of the examples, in words; empty without one."""
+        if not self.examples:
+            return ""
+        one = self.examples[0]
+        return f"{one.today} today, {one.dark} dark (request {one.request_id})"
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as files hold it."""

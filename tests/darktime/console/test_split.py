@@ -136,6 +136,16 @@ def test_what_makes_a_user_must_be_said(tmp_path):
     assert "darktime plan" in done.stderr
 
 
+def test_a_margin_that_it_could_not_judge_by_is_refused_before_anything_starts(tmp_path):
+    (tmp_path / "darktime.toml").write_text("[verdict]\ncoverage = 2.0\n")
+    done = ended(
+        tmp_path, "--production", "http://127.0.0.1:1", "--dark", "http://127.0.0.1:2", "--dark-state", "isolated"
+    )
+    assert done.returncode == 2
+    assert "coverage 2.0: give one between 0 and 1" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("name", ["http://localhost:{port}", "http://127.0.0.2:{port}", "http://127.0.0.1:{port}"])
 def test_production_under_another_name_is_refused(tmp_path, stack, name):
     production = stack.push("production", listen=("0.0.0.0", 0), options=["--public"])
@@ -188,6 +198,12 @@ def test_a_relay_that_dies_costs_production_nothing_and_the_results_are_kept(tmp
     require_schema(results)
     assert "relay died" in results["verdict"]["reasons"][0]
     assert json.loads((tmp_path / "run" / "results.json").read_text()) == results
+    again = subprocess.run(
+        [DARKTIME, "verdict", "run", "--json"], cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False
+    )
+    told = json.loads(again.stdout)
+    assert again.returncode == 5
+    assert {key: told[key] for key in results["verdict"]} == results["verdict"]
 
 
 def test_an_agent_that_dies_is_said_and_judging_goes_on(tmp_path, stack):

@@ -5,10 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from darktime.blast.wilson import wilson
 from darktime.split.harm import Watch, look
 from darktime.split.log_format import LogLine, OtherLine
 from darktime.split.population import STEPS, Bucket, Population
-from darktime.split.verdict import wilson
 
 RUNS = 400
 
@@ -74,7 +74,7 @@ def looked(seed, *, rounds=8, buckets=(50, 100), **harm):
 
 def test_where_the_split_harms_nobody_a_run_is_hardly_ever_said_to(record_property):
     found = sum(looked(seed, rounds=6, buckets=(20, 40))[0] for seed in range(RUNS))
-    low, high = wilson(found, RUNS, 0.95)
+    low, high = wilson(found, RUNS)
     record_property("false alarms", f"{found} of {RUNS}: {low:.1%} to {high:.1%}")
     assert low <= 0.05, f"{found} of {RUNS} runs"
 

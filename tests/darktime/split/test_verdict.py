@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from darktime.blast.wilson import wilson
 from darktime.split.compare import Pair, Side, compare, endpoint_of
-from darktime.split.verdict import judge, wilson
+from darktime.split.verdict import judge
 
 
 def pairs(
-    count: int = 5000, users: int = 100, *, slower: float = 1.0, errors: float = 0.0, other: float = 0.0, seed: int = 1
+    count: int = 8000, users: int = 800, *, slower: float = 1.0, errors: float = 0.0, other: float = 0.0, seed: int = 1
 ) -> list[Pair]:
     draw = random.Random(seed)
     paces = [draw.lognormvariate(0, 0.3) for _ in range(users)]
@@ -40,7 +41,7 @@ def hop(**changes: object) -> SimpleNamespace:
 def test_the_same_code_on_both_sides_is_a_go() -> None:
     verdict = judge(pairs(), [hop(explained={"log_lost": 3})])
     assert (verdict.outcome, verdict.exit_code, verdict.needs) == ("GO", 0, None)
-    assert "5,000 pairs of 100 users" in verdict.reasons[0]
+    assert "8,000 pairs of 800 users" in verdict.reasons[0]
 
 
 def test_a_dark_side_that_is_half_as_slow_again_is_a_no_go_that_names_the_endpoint() -> None:
