@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _INCIDENTS = 4
 _MORE = len(", and 9,999 more")
 _MOST_RAMPS = 12
+_LEAST_REASONS = 1
 
 
 @reads_results
@@ -111,15 +112,12 @@ def _off(hop: Mapping[str, Any]) -> str:
 
 def _split(results: Results) -> list[str]:
     verdict, users = results["verdict"], results["users"]
-    compared, watched = fields.tell(results), _watched(results)
-    reasons = verdict["reasons"][: min(MAX_LINES - 16, MAX_LINES - 13 - len(compared) - len(watched))]
-    return [
-        row("VERDICT", verdict["outcome"], results["experiment"]),
-        *(row("", reason) for reason in reasons),
+    before = [
         *([row("NEEDS", verdict["needs"])] if verdict["needs"] else []),
         row("LEDGER", ledger_words.summary(results["ledger"])),
         *_missing(results["ledger"]),
-        *compared,
+    ]
+    after = [
         row(
             "USERS",
             f"{fig.count(users['sampled'])} of {fig.count(users['seen'])} sampled at {fig.percent(results['percent'])}",
@@ -127,7 +125,7 @@ def _split(results: Results) -> list[str]:
         *_copies(results["copies"]),
         *_recording(results.get("recording")),
         *_latency(results["latency"]),
-        *watched,
+        *_watched(results),
         row("PRODUCTION", results["production"]),
         row("DARK", results["dark"]),
         row(
@@ -137,6 +135,11 @@ def _split(results: Results) -> list[str]:
             f"exit {results['exit_code']}",
         ),
     ]
+    room = MAX_LINES - 1 - len(before) - len(after)
+    compared = fields.tell(results)[: max(room - _LEAST_REASONS, 0)]
+    reasons = verdict["reasons"][: room - len(compared)]
+    head = row("VERDICT", verdict["outcome"], results["experiment"])
+    return [head, *(row("", reason) for reason in reasons), *before, *compared, *after]
 
 
 def _watched(results: Results) -> list[str]:
@@ -144,7 +147,7 @@ def _watched(results: Results) -> list[str]:
     lines = []
     watched, ramps = results.get("production_watched"), results.get("ramps")
     if watched:
-        lines += wrapped("HARM", watched["sentence"])
+        lines += wrapped("HARM", watched["sentence"], lines=2 if watched["harmed"] else 1)
     if ramps:
         lines.append(row("RAMPS", " → ".join(f"{ramp['to']:g}" for ramp in ramps[-_MOST_RAMPS:]) + " %"))
     return lines
