@@ -27,6 +27,8 @@ KEYS: dict[str, dict[str, str]] = {
         "path": TEXTS,
         "exclude": TEXTS,
         "methods": TEXT,
+        "max_body": WHOLE,
+        "copy_bodies": FLAG,
         "allow_header": TEXTS,
         "allow_cookie": TEXTS,
         "allow_query": TEXTS,

@@ -65,7 +65,13 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
 )
 @click.option("--path", multiple=True, metavar="PREFIX", help="Mirror only paths that begin so; may be repeated.")
 @click.option("--exclude", multiple=True, metavar="WORD", help="No copy of a path or query with this; may be repeated.")
-@click.option("--methods", default="GET,HEAD", metavar="LIST", help="What may be copied; bodies are not.")
+@click.option(
+    "--methods", default="GET,HEAD", metavar="LIST", help="What may be copied; all but GET and HEAD with their bodies."
+)
+@click.option("--max-body", type=int, default=65_536, metavar="BYTES", help="A longer body is not copied: too_big.")
+@click.option(
+    "--copy-bodies", is_flag=True, help="With --emit: copies have bodies, though it buffers everybody's uploads."
+)
 @click.option("--allow-header", multiple=True, metavar="NAME", help="A copy carries it too; may be repeated.")
 @click.option("--allow-cookie", multiple=True, metavar="NAME", help="A copy carries it; may be repeated.")
 @click.option(
@@ -133,6 +139,8 @@ def choices(asked: dict[str, Any]) -> dict[str, Any]:
         "max_percent": asked["max_percent"] or asked["percent"],
         "only_paths": tuple(asked["path"]),
         "excluded": (*EXCLUDED, *asked["exclude"]),
+        "max_body": asked["max_body"],
+        "copy_bodies": asked["copy_bodies"] or not asked["emit"],
         "methods": tuple(one.strip().upper() for one in asked["methods"].split(",") if one.strip()),
         "allow_headers": (*ALLOWED_HEADERS, *asked["allow_header"]),
         "allow_cookies": tuple(asked["allow_cookie"]),

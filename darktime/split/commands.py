@@ -62,8 +62,9 @@ def relay_command(
         argv += ["--socket-owner", settings.run_as or ""]
     for name in settings.allow_query:
         argv += ["--allow-query", name]
-    for method in settings.methods:
+    for method in settings.copied_methods:
         argv += ["--allow-method", method]
+    argv += ["--max-body", str(settings.max_body)]
     if ledger is not None:
         argv += ["--ledger", ledger.url, "--ledger-name", ledger.name, "--owner", ledger.owner]
         argv += [

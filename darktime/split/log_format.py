@@ -21,6 +21,7 @@ _FIELDS: Final = (
 LOG_FORMAT: Final = '{"v":1,"k":"SECRET",' + ",".join(f'"{name}":"{value}"' for name, value in _FIELDS) + "}"
 SINK_FORMAT: Final = '{"v":1,"k":"SECRET","sink":1,"id":"$http_x_darktime_id","at":"$http_x_darktime_at"}'
 CLIENT_CLOSED: Final = 499
+_UNFINISHED: Final = (400, 408)  # and production not asked: the client ended, or fell silent, within its own body
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
@@ -62,7 +63,7 @@ def read_line(datagram: bytes, secret: str) -> LogLine | None:
         return None
     if fields.get("sink") == 1:
         return LogLine(id=request_id, at=at, sink=True)
-    status = int(_number(fields.get("status")) or 0)
+    status, seconds = int(_number(fields.get("status")) or 0), _number(fields.get("up"))
     return LogLine(
         id=request_id,
         at=at,
@@ -70,8 +71,8 @@ def read_line(datagram: bytes, secret: str) -> LogLine | None:
         content_type=plain_type(str(fields.get("type", ""))),
         length=int(_number(fields.get("bytes")) or 0),
         head_seconds=_number(fields.get("head")),
-        seconds=_number(fields.get("up")),
-        aborted=status == CLIENT_CLOSED,
+        seconds=seconds,
+        aborted=status == CLIENT_CLOSED or (seconds is None and status in _UNFINISHED),
     )
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from darktime.errors import DarktimeError, UsageError
-from darktime.split.relay.settings import Hops, RelaySettings
+from darktime.split.relay.settings import Hops, Limits, RelaySettings
+from darktime.split.settings import MOST_BODY
 
 if TYPE_CHECKING:
     from darktime.split.relay.relay import Relay
@@ -28,6 +29,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="what was compared, JSON lines")
     parser.add_argument("--allow-query", action="append", default=[], metavar="NAME", help="pass its values unmasked")
     parser.add_argument("--allow-method", action="append", default=[], metavar="NAME", help="default: GET and HEAD")
+    parser.add_argument("--max-body", type=int, default=Limits().body_bytes, metavar="BYTES", help="longer: too_big")
     parser.add_argument("--ledger", metavar="URL", help="Redis in which to count")
     parser.add_argument("--ledger-name", default="darktime", metavar="NAME")
     parser.add_argument("--owner", default="relay", metavar="NAME")
@@ -48,6 +50,8 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         raise UsageError(f"--secret-file {options.secret_file}: {error.strerror}") from error
     if not secret:
         raise UsageError(f"--secret-file {options.secret_file} is empty")
+    if not 0 < options.max_body <= MOST_BODY:
+        raise UsageError(f"--max-body {options.max_body}: 1 to {MOST_BODY:,} bytes, please")
     return RelaySettings(
         socket=options.socket,
         log_port=options.log_port,
@@ -63,6 +67,7 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         hops=Hops(mirror=options.hop_mirror, compared=options.hop_compared, events=options.hop_events),
         metrics_port=options.metrics,
         socket_owner=options.socket_owner,
+        limits=Limits(body_bytes=options.max_body),
     )
 
 

@@ -52,7 +52,7 @@ class Dark:
         self._outcomes = outcomes
         self._family, self._address = _resolve(*settings.dark)
         self._queue: deque[tuple[Copy, bytes, float]] = deque()
-        self._queue_bytes = 0
+        self._held = 0  # bytes that wait, or are being sent
         self._links: dict[int, Link] = {}
         self._busy: dict[str, Link] = {}
         self._idle: list[Link] = []
@@ -78,13 +78,13 @@ class Dark:
 
     def submit(self, copy: Copy, payload: bytes, now: float) -> None:
         """Send a copy on, when it can be."""
-        if len(self._queue) >= self._limits.queue_copies or self._queue_bytes + len(payload) > self._limits.queue_bytes:
+        if len(self._queue) >= self._limits.queue_copies or self._held + len(payload) > self._limits.queue_bytes:
             self._outcomes.failed(copy.id, reasons.RELAY_FULL)
         elif not self.breaker.allows(now):
             self._outcomes.failed(copy.id, self.breaker.reason or reasons.DARK_REFUSED)
         else:
             self._queue.append((copy, payload, now))
-            self._queue_bytes += len(payload)
+            self._held += len(payload)
             self._pump(now)
 
     def end(self, request_id: str, now: float, *, aborted: bool) -> None:
@@ -102,7 +102,7 @@ class Dark:
         if link is None:
             return False
         try:
-            if link.state is State.SENDING:
+            if link.state is State.SENDING and not (mask & IN and link.sent_at):
                 self._send(link, now)
             elif mask:
                 self._read(link, now)
@@ -139,7 +139,7 @@ class Dark:
 
     def _next(self) -> Copy:
         copy, payload, _ = self._queue.popleft()
-        self._queue_bytes -= len(payload)
+        self._held -= len(payload)
         return copy
 
     def _pump(self, now: float) -> None:
@@ -158,9 +158,11 @@ class Dark:
         if link is None:
             link = self._connect()
             link.begin(copy, payload, now + self._limits.connect_s)
+            self._held += link.held
             self._busy[copy.id] = link
             return
         link.begin(copy, payload, now + self._limits.reply_s)
+        self._held += link.held
         self._busy[copy.id] = link
         try:
             self._send(link, now)
@@ -201,8 +203,13 @@ class Dark:
             sent = 0
         link.out = link.out[sent:]
         if link.out:
-            self._poller.modify(link.fd, OUT)
+            if not link.sent_at:
+                link.sent_at = time.monotonic()
+                link.deadline = now + self._limits.reply_s
+            self._poller.modify(link.fd, IN | OUT)  # it may answer, and not read the rest
             return
+        self._held -= link.held
+        link.held = 0
         link.state = State.WAITING
         link.sent_at = time.monotonic()
         link.deadline = now + self._limits.reply_s
@@ -246,7 +253,7 @@ class Dark:
             if content_type == STREAM_TYPE:  # it ended at once: its events are events all the same
                 self._outcomes.events(link.open_stream())
             self._replied(link, reply.status, content_type, reply.length, now)
-            if reply.keep_alive and len(replies) == 1:
+            if reply.keep_alive and len(replies) == 1 and not link.out:
                 self._rest(link, now)
             else:
                 self._close(link)
@@ -322,6 +329,7 @@ class Dark:
     def _close(self, link: Link) -> None:
         if self._links.pop(link.fd, None) is None:
             return
+        self._held -= link.held
         self._busy.pop(link.request_id, None)
         self._streams.pop(link.request_id, None)
         self._leaving.pop(link.fd, None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from darktime.errors import UsageError
 from darktime.split.log_format import read_line
-from darktime.split.relay.copies import CopyReader, NotACopy
+from darktime.split.relay.copies import CopyReader, NotACopy, Room
 from darktime.wire.poller import IN, OUT
 
 if TYPE_CHECKING:
@@ -35,11 +35,21 @@ class CopySocket:
     """Accepts nginx's connections and answers each copy at once."""
 
     def __init__(
-        self, path: Path, poller: Poller, *, max_head: int, methods: Collection[str], owner: str | None = None
+        self,
+        path: Path,
+        poller: Poller,
+        *,
+        max_head: int,
+        methods: Collection[str],
+        max_body: int = 0,
+        room: int = 0,
+        owner: str | None = None,
     ) -> None:
         self._poller = poller
         self._max_head = max_head
         self._methods = methods
+        self._max_body = max_body
+        self._room = Room(room)
         self._peers: dict[int, tuple[socket.socket, CopyReader]] = {}
         self._unread: dict[int, bytes] = {}
         self.strangers = 0
@@ -92,8 +102,11 @@ class CopySocket:
                 sock.close()
                 continue
             sock.setblocking(False)
-            self._peers[sock.fileno()] = (sock, CopyReader(max_head=self._max_head, methods=self._methods))
+            self._peers[sock.fileno()] = (sock, self._reader())
             self._poller.register(sock.fileno(), IN)
+
+    def _reader(self) -> CopyReader:
+        return CopyReader(max_head=self._max_head, methods=self._methods, max_body=self._max_body, room=self._room)
 
     def _read(self, fd: int, sock: socket.socket, reader: CopyReader, mask: int) -> list[Copy]:
         if mask & OUT:
@@ -130,6 +143,7 @@ class CopySocket:
         self._unread.pop(fd, None)
         if entry is not None:
             self._poller.unregister(fd)
+            entry[1].close()
             entry[0].close()
 
 

@@ -49,6 +49,8 @@ class Relay:
             self._poller,
             max_head=limits.head_bytes,
             methods=settings.methods,
+            max_body=limits.body_bytes,
+            room=limits.intake_bytes,
             owner=settings.socket_owner,
         )
         self._lines = LineSocket(settings.log_port, self._poller, settings.secret)

@@ -14,7 +14,9 @@ class Limits:
     """Times in seconds, sizes in bytes. Everything that can grow has one; what falls out is counted by its reason."""
 
     queue_copies: int = 2_000
-    queue_bytes: int = 8_388_608
+    queue_bytes: int = 33_554_432  # of copies that wait or are being sent
+    intake_bytes: int = 33_554_432  # of bodies that are still coming in
+    body_bytes: int = 65_536  # of one body
     queue_age_s: float = 2.0
     head_bytes: int = 131_072
     connections: int = 64
