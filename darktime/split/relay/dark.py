@@ -38,6 +38,7 @@ class Outcomes(Protocol):
     def wanted(self, request_id: str) -> bool: ...  # noqa: D102
     def ended(self, request_id: str) -> bool: ...  # noqa: D102
     def streaming(self, request_id: str) -> None: ...  # noqa: D102
+    def lasting(self, request_id: str) -> None: ...  # noqa: D102
     def replied(self, request_id: str, dark: Side, now: float) -> None: ...  # noqa: D102
     def failed(self, request_id: str, reason: str) -> None: ...  # noqa: D102
     def events(self, events: list[ServerEvent]) -> None: ...  # noqa: D102
@@ -55,6 +56,7 @@ class Dark:
         self._held = 0  # bytes that wait, or are being sent
         self._links: dict[int, Link] = {}
         self._busy: dict[str, Link] = {}
+        self._lasting: dict[str, Link] = {}  # of the busy: production takes as long
         self._idle: list[Link] = []
         self._streams: dict[str, Link] = {}
         self._leaving: dict[int, Link] = {}
@@ -65,6 +67,11 @@ class Dark:
     def in_flight(self) -> int:
         """Copies that are on their way to a reply."""
         return len(self._busy)
+
+    @property
+    def lasting(self) -> int:
+        """Those of them that take long because production does."""
+        return len(self._lasting)
 
     @property
     def queued(self) -> int:
@@ -95,6 +102,8 @@ class Dark:
         elif aborted and request_id in self._busy:
             self._close(self._busy[request_id])
             self._pump(now)
+        elif request_id in self._lasting:
+            self._lasting[request_id].deadline = now + self._limits.reply_s
 
     def ready(self, fd: int, mask: int, now: float) -> bool:
         """A descriptor is ready; False if it is none of ours."""
@@ -116,7 +125,15 @@ class Dark:
         """End what has taken too long."""
         for link in list(self._busy.values()):
             if now > link.deadline:
-                self._broken(link, reasons.DARK_TIMEOUT, now)
+                # With production open still it would have been let last, had there been room.
+                full = (
+                    link.state is State.WAITING
+                    and link.request_id not in self._lasting
+                    and not self._outcomes.ended(link.request_id)
+                )
+                self._broken(link, reasons.RELAY_FULL if full else reasons.DARK_TIMEOUT, now)
+            elif link.state is State.WAITING and now - link.sent_at > self._limits.lasting_after_s:
+                self._let_last(link, now)
         for link in [link for link in self._leaving.values() if now > link.deadline]:
             self._close(link)
         while self._idle and now > self._idle[0].deadline:
@@ -143,7 +160,7 @@ class Dark:
         return copy
 
     def _pump(self, now: float) -> None:
-        while self._queue and (self._idle or len(self._busy) < self._limits.connections):
+        while self._queue and (self._idle or len(self._busy) - len(self._lasting) < self._limits.connections):
             payload = self._queue[0][1]
             copy = self._next()
             if not self._outcomes.wanted(copy.id):
@@ -266,9 +283,23 @@ class Dark:
             else:
                 link.forget_head()
 
+    def _let_last(self, link: Link, now: float) -> None:
+        """Production has not ended the request either, as at a long poll: hold it as long, beside the pool."""
+        request_id = link.request_id
+        if (
+            request_id in self._lasting
+            or len(self._lasting) >= self._limits.lasting
+            or self._outcomes.ended(request_id)
+        ):
+            return
+        self._lasting[request_id] = link
+        link.deadline = now + self._limits.stream_life_s
+        self._outcomes.lasting(request_id)
+        self._pump(now)
+
     def _hold(self, link: Link, status: int, now: float) -> None:
         request_id = link.request_id
-        del self._busy[request_id]
+        self._no_longer_busy(request_id)
         if len(self._streams) >= self._limits.streams:
             self._close(link)
             self._outcomes.failed(request_id, reasons.RELAY_FULL)
@@ -299,15 +330,22 @@ class Dark:
             self._close(link)
 
     def _replied(self, link: Link, status: int, content_type: str, length: int, now: float) -> None:
-        self._busy.pop(link.request_id, None)
+        self._no_longer_busy(link.request_id)
         self.breaker.succeeded()
         seconds = time.monotonic() - link.sent_at
         side = Side(status=status, content_type=content_type, length=length, seconds=seconds)
         self._outcomes.replied(link.request_id, side, now)
 
     def _rest(self, link: Link, now: float) -> None:
+        if len(self._idle) >= self._limits.connections:
+            self._close(link)
+            return
         link.rest(now + self._limits.idle_s)
         self._idle.append(link)
+
+    def _no_longer_busy(self, request_id: str) -> None:
+        self._busy.pop(request_id, None)
+        self._lasting.pop(request_id, None)
 
     def _broken(self, link: Link, reason: str, now: float) -> None:
         request_id, busy = link.request_id, link.request_id in self._busy
@@ -330,7 +368,7 @@ class Dark:
         if self._links.pop(link.fd, None) is None:
             return
         self._held -= link.held
-        self._busy.pop(link.request_id, None)
+        self._no_longer_busy(link.request_id)
         self._streams.pop(link.request_id, None)
         self._leaving.pop(link.fd, None)
         if link in self._idle:

@@ -11,6 +11,7 @@ import orjson
 from darktime.split.marks import mark
 from darktime.split.relay import reasons
 from darktime.split.relay.books import Books
+from darktime.split.relay.channels import Channels
 from darktime.split.relay.copies import request_bytes
 from darktime.split.relay.dark import Dark
 from darktime.split.relay.files import Files
@@ -57,6 +58,7 @@ class Relay:
         self._dark = Dark(settings, self._poller, self)
         self._users: dict[str, str] = {}
         self._stopping = False
+        self._channels = Channels(limits.channels)
         self.events_read = self.events_unnamed = self.users_forgotten = 0
 
     @property
@@ -158,6 +160,10 @@ class Relay:
         """A copy became a stream."""
         self.records.streaming(request_id)
 
+    def lasting(self, request_id: str) -> None:
+        """A copy takes long, as its original does."""
+        self.records.lasting(request_id)
+
     def replied(self, request_id: str, dark: Side, now: float) -> None:
         """The dark instance has answered."""
         self.records.replied(request_id, dark, now)
@@ -172,10 +178,12 @@ class Relay:
         for event in events:
             try:
                 told = orjson.loads(event.data)
-                name, at = f"{told['channel']} {told['id']}", float(told["at"])
+                channel = str(told["channel"])
+                name, at = f"{channel} {told['id']}", float(told["at"])
             except (ValueError, TypeError, KeyError):
                 self.events_unnamed += 1
                 continue
+            self._channels.count(channel)
             self._books.event(name, at)
 
     def state(self) -> dict[str, Any]:
@@ -194,12 +202,14 @@ class Relay:
             "waiting": len(records),
             "queued": dark.queued,
             "in_flight": dark.in_flight,
+            "lasting": dark.lasting,
             "streams": dark.streams,
             "streams_cut": dark.streams_cut,
             "breaker": dark.breaker.reason,
             "breaker_trips": dark.breaker.trips,
             "events": self.events_read,
             "events_unnamed": self.events_unnamed,
+            "channels": dict(self._channels.counts),
             "log_lines": lines.lines,
             "log_lost": lines.lost,
             "log_refused": lines.refused,

@@ -22,7 +22,9 @@ class Limits:
     connections: int = 64
     streams: int = 10_000
     connect_s: float = 1.0
-    reply_s: float = 10.0
+    reply_s: float = 10.0  # for a reply; where production's own takes long, this much longer than production's
+    lasting_after_s: float = 1.0  # such a copy then leaves its connection's place to others
+    lasting: int = 1_000  # of them
     idle_s: float = 1.0  # a kept connection that long unused is closed, before the dark instance does it
     line_wait_s: float = 60.0  # how long a copy waits for production's line, and a line for its copy
     stream_life_s: float = 3_600.0
@@ -31,6 +33,7 @@ class Limits:
     pairs_bytes: int = 67_108_864
     pairs_waiting: int = 20_000
     known_users: int = 20_000
+    channels: int = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

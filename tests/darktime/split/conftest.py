@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,9 @@ from darktime.split import levels
 from darktime.split.commands import relay_command
 from darktime.split.folder import prepare, write_private
 from darktime.split.nginx_config import render, render_naive
+from darktime.split.relay.intake import ANSWER
+from darktime.split.relay.relay import Relay
+from darktime.split.relay.settings import Limits, RelaySettings
 from darktime.split.running import free_tcp_port, free_udp_port, start_nginx
 from darktime.split.settings import Route, SplitSettings
 from realtime_core.stack import find_nginx
@@ -144,3 +149,70 @@ def make_split(stack: Stack, folder: Path) -> Callable[..., Split]:
         return Split(stack, folder, split_settings(folder, production, **changes))
 
     return make
+
+
+class OwnRelay:
+    """A relay in a thread of the test, with limits of its own; the test is its nginx."""
+
+    def __init__(self, folder: Path, dark: str, **limits: Any) -> None:
+        host, _, port = dark.rpartition(":")
+        self._settings = RelaySettings(
+            socket=folder / "own.sock",
+            log_port=0,
+            dark=(host, int(port)),
+            secret="s" * 24,
+            state=folder / "own.json",
+            limits=Limits(**limits),
+        )
+        self.relay = Relay(self._settings)
+        self._thread = threading.Thread(target=self.relay.run)
+        self._thread.start()
+        self._copies = socket.socket(socket.AF_UNIX)
+        self._copies.settimeout(5)
+        self._copies.connect(str(self._settings.socket))
+        self._lines = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._lines.connect(("127.0.0.1", self.relay.log_port))
+
+    def copy(self, number: int, target: str) -> None:
+        """Send a copy, and wait until it is taken."""
+        head = (
+            f"GET {target} HTTP/1.1\r\nHost: h\r\nX-Darktime: 1\r\nX-Darktime-Id: {number:032x}\r\n"
+            f"X-Darktime-At: {time.time():.3f}\r\nX-Darktime-User: u{number}\r\n\r\n"
+        )
+        self._copies.sendall(head.encode())
+        assert self._copies.recv(1000) == ANSWER
+
+    def line(self, number: int, **changes: str) -> None:
+        """Production has ended that request."""
+        fields = {
+            "v": 1,
+            "k": "s" * 24,
+            "id": f"{number:032x}",
+            "at": f"{time.time():.3f}",
+            "status": "200",
+            "up": "1.0",
+        }
+        self._lines.send(json.dumps({**fields, **changes}).encode())
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.relay.state()
+
+    def stop(self) -> None:
+        self.relay.stop()
+        self._thread.join()
+        self._copies.close()
+        self._lines.close()
+
+
+@pytest.fixture
+def own_relay(folder: Path) -> Iterator[Callable[..., OwnRelay]]:
+    made: list[OwnRelay] = []
+
+    def make(dark: str, **limits: Any) -> OwnRelay:
+        made.append(OwnRelay(folder, dark, **limits))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()

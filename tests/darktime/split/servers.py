@@ -19,7 +19,10 @@ BINARY = bytes(range(256)) * 300
 
 
 class Origin(ThreadingHTTPServer):
-    """Production, or the dark instance. ``hang_s``: how long each answer takes. ``status``: of plain answers."""
+    """Production, or the dark instance.
+
+    ``hang_s``: how long each answer takes, to paths that begin with ``hang_on``. ``status``: of plain answers.
+    """
 
     daemon_threads = True
     request_queue_size = 256
@@ -30,6 +33,7 @@ class Origin(ThreadingHTTPServer):
         self.heads: list[dict[str, str]] = []
         self.targets: list[str] = []
         self.hang_s = 0.0
+        self.hang_on = "/"
         self.status = 200
         self.streams = 0
         self.lock = threading.Lock()
@@ -80,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
             server.asked[f"{self.command} {self.path}"] += 1
             server.heads.append({name.lower(): value for name, value in self.headers.items()})
             server.targets.append(self.path)
-        if server.hang_s:
+        if server.hang_s and self.path.startswith(server.hang_on):
             server.gone.wait(server.hang_s)
         if self.path.startswith("/ev/"):
             self._stream()
