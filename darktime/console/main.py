@@ -98,6 +98,7 @@ DARKTIME = group(
         "demo": ("demo", "Watch the main job on this machine, about a minute."),
         "plan": ("plan", "What a split would do, told from an access log: users, copies, keys, risks."),
         "split": ("split", "Mirror a percentage of production users to a dark instance; GO, NO-GO or WAIT."),
+        "relay": ("relay", "Behind somebody else's mirror: copy a percentage of its users to a dark instance."),
         "init": ("init", "Write a darktime.toml to start from."),
         "ramp": ("ramp", "Change the percentage of a running split, without a reload."),
         "kill": ("kill", "End all mirroring of a running split at once."),

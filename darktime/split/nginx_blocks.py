@@ -67,17 +67,21 @@ def _cookie_maps(settings: CopySettings) -> list[str]:
         f'map $cookie_{name} $darktime_cookie_{index} {{\n  "" "";\n  default "{name}=$cookie_{name}; ";\n}}\n'
         for index, name in enumerate(settings.allow_cookies)
     ]
-    # Says that a credential may be missing from the copy: a header of the kind, or a cookie beyond the allowlist.
+    authorization = "" if _allows(settings, "authorization") else "$http_authorization"
+    maps.append(
+        f'map "{authorization}|$http_cookie" $darktime_stripped {{\n  default "";\n  "~^[^|]" 1;\n'
+        f'  "~*{stripped_pattern(settings)}" 1;\n}}\n'
+    )
+    return maps
+
+
+def stripped_pattern(settings: CopySettings) -> str:
+    """Says of ``|`` and a Cookie header that a credential may be missing from the copy: one beyond the allowlist."""
     keep = {name.lower() for name in settings.allow_cookies}
     if settings.user_key.kind == "cookie":
         keep.add(settings.user_key.name.lower())
     others = f"(?!(?:{'|'.join(sorted(keep))})=)" if keep else ""
-    authorization = "" if _allows(settings, "authorization") else "$http_authorization"
-    maps.append(
-        f'map "{authorization}|$http_cookie" $darktime_stripped {{\n  default "";\n  "~^[^|]" 1;\n'
-        f'  "~*^[^|]*\\|(?:.*;)?\\s*{others}[^=;\\s]+=" 1;\n}}\n'
-    )
-    return maps
+    return f"^[^|]*\\|(?:.*;)?\\s*{others}[^=;\\s]+="
 
 
 def _body_maps(settings: CopySettings) -> list[str]:

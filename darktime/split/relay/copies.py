@@ -15,6 +15,8 @@ from darktime.split.settings import BODILESS
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+# The whole answer, sent before anything else is done: nginx, and with it production's client, waits for it.
+ANSWER: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
 _END: Final = b"\r\n\r\n"
 TOO_BIG: Final = "too_big"  # what nginx says in X-Darktime-Body of a copy whose body it kept back
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -67,31 +69,39 @@ class Room:
 
 
 class Arriving:
-    """One copy whose body is still coming: kept where there is room for it, else read and thrown away, with the reason."""
+    """One copy whose body is still coming: kept while there is room for it, else thrown away, with the reason."""
 
-    __slots__ = ("_copy", "_pieces", "_room", "_size", "left")
+    __slots__ = ("_most", "_pieces", "_room", "_size", "copy")
 
-    def __init__(self, copy: Copy, length: int, *, most: int, room: Room) -> None:
-        if copy.unfit is None and length > most:
-            copy = replace(copy, unfit=reasons.TOO_BIG)
-        elif copy.unfit is None and not room.take(length):
-            copy = replace(copy, unfit=reasons.RELAY_FULL)
-        self._copy = copy
+    def __init__(self, copy: Copy, *, most: int, room: Room) -> None:
+        self.copy = copy
+        self._most = most
         self._pieces: list[bytes] = []
         self._room = room
-        self._size = 0 if copy.unfit else length
-        self.left = length
+        self._size = 0
 
     def take(self, piece: bytes) -> None:
-        """Take the body's next bytes, no more than are left."""
-        self.left -= len(piece)
-        if self._size:
+        """Take the body's next bytes."""
+        if self.copy.unfit is not None:
+            return
+        if self._size + len(piece) > self._most:
+            self.refuse(reasons.TOO_BIG)
+        elif not self._room.take(len(piece)):
+            self.refuse(reasons.RELAY_FULL)
+        else:
+            self._size += len(piece)
             self._pieces.append(piece)
+
+    def refuse(self, reason: str) -> None:
+        """Keep nothing of it."""
+        self.copy = replace(self.copy, unfit=self.copy.unfit or reason)
+        self._pieces.clear()
+        self.drop()
 
     def done(self) -> Copy:
         """The copy, whole."""
         self.drop()
-        return replace(self._copy, body=b"".join(self._pieces)) if self._pieces else self._copy
+        return replace(self.copy, body=b"".join(self._pieces)) if self._pieces else self.copy
 
     def drop(self) -> None:
         """Give the room back."""
@@ -105,11 +115,13 @@ class CopyReader:
     ``max_body``: bytes of a body that are kept; ``room``: shared by all connections.
     """
 
-    __slots__ = ("_arriving", "_buffer", "_max_body", "_max_head", "_methods", "_room")
+    __slots__ = ("_arriving", "_buffer", "_left", "_max_body", "_max_head", "_methods", "_room")
+    closing = False  # nginx says when it wants no more
 
     def __init__(self, *, max_head: int, methods: Collection[str], max_body: int = 0, room: Room | None = None) -> None:
         self._buffer = b""
         self._arriving: Arriving | None = None
+        self._left = 0  # bytes of its body
         self._max_head = max_head
         self._max_body = max_body
         self._methods = methods
@@ -128,7 +140,10 @@ class CopyReader:
             copy, length = _read(buffer[:end].decode("latin-1"), self._methods)
             buffer = buffer[end + len(_END) :]
             if length:
-                self._arriving = Arriving(copy, length, most=self._max_body, room=self._room)
+                self._arriving = Arriving(copy, most=self._max_body, room=self._room)
+                self._left = length
+                if length > self._max_body:
+                    self._arriving.refuse(reasons.TOO_BIG)
                 buffer = self._take_body(self._arriving, buffer, copies)
             else:
                 copies.append(copy)
@@ -137,15 +152,20 @@ class CopyReader:
         self._buffer = buffer
         return copies
 
+    def answer(self, copies: list[Copy]) -> bytes:
+        """What these are to be answered."""
+        return ANSWER if len(copies) == 1 else ANSWER * len(copies)
+
     def close(self) -> None:
         """The connection has ended: a body that has not come whole is let go."""
         if self._arriving is not None:
             self._arriving.drop()
 
     def _take_body(self, arriving: Arriving, data: bytes, copies: list[Copy]) -> bytes:
-        piece = data[: arriving.left]
+        piece = data[: self._left]
+        self._left -= len(piece)
         arriving.take(piece)
-        if not arriving.left:
+        if not self._left:
             copies.append(arriving.done())
             self._arriving = None
         return data[len(piece) :]

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from darktime.errors import UsageError
 from darktime.split.marks import mark
 from darktime.split.relay import reasons
 from darktime.split.relay.books import Books
 from darktime.split.relay.channels import Channels
-from darktime.split.relay.copies import request_bytes
+from darktime.split.relay.copies import CopyReader, Room, request_bytes
 from darktime.split.relay.dark import Dark
 from darktime.split.relay.files import Files
-from darktime.split.relay.intake import CopySocket, LineSocket
+from darktime.split.relay.intake import CopySocket, LineSocket, listen_unix
 from darktime.split.relay.records import Records
 from darktime.wire.poller import Poller
 
 if TYPE_CHECKING:
     from darktime.split.compare import Pair, Side
+    from darktime.split.relay.alone import NoLines
+    from darktime.split.relay.answers import Answers
     from darktime.split.relay.copies import Copy
     from darktime.split.relay.settings import RelaySettings
     from darktime.wire.eventsource import ServerEvent
@@ -42,24 +46,36 @@ class Relay:
         self._poller = Poller(cooperative=False)
         self._files = Files(settings, self.state)
         self._books = Books(settings, self._paired)
-        self.records = Records(
-            self._books, wait_s=limits.line_wait_s, stream_wait_s=limits.stream_life_s, limit=limits.open_records
-        )
-        self._copies = CopySocket(
-            settings.socket,
-            self._poller,
-            max_head=limits.head_bytes,
-            methods=settings.methods,
-            max_body=limits.body_bytes,
-            room=limits.intake_bytes,
-            owner=settings.socket_owner,
-        )
-        self._lines = LineSocket(settings.log_port, self._poller, settings.secret)
+        self.records: Records | Answers = self._make_records()
+        self._copies = self._make_ear()
+        self._lines: LineSocket | NoLines = self._make_lines()
         self._dark = Dark(settings, self._poller, self)
         self._users: dict[str, str] = {}
         self._stopping = False
         self._channels = Channels(limits.channels)
         self.events_read = self.events_unnamed = self.users_forgotten = 0
+
+    def _make_records(self) -> Records | Answers:
+        limits = self._settings.limits
+        return Records(
+            self._books, wait_s=limits.line_wait_s, stream_wait_s=limits.stream_life_s, limit=limits.open_records
+        )
+
+    def _make_ear(self) -> CopySocket:
+        settings, limits = self._settings, self._settings.limits
+        if settings.socket is None:
+            raise UsageError("a relay behind our nginx takes copies on a socket: name one, --socket PATH")
+        reader = partial(
+            CopyReader,
+            max_head=limits.head_bytes,
+            methods=settings.methods,
+            max_body=limits.body_bytes,
+            room=Room(limits.intake_bytes),
+        )
+        return CopySocket(listen_unix(settings.socket, settings.socket_owner), self._poller, reader)
+
+    def _make_lines(self) -> LineSocket | NoLines:
+        return LineSocket(self._settings.log_port, self._poller, self._settings.secret)
 
     @property
     def log_port(self) -> int:
@@ -118,6 +134,7 @@ class Relay:
             self._dark.submit(copy, payload, now)
 
     def _judge(self, now: float) -> None:
+        self._copies.sweep(now)
         for request_id in self.records.sweep(now):
             self._dark.end(request_id, now, aborted=True)
 

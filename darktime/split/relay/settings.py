@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from darktime.split.settings import CopySettings
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -49,11 +51,11 @@ class Hops:
 class RelaySettings:
     """One relay. ``dark``: (host, port). ``ledger``: URL of the Redis, None to count without one.
 
-    ``socket_owner``: who may send copies besides the relay's own user, where root runs it.
+    ``socket``: where nginx sends copies. ``socket_owner``: who may send copies besides the relay's own user, where root runs it.
     """
 
-    socket: Path
-    log_port: int
+    socket: Path | None = None
+    log_port: int = 0
     dark: tuple[str, int]
     secret: str
     state: Path
@@ -67,3 +69,18 @@ class RelaySettings:
     metrics_port: int | None = None
     socket_owner: str | None = None
     limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AloneSettings(RelaySettings):
+    """A relay behind somebody else's mirror.
+
+    ``listen``: (host, port), 0 for any port. ``copy``: whose requests are copied and what of them; its sockets and port mean
+    nothing here. ``folder``: of the level files. ``ttl_s``: then it stops by itself. ``limits.stream_life_s`` is how long a
+    stream is held.
+    """
+
+    listen: tuple[str, int]
+    copy: CopySettings
+    folder: Path
+    ttl_s: float

@@ -18,19 +18,22 @@ from darktime.split import levels
 from darktime.split.commands import relay_command
 from darktime.split.folder import prepare, write_private
 from darktime.split.nginx_config import render, render_naive
-from darktime.split.relay.intake import ANSWER
+from darktime.split.relay.alone import AloneRelay
+from darktime.split.relay.copies import ANSWER
 from darktime.split.relay.relay import Relay
-from darktime.split.relay.settings import Limits, RelaySettings
+from darktime.split.relay.settings import AloneSettings, Limits, RelaySettings
 from darktime.split.running import free_tcp_port, free_udp_port, start_nginx
 from darktime.split.settings import Route, SplitSettings
 from realtime_core.stack import find_nginx
 from realtime_core.stack.nginx import _wheel_binary
 from tests.darktime.split.servers import Client, Origin
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from darktime.split.commands import LedgerNames
+    from darktime.split.settings import CopySettings
     from realtime_core.stack import Service, Stack
 
 CANDIDATE = "Cookie: uid=u1"  # with everybody sampled, anybody will do
@@ -211,6 +214,61 @@ def own_relay(folder: Path) -> Iterator[Callable[..., OwnRelay]]:
 
     def make(dark: str, **limits: Any) -> OwnRelay:
         made.append(OwnRelay(folder, dark, **limits))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+class AloneRelayInThread:
+    """A relay that stands alone, in a thread of the test. ``folder``: of its level files; nobody is in yet."""
+
+    def __init__(
+        self, folder: Path, dark: str, copy: CopySettings, *, ttl_s: float, listen: int = 0, **limits: Any
+    ) -> None:
+        host, _, port = dark.rpartition(":")
+        self.folder = folder / "levels"
+        self.settings = AloneSettings(
+            listen=("127.0.0.1", listen),
+            copy=copy,
+            folder=self.folder,
+            ttl_s=ttl_s,
+            dark=(host, int(port)),
+            secret=copy.secret,
+            state=folder / "alone.json",
+            allow_query=frozenset(copy.allow_query),
+            methods=frozenset(copy.methods),
+            limits=Limits(body_bytes=copy.max_body, **limits),
+        )
+        self.relay = AloneRelay(self.settings)
+        self.address = f"127.0.0.1:{self.relay.port}"
+        self.thread = threading.Thread(target=self.relay.run)
+        self.thread.start()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.relay.state()
+
+    def opened(self) -> None:
+        """Wait until it takes copies, or has ended instead."""
+        wait_until(lambda: self.state["open"] or not self.thread.is_alive(), what="the probe's end")
+
+    def stop(self) -> None:
+        self.relay.stop()
+        self.thread.join()
+
+
+@pytest.fixture
+def alone_relay(folder: Path) -> Iterator[Callable[..., AloneRelayInThread]]:
+    made: list[AloneRelayInThread] = []
+
+    def make(
+        dark: str, copy: CopySettings, *, ttl_s: float = 60.0, opened: bool = True, **limits: Any
+    ) -> AloneRelayInThread:
+        made.append(AloneRelayInThread(folder, dark, copy, ttl_s=ttl_s, **limits))
+        if opened:
+            made[-1].opened()
         return made[-1]
 
     yield make

@@ -73,16 +73,17 @@ class Taker:
 
     def _serve(self, link: socket.socket) -> None:
         with link, suppress(OSError, EOFError), link.makefile("rb") as raw:
-            while self._take(raw):
+            while one := self._take(raw):
                 if self._hangs_up:
                     return
                 if self._answers:
-                    link.sendall(self._answer)
+                    head, end, _ = self._answer.partition(b"\r\n\r\n")
+                    link.sendall(head + end if one.method == "HEAD" else self._answer)
 
-    def _take(self, raw) -> bool:
+    def _take(self, raw) -> Taken | None:
         first = raw.readline().decode("latin-1").split(" ")
         if len(first) != 3:
-            return False
+            return None
         headers = {}
         while line := raw.readline().decode("latin-1").strip():
             name, _, value = line.partition(":")
@@ -97,7 +98,7 @@ class Taker:
         else:
             self._part(raw, one, int(headers.get("content-length", "0")))
         one.whole = True
-        return True
+        return one
 
     def _part(self, raw, one: Taken, size: int) -> None:
         while size:

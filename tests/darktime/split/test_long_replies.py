@@ -22,7 +22,7 @@ def test_a_reply_is_waited_for_as_long_as_production_is_and_others_pass_it_by(
 ) -> None:
     dark = origin()
     dark.hang_s, dark.hang_on = 1.2, "/poll"
-    relay = own_relay(dark.address, **QUICK)
+    relay = own_relay(dark.address, **QUICK, line_wait_s=0.5)
     for number in range(3):
         relay.copy(number, "/poll")
     wait_until(lambda: relay.state["lasting"] == 3, what="three that last")
