@@ -180,6 +180,8 @@ def test_copies_themselves_are_dropped_and_a_dark_instance_that_leads_back_ends_
         front.start(naive=f"127.0.0.1:{port}")
         levels.set_percent(alone.folder, 100, 100)
         looped = alone_relay(front.address, settings(folder), opened=False, listen=port)
+        with Client(looped.address) as client:
+            client.get("/page", CANDIDATE)
         wait_until(lambda: not looped.thread.is_alive(), what="its own end")
         assert looped.relay.looped
         assert looped.state["received"] == 0

@@ -95,6 +95,11 @@ def told(one: Taken) -> tuple[Any, ...]:
     return one.method, one.target, headers, bytes(one.body)
 
 
+def seen(alone: Any) -> int:
+    state = alone.state
+    return state["received"] + state["outside"] + state["marked"]
+
+
 def send(address: str, request: tuple[str, str, list[str], bytes], number: int) -> None:
     method, target, lines, body = request
     with Client(address) as client:
@@ -121,8 +126,9 @@ def test_what_our_nginx_copies_a_relay_that_stands_alone_copies_and_in_the_same_
         for number, request in enumerate(asked):
             send(split.address, request, number)
             send(alone.address, request, number)
-        wait_until(lambda: alone.state["answered"] == alone.state["received"] > 8, what="copies of ours")
-        wait_until(lambda: split.state().get("received") == len(theirs.taken) > 8, what="nginx's")
+        wait_until(lambda: alone.state["requests"] == seen(alone), what="the end of all of ours")
+        wait_until(lambda: alone.state["answered"] == alone.state["received"], what="our copies")
+        wait_until(lambda: split.state()["offered"] == split.state()["received"] == len(theirs.taken), what="nginx's")
         wait_until(lambda: not split.state()["waiting"], what="the end of all")
         state = split.state()
         assert state["reasons"].keys() <= {"credential_stripped"}
