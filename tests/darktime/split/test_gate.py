@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from darktime.split import levels
-from darktime.split.gate import argument, cookie, normalized
+from darktime.split.gate import Gate, argument, cookie, normalized
+from darktime.split.sampling import sampled
+from tests.darktime.split.conftest import split_settings
 from tests.darktime.split.servers import Client
 from tests.darktime.split.takers import Taken, Taker
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 NUMBER = "x-number"
 SETS: dict[str, dict[str, Any]] = {
@@ -123,6 +126,12 @@ def test_what_our_nginx_copies_a_relay_that_stands_alone_copies_and_in_the_same_
         alone = alone_relay(ours.address, split.settings)
         levels.set_percent(alone.folder, 50.0, 60.0)
         asked = requests(kind, 250)
+        if kind == "query":  # a fragment is no part of the query
+            asked += [
+                ("GET", target, [], b"")
+                for user in USERS[:6]
+                for target in (f"/a/1?x=1#&user={user}", f"/a/2?user={user}#&y=1")
+            ]
         for number, request in enumerate(asked):
             send(split.address, request, number)
             send(alone.address, request, number)
@@ -162,3 +171,10 @@ def test_cookies_and_parameters_are_found_as_nginx_finds_them() -> None:
         "",
         "",
     ]
+
+
+def test_nobody_beyond_the_maximum_passes_whatever_files_there_are(tmp_path: Path) -> None:
+    gate = Gate(split_settings(tmp_path, "127.0.0.1:1", max_percent=20.0))
+    users = [f"u{number}" for number in range(500)]
+    passed = [user for user in users if gate.passes("GET", "/", [("Cookie", f"uid={user}")])]
+    assert passed == [user for user in users if sampled("darktime", user, 20.0)]
