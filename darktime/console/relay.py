@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from darktime.console.dark_side import dark_options, side_of
 from darktime.console.folders import keep_results, run_folder
-from darktime.console.split import KEY_REMEDY, STATE_REMEDY, choices, say, upstream
+from darktime.console.split import KEY_REMEDY, STATE_REMEDY, choices, say
 from darktime.errors import DarktimeError, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ MOST_STREAM_LIFE_S = 3600.0
 
 @click.command("relay")
 @click.option("--listen", required=True, metavar="HOST:PORT", help="Where the mirror sends its requests.")
-@click.option("--dark", required=True, metavar="URL", help="The new code: http://HOST:PORT.")
+@dark_options
 @click.option("--percent", type=float, required=True, help="Share of the USERS whose requests are copied.")
 @click.option("--key", metavar="KIND:NAME", help="What makes a user: cookie:, header: or query:NAME; must be said.")
 @click.option("--experiment", default="darktime", metavar="NAME", help="The salt: another name draws other users.")
@@ -70,6 +71,8 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
     """
     if not asked["dark_state"]:
         raise UsageError(STATE_REMEDY)
+    if not asked["dark"]:
+        raise UsageError("where do copies go? Say --dark http://HOST:PORT, or dark in [relay] of darktime.toml")
     if not asked["key"]:
         raise UsageError(KEY_REMEDY)
     folder = run_folder("relay", out)
@@ -105,21 +108,19 @@ def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
             )
         levels.set_percent(state, asked["percent"], settings.copy.max_percent)
         last.callback(levels.set_percent, state, 0, settings.copy.max_percent)
-        relay = AloneRelay(settings)
+        relay, urls = AloneRelay(settings), ", ".join(settings.dark.urls)
         last.callback(describe(folder / "split.json", settings, relay).unlink, missing_ok=True)
         if settings.metrics_port is not None:
             say(f"metrics on 127.0.0.1:{metrics(settings.metrics_port, relay)}")
-        say(
-            f"relay on {settings.listen[0]}:{relay.port}; copies of {asked['percent']:g} % of users go to {asked['dark']}"
-        )
+        say(f"relay on {settings.listen[0]}:{relay.port}; copies of {asked['percent']:g} % of users go to {urls}")
         say(f"to stop: Ctrl-C, 'darktime kill', or touch {state / 'kill'}")
         why = watch(relay)
     if relay.looped:
         raise UsageError(
-            f"dark {asked['dark']} leads back to where the mirrored requests come from: copies would hurt production; "
+            f"dark {urls} leads back to where the mirrored requests come from: copies would hurt production; "
             "name the new instance itself"
         )
-    asked = {**asked, "dark": [asked["dark"]]}
+    asked = {**asked, "dark": list(settings.dark.urls)}
     return alone_results(relay.state(), asked, began=began, ended=datetime.now(UTC), why=why)
 
 
@@ -133,9 +134,12 @@ def settings_of(folder: Path, asked: dict[str, Any]) -> AloneSettings:
         if not (math.isfinite(asked[name]) and 0 < asked[name] <= most):
             raise UsageError(f"--{name.replace('_', '-')} {asked[name]:g}: above 0, at most {most:,.0f} seconds")
     check_address(asked["listen"], "--listen")
-    dark = upstream(asked["dark"], "dark")
-    if same(resolved(dark, "dark"), resolved(asked["listen"], "listen")):
-        raise UsageError(f"dark {dark} is where the relay is to listen: copies would go in a circle; name the instance")
+    side = side_of(asked)
+    for one in side.instances:
+        if same(resolved(one.at, "dark"), resolved(asked["listen"], "listen")):
+            raise UsageError(
+                f"dark {one.at} is where the relay is to listen: copies would go in a circle; name the instance"
+            )
     state = (asked["state_dir"] or folder / "state").resolve()
     copy = CopySettings(
         # Of our own nginx's side there is none.
@@ -156,7 +160,7 @@ def settings_of(folder: Path, asked: dict[str, Any]) -> AloneSettings:
         copy=copy,
         folder=state,
         ttl_s=asked["ttl"],
-        dark=address(dark),
+        dark=side,
         secret=copy.secret,
         state=folder / "relay.json",
         allow_query=frozenset(copy.allow_query),

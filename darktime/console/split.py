@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from darktime.console.dark_side import dark_options, side_of
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.include import prove, read_includes, write_includes
 from darktime.errors import UsageError
@@ -49,7 +50,7 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
 @click.command("split")
 @click.option("--percent", type=float, required=True, help="Share of the USERS that is mirrored.")
 @click.option("--production", metavar="URL", help="Where production's requests go: http://HOST:PORT.")
-@click.option("--dark", metavar="URL", help="The new code: http://HOST:PORT.")
+@dark_options
 @click.option(
     "--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="Where nginx takes production's requests."
 )
@@ -187,8 +188,9 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runnin
     from darktime.split.settings import Route, SplitSettings
     from realtime_core.stack import find_nginx
 
-    production, dark = upstream(asked["production"], "production"), upstream(asked["dark"], "dark")
-    check_instances(production, dark, listen=asked["listen"])
+    production, side = upstream(asked["production"], "production"), side_of(asked)
+    asked["dark"] = ", ".join(side.urls)
+    check_instances(production, *(one.at for one in side.instances), listen=asked["listen"])
 
     def start(stack: Stack, results: Path, ledger: LedgerNames) -> RunningSplit:
         private = stack.adopt(PrivateFolder()).path
@@ -205,13 +207,15 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runnin
             settings,
             folder=private,
             nginx=find_nginx(asked["nginx"]).path,
-            dark=f"http://{dark}",
+            dark=side,
             percent=asked["percent"],
             ttl_s=asked["ttl"],
             results=results,
             ledger=ledger,
         )
-        say(f"mirroring {asked['percent']:g} % of users to {dark}; production's requests go to {settings.listen}")
+        say(
+            f"mirroring {asked['percent']:g} % of users to {asked['dark']}; production's requests go to {settings.listen}"
+        )
         return running
 
     return start
@@ -222,10 +226,11 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runni
     from darktime.split.instances import check_instances
     from darktime.split.running import start_joined
 
-    folder, dark = asked["joined"].resolve(), upstream(asked["dark"], "dark")
+    folder, side = asked["joined"].resolve(), side_of(asked)
+    asked["dark"] = ", ".join(side.urls)
     settings, where, hosts = read_includes(folder, asked)
     if asked["production"]:
-        check_instances(upstream(asked["production"], "production"), dark)
+        check_instances(upstream(asked["production"], "production"), *(one.at for one in side.instances))
     asked["production"] = asked["production"] or where
 
     def start(stack: Stack, results: Path, ledger: LedgerNames) -> RunningSplit:
@@ -233,7 +238,7 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runni
             stack,
             settings,
             folder=folder,
-            dark=f"http://{dark}",
+            dark=side,
             percent=asked["percent"],
             ttl_s=asked["ttl"],
             results=results,
@@ -241,7 +246,9 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runni
             hosts=hosts,
             ledger=ledger,
         )
-        say(f"mirroring {asked['percent']:g} % of users to {dark}, in the nginx that has the includes of {folder}")
+        say(
+            f"mirroring {asked['percent']:g} % of users to {asked['dark']}, in the nginx that has the includes of {folder}"
+        )
         return running
 
     return start

@@ -12,6 +12,7 @@ from darktime.split.folder import CONFIGURATION, SECRET
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from darktime.split.dark_side import DarkSide
     from darktime.split.settings import CopySettings
 
 
@@ -46,18 +47,25 @@ def relay_command(
     settings: CopySettings,
     folder: Path,
     *,
-    dark: str,
+    dark: DarkSide,
     state: Path,
     pairs: Path,
     ledger: LedgerNames | None = None,
     metrics_port: int | None = None,
 ) -> Command:
-    """The relay of a split, before ``dark`` (http://HOST:PORT). The secret goes by file: anybody can read arguments."""
+    """The relay of a split, before its dark side. The secret goes by file: anybody can read arguments."""
     argv = [
         *(sys.executable, "-m", "darktime.split.relay", "--socket", str(settings.relay_socket)),
-        *("--log-port", str(settings.log_port), "--dark", dark, "--state", str(state), "--pairs", str(pairs)),
+        *("--log-port", str(settings.log_port), "--state", str(state), "--pairs", str(pairs)),
         *("--secret-file", str(folder / SECRET)),
     ]
+    for url in dark.urls:
+        argv += ["--dark", url]
+    argv += ["--dark-connections", str(dark.connections)]
+    if dark.cacert is not None:
+        argv += ["--dark-cacert", str(dark.cacert)]
+    if dark.insecure:
+        argv.append("--dark-insecure")
     if settings.run_as not in (None, "root") and os.geteuid() == 0:
         argv += ["--socket-owner", settings.run_as or ""]
     for name in settings.allow_query:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from darktime.errors import UsageError
 from darktime.split import levels
 from darktime.split.commands import agent_command, nginx_command, relay_command
+from darktime.split.dark_side import dark_side
 from darktime.split.emit import STATE
 from darktime.split.folder import prepare, write_private
 from darktime.split.instances import address, answers, refuse_our_own_front
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from darktime.split.commands import Command, LedgerNames
+    from darktime.split.dark_side import DarkSide
     from darktime.split.settings import CopySettings, SplitSettings
 
 ABOUT: Final = "split.json"
@@ -62,7 +64,7 @@ def start_split(
     *,
     folder: Path,
     nginx: Path,
-    dark: str,
+    dark: DarkSide | str,
     percent: float,
     ttl_s: float,
     results: Path,
@@ -76,7 +78,7 @@ def start_split(
         settings: the split.
         folder: a private folder that nginx can live in; its path is short, sockets are in it.
         nginx: the binary.
-        dark: ``http://HOST:PORT``.
+        dark: the dark side, or the URL of its only instance.
         percent: with which to begin.
         ttl_s: after so many seconds the agent gives the lease back and mirroring ends.
         results: where the relay's state and the pairs go.
@@ -86,13 +88,14 @@ def start_split(
     Raises:
         UsageError: the listen address or a path cannot be used, or the dark instance is production by another name.
     """
+    side = dark_side([dark]) if isinstance(dark, str) else dark
     prepare(folder, settings, render(settings, folder))
     running = _with_relay(
-        starter, settings, folder, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
+        starter, settings, folder, secrets=folder, dark=side, percent=percent, results=results, ledger=ledger
     )
     running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
     if probe:
-        refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=settings.listen)
+        refuse_our_own_front(settings.secret, side.instances, front=settings.listen)
     # The lease comes last: until everything stands, nobody is mirrored.
     running.processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s))
     return running
@@ -103,7 +106,7 @@ def start_joined(
     settings: CopySettings,
     *,
     folder: Path,
-    dark: str,
+    dark: DarkSide | str,
     percent: float,
     ttl_s: float,
     results: Path,
@@ -118,14 +121,14 @@ def start_joined(
     Raises:
         UsageError: the kill file stands, or the dark instance is production by another name.
     """
-    state = folder / STATE
+    state, side = folder / STATE, dark_side([dark]) if isinstance(dark, str) else dark
     if levels.killed(state):
         raise UsageError(
             f"mirroring was killed here: remove {state / 'kill'} first, if what it was killed for is mended"
         )
-    refuse_our_own_front(settings.secret, dark.removeprefix("http://"), front=front, hosts=hosts)
+    refuse_our_own_front(settings.secret, side.instances, front=front, hosts=hosts)
     running = _with_relay(
-        starter, settings, state, secrets=folder, dark=dark, percent=percent, results=results, ledger=ledger
+        starter, settings, state, secrets=folder, dark=side, percent=percent, results=results, ledger=ledger
     )
     running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s))
     return running
@@ -137,7 +140,7 @@ def _with_relay(
     folder: Path,
     *,
     secrets: Path,
-    dark: str,
+    dark: DarkSide,
     percent: float,
     results: Path,
     ledger: LedgerNames | None,

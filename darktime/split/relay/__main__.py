@@ -8,9 +8,9 @@ import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from darktime.errors import DarktimeError, UsageError
+from darktime.split.dark_side import CONNECTIONS, dark_side
 from darktime.split.relay.settings import Hops, Limits, RelaySettings
 from darktime.split.settings import MOST_BODY
 
@@ -23,7 +23,16 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--socket", required=True, type=Path, metavar="PATH", help="where nginx sends copies")
     parser.add_argument("--socket-owner", metavar="USER", help="of nginx's workers, where root runs this")
     parser.add_argument("--log-port", required=True, type=int, metavar="PORT", help="UDP port of log lines; 0: any")
-    parser.add_argument("--dark", required=True, metavar="URL", help="http://HOST:PORT of the dark instance")
+    parser.add_argument(
+        "--dark", required=True, action="append", metavar="URL", help="of a dark instance; several share the users"
+    )
+    parser.add_argument(
+        "--dark-cacert", type=Path, metavar="FILE", help="https: what to trust, in place of this machine's"
+    )
+    parser.add_argument("--dark-insecure", action="store_true", help="https: verify nothing")
+    parser.add_argument(
+        "--dark-connections", type=int, default=CONNECTIONS, metavar="N", help="under way, each instance"
+    )
     parser.add_argument("--state", required=True, type=Path, metavar="FILE", help="counters, written twice a second")
     parser.add_argument("--secret-file", required=True, type=Path, metavar="FILE", help="holds the run's secret")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="what was compared, JSON lines")
@@ -41,9 +50,12 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def _settings(options: argparse.Namespace) -> RelaySettings:
-    dark = urlsplit(options.dark)
-    if dark.scheme != "http" or not dark.hostname or not dark.port or dark.path not in {"", "/"}:
-        raise UsageError(f"--dark {options.dark}: http://HOST:PORT, please")
+    dark = dark_side(
+        options.dark,
+        cacert=options.dark_cacert,
+        insecure=options.dark_insecure,
+        connections=options.dark_connections,
+    )
     try:
         secret = options.secret_file.read_text().strip()
     except OSError as error:
@@ -55,7 +67,7 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
     return RelaySettings(
         socket=options.socket,
         log_port=options.log_port,
-        dark=(dark.hostname, dark.port),
+        dark=dark,
         secret=secret,
         state=options.state,
         pairs=options.pairs,

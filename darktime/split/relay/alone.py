@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import threading
 import time
-from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from darktime.split.dark_side import ask
 from darktime.split.gate import Gate
 from darktime.split.levels import lets_in
 from darktime.split.nginx_blocks import probe_path
@@ -118,10 +117,7 @@ class AloneRelay(Relay):
             self.stop()
 
     def _probe(self) -> None:
-        host, port = self._alone.dark
-        link = http.client.HTTPConnection(host, port, timeout=_PROBE_TIMEOUT_S)
-        with suppress(OSError, http.client.HTTPException):
-            link.request("GET", probe_path(self._alone.secret), headers={"X-Darktime": "1"})
-            link.getresponse().read1(_MOST_BYTES)
-        link.close()
+        path = probe_path(self._alone.secret)
+        for instance in self._alone.dark.instances:
+            ask(instance, path, host=instance.at, timeout_s=_PROBE_TIMEOUT_S, most_bytes=_MOST_BYTES)
         self._takes_from = time.monotonic() + _PROBE_BACK_S

@@ -6,17 +6,17 @@ read until production's own stream ends: then we close our half, read what is st
 
 from __future__ import annotations
 
-import errno
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from darktime.errors import UsageError
 from darktime.split.compare import Side
+from darktime.split.dark_side import CONNECTIONS
 from darktime.split.log_format import plain_type
 from darktime.split.relay import reasons
 from darktime.split.relay.breaker import Breaker
+from darktime.split.relay.dial import TlsSocket, reason_of
 from darktime.split.relay.link import Link, State
 from darktime.split.relay.records import STREAM_TYPE
 from darktime.wire.errors import WireError
@@ -24,12 +24,13 @@ from darktime.wire.poller import IN, OUT
 
 if TYPE_CHECKING:
     from darktime.split.relay.copies import Copy
-    from darktime.split.relay.settings import RelaySettings
+    from darktime.split.relay.dial import Dialer
+    from darktime.split.relay.settings import Limits
     from darktime.wire.eventsource import ServerEvent
     from darktime.wire.poller import Poller
 
 _READ_BYTES: Final = 262_144
-_TIMED_OUT: Final = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
+_MOST_SAID: Final = 200  # characters of an error
 
 
 class Outcomes(Protocol):
@@ -45,13 +46,19 @@ class Outcomes(Protocol):
 
 
 class Dark:
-    """Everything between the relay and one dark instance. ``now`` is always the monotonic clock, in seconds."""
+    """Everything between the relay and one dark instance. ``now`` is always the monotonic clock, in seconds.
 
-    def __init__(self, settings: RelaySettings, poller: Poller, outcomes: Outcomes) -> None:
-        self._limits = settings.limits
+    ``failures`` counts, by reason, what it left unanswered; ``last_error`` says why a connection ended last.
+    """
+
+    def __init__(
+        self, dialer: Dialer, limits: Limits, poller: Poller, outcomes: Outcomes, *, connections: int = CONNECTIONS
+    ) -> None:
+        self._limits = limits
+        self._connections = connections
         self._poller = poller
         self._outcomes = outcomes
-        self._family, self._address = _resolve(*settings.dark)
+        self._dialer = dialer
         self._queue: deque[tuple[Copy, bytes, float]] = deque()
         self._held = 0  # bytes that wait, or are being sent
         self._links: dict[int, Link] = {}
@@ -61,7 +68,9 @@ class Dark:
         self._streams: dict[str, Link] = {}
         self._leaving: dict[int, Link] = {}
         self.breaker = Breaker()
-        self.streams_cut = 0
+        self.streams_cut = self.submitted = self.answered = 0
+        self.failures: Counter[str] = Counter()
+        self.last_error = ""
 
     @property
     def in_flight(self) -> int:
@@ -85,10 +94,11 @@ class Dark:
 
     def submit(self, copy: Copy, payload: bytes, now: float) -> None:
         """Send a copy on, when it can be."""
+        self.submitted += 1
         if len(self._queue) >= self._limits.queue_copies or self._held + len(payload) > self._limits.queue_bytes:
-            self._outcomes.failed(copy.id, reasons.RELAY_FULL)
+            self._leave(copy.id, reasons.RELAY_FULL)
         elif not self.breaker.allows(now):
-            self._outcomes.failed(copy.id, self.breaker.reason or reasons.DARK_REFUSED)
+            self._leave(copy.id, self.breaker.reason or reasons.DARK_REFUSED)
         else:
             self._queue.append((copy, payload, now))
             self._held += len(payload)
@@ -118,7 +128,7 @@ class Dark:
         except WireError:
             self._broken(link, reasons.DARK_RESET, now)
         except OSError as error:
-            self._broken(link, _reason_of(error), now)
+            self._broken(link, self._reason(error), now)
         return True
 
     def sweep(self, now: float) -> None:
@@ -139,7 +149,7 @@ class Dark:
         while self._idle and now > self._idle[0].deadline:
             self._close(self._idle[0])
         while self._queue and now - self._queue[0][2] > self._limits.queue_age_s:
-            self._outcomes.failed(self._next().id, reasons.EXPIRED)
+            self._leave(self._next().id, reasons.EXPIRED)
         self._pump(now)
 
     def let_all_go(self, now: float) -> bool:
@@ -154,13 +164,38 @@ class Dark:
         for link in list(self._links.values()):
             self._close(link)
 
+    def told(self) -> dict[str, Any]:
+        """Its counters, for the state."""
+        return {
+            "dark": self._dialer.instance.url,
+            "submitted": self.submitted,
+            "answered": self.answered,
+            "failures": dict(self.failures),
+            "queued": self.queued,
+            "in_flight": self.in_flight,
+            "lasting": self.lasting,
+            "streams": self.streams,
+            "streams_cut": self.streams_cut,
+            "breaker": self.breaker.reason,
+            "breaker_trips": self.breaker.trips,
+            "last_error": self.last_error,
+        }
+
+    def _leave(self, request_id: str, reason: str) -> None:
+        self.failures[reason] += 1
+        self._outcomes.failed(request_id, reason)
+
+    def _reason(self, error: OSError) -> str:
+        self.last_error = str(error)[:_MOST_SAID]
+        return reason_of(error)
+
     def _next(self) -> Copy:
         copy, payload, _ = self._queue.popleft()
         self._held -= len(payload)
         return copy
 
     def _pump(self, now: float) -> None:
-        while self._queue and (self._idle or len(self._busy) - len(self._lasting) < self._limits.connections):
+        while self._queue and (self._idle or len(self._busy) - len(self._lasting) < self._connections):
             payload = self._queue[0][1]
             copy = self._next()
             if not self._outcomes.wanted(copy.id):
@@ -168,7 +203,7 @@ class Dark:
             try:
                 self._start(copy, payload, now)
             except OSError as error:
-                self._fail(copy.id, _reason_of(error), now)
+                self._fail(copy.id, self._reason(error), now)
 
     def _start(self, copy: Copy, payload: bytes, now: float) -> None:
         link = self._kept()
@@ -184,16 +219,11 @@ class Dark:
         try:
             self._send(link, now)
         except OSError as error:
-            self._broken(link, _reason_of(error), now)
+            self._broken(link, self._reason(error), now)
 
     def _connect(self) -> Link:
-        sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        number = sock.connect_ex(self._address)
-        if number not in {0, errno.EINPROGRESS}:
-            sock.close()
-            raise OSError(number, "connect")
-        link = Link(sock)
+        link = Link(self._dialer.dial())
+        link.shaking = self._dialer.tls
         self._links[link.fd] = link
         self._poller.register(link.fd, OUT)
         return link
@@ -214,6 +244,8 @@ class Dark:
         number = link.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             raise OSError(number, "connect")
+        if link.shaking and not self._shake(link):
+            return
         try:
             sent = link.sock.send(link.out)
         except BlockingIOError:
@@ -231,6 +263,17 @@ class Dark:
         link.sent_at = time.monotonic()
         link.deadline = now + self._limits.reply_s
         self._poller.modify(link.fd, IN)
+
+    def _shake(self, link: Link) -> bool:
+        """Go on with the TLS handshake; whether it is done."""
+        if not isinstance(link.sock, TlsSocket):
+            link.sock = self._dialer.secured(link.sock)
+        awaited = link.sock.shake()
+        if awaited:
+            self._poller.modify(link.fd, awaited)
+            return False
+        link.shaking = False
+        return True
 
     def _read(self, link: Link, now: float) -> None:
         try:
@@ -302,12 +345,13 @@ class Dark:
         self._no_longer_busy(request_id)
         if len(self._streams) >= self._limits.streams:
             self._close(link)
-            self._outcomes.failed(request_id, reasons.RELAY_FULL)
+            self._leave(request_id, reasons.RELAY_FULL)
             return
         events = link.open_stream()
         link.state = State.STREAM
         self._streams[request_id] = link
         self.breaker.succeeded()
+        self.answered += 1
         self._outcomes.streaming(request_id)
         ended = self._outcomes.ended(request_id)
         seconds = time.monotonic() - link.sent_at
@@ -332,12 +376,13 @@ class Dark:
     def _replied(self, link: Link, status: int, content_type: str, length: int, now: float) -> None:
         self._no_longer_busy(link.request_id)
         self.breaker.succeeded()
+        self.answered += 1
         seconds = time.monotonic() - link.sent_at
         side = Side(status=status, content_type=content_type, length=length, seconds=seconds)
         self._outcomes.replied(link.request_id, side, now)
 
     def _rest(self, link: Link, now: float) -> None:
-        if len(self._idle) >= self._limits.connections:
+        if len(self._idle) >= self._connections:
             self._close(link)
             return
         link.rest(now + self._limits.idle_s)
@@ -356,13 +401,13 @@ class Dark:
             self._pump(now)
 
     def _fail(self, request_id: str, reason: str, now: float) -> None:
-        self._outcomes.failed(request_id, reason)
+        self._leave(request_id, reason)
         if reason == reasons.RELAY_FULL:
             return
         self.breaker.failed(reason, now)
         if self.breaker.reason is not None:
             while self._queue:
-                self._outcomes.failed(self._next().id, self.breaker.reason)
+                self._leave(self._next().id, self.breaker.reason)
 
     def _close(self, link: Link) -> None:
         if self._links.pop(link.fd, None) is None:
@@ -375,21 +420,3 @@ class Dark:
             self._idle.remove(link)
         self._poller.unregister(link.fd)
         link.sock.close()
-
-
-def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise UsageError(f"the dark instance {host}:{port} has no address: {error}") from error
-    return family, address
-
-
-def _reason_of(error: OSError) -> str:
-    if error.errno in {errno.EMFILE, errno.ENFILE}:
-        return reasons.RELAY_FULL
-    if error.errno in _TIMED_OUT:
-        return reasons.DARK_TIMEOUT
-    if error.errno == errno.ECONNREFUSED:
-        return reasons.DARK_REFUSED
-    return reasons.DARK_RESET

@@ -32,7 +32,20 @@ class State(Enum):
 class Link:
     """One connection. ``deadline``: when it has taken too long, by the caller's clock. ``out``: still to be sent."""
 
-    __slots__ = ("_head", "deadline", "fd", "held", "out", "reader", "request_id", "sent_at", "sock", "state", "stream")
+    __slots__ = (
+        "_head",
+        "deadline",
+        "fd",
+        "held",
+        "out",
+        "reader",
+        "request_id",
+        "sent_at",
+        "shaking",
+        "sock",
+        "state",
+        "stream",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -42,6 +55,7 @@ class Link:
         self.state = State.IDLE
         self.request_id = ""
         self.out: bytes | memoryview = b""
+        self.shaking = False  # TLS is not ready yet
         self.held = 0  # bytes that count as waiting until they are sent
         self.sent_at = self.deadline = 0.0
         self._head: bytes | None = None

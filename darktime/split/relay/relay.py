@@ -15,7 +15,7 @@ from darktime.split.relay import reasons
 from darktime.split.relay.books import Books
 from darktime.split.relay.channels import Channels
 from darktime.split.relay.copies import CopyReader, Room, request_bytes
-from darktime.split.relay.dark import Dark
+from darktime.split.relay.darks import Darks
 from darktime.split.relay.files import Files
 from darktime.split.relay.intake import CopySocket, LineSocket, listen_unix
 from darktime.split.relay.records import Records
@@ -46,10 +46,10 @@ class Relay:
         self._poller = Poller(cooperative=False)
         self._files = Files(settings, self.state)
         self._books = Books(settings, self._paired)
+        self._dark = Darks(settings, self._poller, self)  # before anything listens: a host may have no address
         self.records: Records | Answers = self._make_records()
         self._copies = self._make_ear()
         self._lines: LineSocket | NoLines = self._make_lines()
-        self._dark = Dark(settings, self._poller, self)
         self._users: dict[str, str] = {}
         self._stopping = False
         self._channels = Channels(limits.channels)
@@ -123,7 +123,8 @@ class Relay:
                 self._dark.end(line.id, now, aborted=line.aborted)
 
     def _take(self, copy: Copy, now: float) -> None:
-        if not self.records.arrived(copy, self._mark_of(copy.user), now):
+        user = self._mark_of(copy.user)
+        if not self.records.arrived(copy, user, now):
             return
         if copy.unfit is not None:
             self.records.failed(copy.id, copy.unfit)
@@ -131,7 +132,7 @@ class Relay:
             self.records.failed(copy.id, reasons.EXPIRED)  # of a relay that was stopped: no burst of old requests
         else:
             payload = request_bytes(copy, self._settings.allow_query, self._settings.secret)
-            self._dark.submit(copy, payload, now)
+            self._dark.submit(copy, payload, user, now)
 
     def _judge(self, now: float) -> None:
         self._copies.sweep(now)
@@ -217,13 +218,7 @@ class Relay:
             "mirror_reasons": dict(records.mirror_reasons),
             "duplicates": records.duplicates,
             "waiting": len(records),
-            "queued": dark.queued,
-            "in_flight": dark.in_flight,
-            "lasting": dark.lasting,
-            "streams": dark.streams,
-            "streams_cut": dark.streams_cut,
-            "breaker": dark.breaker.reason,
-            "breaker_trips": dark.breaker.trips,
+            **dark.told(),
             "events": self.events_read,
             "events_unnamed": self.events_unnamed,
             "channels": dict(self._channels.counts),

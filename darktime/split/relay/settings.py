@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from darktime.split.dark_side import DarkSide
     from darktime.split.settings import CopySettings
 
 
@@ -21,7 +22,6 @@ class Limits:
     body_bytes: int = 65_536  # of one body
     queue_age_s: float = 2.0
     head_bytes: int = 131_072
-    connections: int = 64
     streams: int = 10_000
     connect_s: float = 1.0
     reply_s: float = 10.0  # for a reply; where production's own takes long, this much longer than production's
@@ -49,14 +49,14 @@ class Hops:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelaySettings:
-    """One relay. ``dark``: (host, port). ``ledger``: URL of the Redis, None to count without one.
+    """One relay. ``ledger``: URL of the Redis, None to count without one.
 
     ``socket``: where nginx sends copies. ``socket_owner``: who may send copies besides the relay's own user, where root runs it.
     """
 
     socket: Path | None = None
     log_port: int = 0
-    dark: tuple[str, int]
+    dark: DarkSide
     secret: str
     state: Path
     pairs: Path | None = None

@@ -16,6 +16,7 @@ import pytest
 
 from darktime.split import levels
 from darktime.split.commands import relay_command
+from darktime.split.dark_side import CONNECTIONS, dark_side
 from darktime.split.folder import prepare, write_private
 from darktime.split.nginx_config import render, render_naive
 from darktime.split.relay.alone import AloneRelay
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from darktime.split.commands import LedgerNames
+    from darktime.split.dark_side import DarkSide
     from darktime.split.settings import CopySettings
     from realtime_core.stack import Service, Stack
 
@@ -82,6 +84,10 @@ def split_settings(folder: Path, production: str, **changes: Any) -> SplitSettin
     return SplitSettings(**{**values, **changes})
 
 
+def as_side(dark: DarkSide | str, connections: int = CONNECTIONS) -> DarkSide:
+    return dark_side([f"http://{dark}"], connections=connections) if isinstance(dark, str) else dark
+
+
 class Split:
     """One split and its processes."""
 
@@ -111,12 +117,12 @@ class Split:
             levels.renew(self.folder, time.time(), self.settings.slot_s)
         self.nginx = start_nginx(self.stack, self.settings, self.folder, nginx or find_nginx().path)
 
-    def start_relay(self, dark: str, ledger: LedgerNames | None = None, *extra: str) -> None:
+    def start_relay(self, dark: DarkSide | str, ledger: LedgerNames | None = None, *extra: str) -> None:
         self._lives += 1
         command = relay_command(
             self.settings,
             self.folder,
-            dark=f"http://{dark}",
+            dark=as_side(dark),
             state=self.state_path,
             pairs=self.pairs_path,
             ledger=ledger,
@@ -157,12 +163,11 @@ def make_split(stack: Stack, folder: Path) -> Callable[..., Split]:
 class OwnRelay:
     """A relay in a thread of the test, with limits of its own; the test is its nginx."""
 
-    def __init__(self, folder: Path, dark: str, **limits: Any) -> None:
-        host, _, port = dark.rpartition(":")
+    def __init__(self, folder: Path, dark: DarkSide | str, connections: int = CONNECTIONS, **limits: Any) -> None:
         self._settings = RelaySettings(
             socket=folder / "own.sock",
             log_port=0,
-            dark=(host, int(port)),
+            dark=as_side(dark, connections),
             secret="s" * 24,
             state=folder / "own.json",
             limits=Limits(**limits),
@@ -212,7 +217,7 @@ class OwnRelay:
 def own_relay(folder: Path) -> Iterator[Callable[..., OwnRelay]]:
     made: list[OwnRelay] = []
 
-    def make(dark: str, **limits: Any) -> OwnRelay:
+    def make(dark: DarkSide | str, **limits: Any) -> OwnRelay:
         made.append(OwnRelay(folder, dark, **limits))
         return made[-1]
 
@@ -225,16 +230,15 @@ class AloneRelayInThread:
     """A relay that stands alone, in a thread of the test. ``folder``: of its level files; nobody is in yet."""
 
     def __init__(
-        self, folder: Path, dark: str, copy: CopySettings, *, ttl_s: float, listen: int = 0, **limits: Any
+        self, folder: Path, dark: DarkSide | str, copy: CopySettings, *, ttl_s: float, listen: int = 0, **limits: Any
     ) -> None:
-        host, _, port = dark.rpartition(":")
         self.folder = folder / "levels"
         self.settings = AloneSettings(
             listen=("127.0.0.1", listen),
             copy=copy,
             folder=self.folder,
             ttl_s=ttl_s,
-            dark=(host, int(port)),
+            dark=as_side(dark),
             secret=copy.secret,
             state=folder / "alone.json",
             allow_query=frozenset(copy.allow_query),
@@ -264,7 +268,7 @@ def alone_relay(folder: Path) -> Iterator[Callable[..., AloneRelayInThread]]:
     made: list[AloneRelayInThread] = []
 
     def make(
-        dark: str, copy: CopySettings, *, ttl_s: float = 60.0, opened: bool = True, **limits: Any
+        dark: DarkSide | str, copy: CopySettings, *, ttl_s: float = 60.0, opened: bool = True, **limits: Any
     ) -> AloneRelayInThread:
         made.append(AloneRelayInThread(folder, dark, copy, ttl_s=ttl_s, **limits))
         if opened:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
 
@@ -36,9 +37,11 @@ class Taker:
         answer: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
         answers: bool = True,
         hangs_up: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._answer = b"HTTP/1.1 204 No Content\r\n\r\n" if path else answer
         self._answers, self._hangs_up = answers, hangs_up
+        self._tls = tls
         self._listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
         self._listener.bind(str(path) if path else ("127.0.0.1", 0))
         self._listener.listen(128)
@@ -72,6 +75,10 @@ class Taker:
             self._threads[-1].start()
 
     def _serve(self, link: socket.socket) -> None:
+        if self._tls is not None:
+            with suppress(OSError):
+                link = self._tls.wrap_socket(link, server_side=True)
+            self._links.append(link)
         with link, suppress(OSError, EOFError), link.makefile("rb") as raw:
             while one := self._take(raw):
                 if self._hangs_up:

@@ -120,9 +120,13 @@ def test_ramp_and_kill_act_with_the_next_request_and_it_ends_by_itself(alone_rel
         with Client(alone.address) as client:
 
             def copied() -> bool:
-                before = alone.state["received"]
+                before, through = alone.state["received"], settled()
                 assert b" 204 " in client.get("/page", CANDIDATE)[0]
+                wait_until(lambda: settled() > through, what="the request is either")
                 return alone.state["received"] > before
+
+            def settled() -> int:
+                return alone.state["received"] + alone.state["outside"]
 
             assert not copied()
             levels.set_percent(alone.folder, 100, 100)

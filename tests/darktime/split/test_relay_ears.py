@@ -215,7 +215,11 @@ def test_the_exporter_tells_every_reason_and_no_id(make_split: Callable, origin:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"--dark": "https://x:1"}, "http://HOST:PORT"),
+        ({"--dark": "ftp://x:1"}, "http://HOST:PORT"),
+        ({"--dark": "http://127.0.0.1:1/path"}, "http://HOST:PORT"),
+        ({"--dark": "http://no-such-host.invalid:1"}, "no address"),
+        ({"--dark-connections": "0"}, "--dark-connections 0"),
+        ({"--dark-cacert": "/none"}, "for https://"),
         ({"--dark": "http://x"}, "HOST:PORT"),
         ({"--secret-file": "/none"}, "No such file"),
     ],
