@@ -225,6 +225,7 @@ class Dark:
         link = Link(self._dialer.dial())
         link.shaking = self._dialer.tls
         self._links[link.fd] = link
+        link.watched = OUT
         self._poller.register(link.fd, OUT)
         return link
 
@@ -255,14 +256,19 @@ class Dark:
             if not link.sent_at:
                 link.sent_at = time.monotonic()
                 link.deadline = now + self._limits.reply_s
-            self._poller.modify(link.fd, IN | OUT)  # it may answer, and not read the rest
+            self._watch(link, IN | OUT)  # it may answer, and not read the rest
             return
         self._held -= link.held
         link.held = 0
         link.state = State.WAITING
         link.sent_at = time.monotonic()
         link.deadline = now + self._limits.reply_s
-        self._poller.modify(link.fd, IN)
+        self._watch(link, IN)
+
+    def _watch(self, link: Link, mask: int) -> None:
+        if link.watched != mask:
+            link.watched = mask
+            self._poller.modify(link.fd, mask)
 
     def _shake(self, link: Link) -> bool:
         """Go on with the TLS handshake; whether it is done."""
@@ -270,7 +276,7 @@ class Dark:
             link.sock = self._dialer.secured(link.sock)
         awaited = link.sock.shake()
         if awaited:
-            self._poller.modify(link.fd, awaited)
+            self._watch(link, awaited)
             return False
         link.shaking = False
         return True

@@ -131,7 +131,8 @@ class CopySocket:
         return copies
 
     def _answer(self, fd: int, sock: socket.socket, answer: bytes) -> None:
-        waiting = self._unread.pop(fd, b"") + answer
+        unread = self._unread.pop(fd, b"")
+        waiting = unread + answer
         try:
             sent = sock.send(waiting)
         except BlockingIOError:
@@ -140,7 +141,8 @@ class CopySocket:
             self._unread[fd] = waiting[sent:]
             if len(self._unread[fd]) > _MOST_UNREAD:
                 raise NotACopy(f"{_MOST_UNREAD} bytes of answers were not read")
-        self._poller.modify(fd, IN | OUT) if fd in self._unread else self._poller.modify(fd, IN)
+        if unread or fd in self._unread:
+            self._poller.modify(fd, IN | OUT if fd in self._unread else IN)
 
     def _drop(self, fd: int) -> None:
         entry = self._peers.pop(fd, None)

@@ -45,6 +45,7 @@ class Link:
         "sock",
         "state",
         "stream",
+        "watched",
     )
 
     def __init__(self, sock: socket.socket) -> None:
@@ -55,6 +56,7 @@ class Link:
         self.state = State.IDLE
         self.request_id = ""
         self.out: bytes | memoryview = b""
+        self.watched = 0  # what the poller watches it for
         self.shaking = False  # TLS is not ready yet
         self.held = 0  # bytes that count as waiting until they are sent
         self.sent_at = self.deadline = 0.0
