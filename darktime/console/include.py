@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 NO_BODIES = "copies have no bodies: production's uploads stay as they are, buffered or not"
 BODIES = (
-    "copies of {methods} carry bodies of up to {limit:,} bytes, whole: in these locations nginx reads EVERYBODY's uploads to "
-    "their end before production gets a byte, also where proxy_request_buffering is off"
+    "copies of {methods} carry bodies of up to {limit:,} bytes as they are, passwords too: in these locations nginx reads "
+    "EVERYBODY's uploads to their end before production gets a byte, also where proxy_request_buffering is off"
 )
 NOT_COPIED = (
     "no copies of {methods}: to have their bodies nginx would buffer everybody's uploads there; --copy-bodies does"

@@ -17,7 +17,7 @@ import click
 
 from darktime.console.dark_side import dark_options, side_of
 from darktime.console.folders import keep_results, run_folder
-from darktime.console.split import KEY_REMEDY, STATE_REMEDY, choices, say
+from darktime.console.split import KEY_REMEDY, STATE_REMEDY, choices, say, whole_bodies
 from darktime.errors import DarktimeError, UsageError
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
         if settings.metrics_port is not None:
             say(f"metrics on 127.0.0.1:{metrics(settings.metrics_port, relay)}")
         say(f"relay on {settings.listen[0]}:{relay.port}; copies of {asked['percent']:g} % of users go to {urls}")
+        for line in whole_bodies(settings.copy):
+            say(line)
         say(f"to stop: Ctrl-C, 'darktime kill', or touch {state / 'kill'}")
         why = watch(relay)
     if relay.looped:

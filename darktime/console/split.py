@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from darktime.split.commands import LedgerNames
     from darktime.split.running import RunningSplit
+    from darktime.split.settings import CopySettings
     from realtime_core.stack import Stack
 
 LOOK_S = 0.5
@@ -180,6 +181,16 @@ def perform(folder: Path, **asked: Any) -> dict[str, Any]:
     return results
 
 
+def whole_bodies(settings: CopySettings) -> list[str]:
+    """What is said before bodies are copied: nothing of them is masked."""
+    if not settings.body_methods:
+        return []
+    methods, limit = ", ".join(settings.body_methods), settings.max_body
+    return [
+        f"copies of {methods} carry bodies of up to {limit:,} bytes as they are: what people type, passwords too, goes there"
+    ]
+
+
 def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], RunningSplit]:
     """What starts a split with an nginx of its own."""
     from darktime.split.folder import PrivateFolder
@@ -202,6 +213,8 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames], Runnin
             log_port=free_udp_port(),
             **choices(asked),
         )
+        for line in whole_bodies(settings):
+            say(line)
         running = start_split(
             stack,
             settings,

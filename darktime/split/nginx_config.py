@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 CONNECTION_MAP: Final = 'map $http_upgrade $darktime_connection {\n  "" "";\n  default upgrade;\n}\n'
 # Production's own streams may be silent for long, and its uploads may be long: only production ends them.
 _PATIENCE_S: Final = 86_400
+_LEAST_IN_MEMORY: Final = 16_384
 _MOST_IN_MEMORY: Final = 65_536  # bytes of one body; the rest is in a file
 
 
@@ -169,7 +170,7 @@ def _candidate_locations(settings: SplitSettings, root: str, index: int) -> list
     ]
     if settings.body_methods:
         # A body that is copied is read whole first; nobody else's is.
-        size = f"    client_body_buffer_size {min(settings.max_body, _MOST_IN_MEMORY)};\n"
+        size = f"    client_body_buffer_size {min(max(settings.max_body, _LEAST_IN_MEMORY), _MOST_IN_MEMORY)};\n"
         found.append(
             f"  location @darktime_reader_{index} {{\n{size}{copied}    mirror_request_body on;\n{passed}  }}\n"
         )

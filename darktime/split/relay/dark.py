@@ -424,5 +424,6 @@ class Dark:
         self._leaving.pop(link.fd, None)
         if link in self._idle:
             self._idle.remove(link)
-        self._poller.unregister(link.fd)
+        if link.sock.fileno() >= 0:  # one that TLS refused is closed already
+            self._poller.unregister(link.fd)
         link.sock.close()

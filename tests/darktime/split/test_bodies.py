@@ -262,3 +262,51 @@ def test_the_end_of_an_upload_is_the_client_s_own_only_where_production_was_not_
         found = read_line(raw.encode(), secret)
         assert found is not None
         assert found.aborted is aborted
+
+
+@pytest.mark.long
+def test_ten_thousand_uploads_that_are_left_off_leave_nothing_behind(make_split: Callable) -> None:
+    with Taker() as production, Taker() as dark:
+        split = make_split(production.address, methods=METHODS)
+        split.start_relay(dark.address)
+        split.start()
+        pids = [split.relay.pid, *workers(split.nginx.pid)]
+
+        def leave(count: int) -> None:
+            for number in range(count):
+                with split.client() as client:
+                    length = "Transfer-Encoding: chunked" if number % 2 else "Content-Length: 60000"
+                    client.send("/upload", length, CANDIDATE, method="POST")
+                    client.sock.sendall(b"4000\r\n" + bytes(20_000))
+
+        leave(500)
+        before = [(peak_kib(pid), len(list(Path(f"/proc/{pid}/fd").iterdir()))) for pid in pids]
+        leave(10_000)
+        wait_until(lambda: split.state().get("waiting") == 0, timeout_s=30, what="the end of all")
+        for pid, (kib, files) in zip(pids, before, strict=True):
+            # What has left is remembered so that a late line is not counted again, up to a bound.
+            assert peak_kib(pid) - kib < 16_384
+            assert len(list(Path(f"/proc/{pid}/fd").iterdir())) <= files + 16
+        state = split.state()
+        assert state["mirror_reasons"].get("client_abort", 0) == state["offered"] > 10_000
+        assert production.taken == dark.taken == []
+
+
+@pytest.mark.long
+def test_a_slow_chunked_upload_of_five_megabytes_is_copied_whole_with_its_length(make_split: Callable) -> None:
+    body = os.urandom(5_000_000)
+    with Taker() as production, Taker() as dark:
+        split = make_split(production.address, methods=METHODS, max_body=8_000_000)
+        split.start_relay(dark.address)
+        split.start()
+        with split.client() as client:
+            client.send("/upload", "Transfer-Encoding: chunked", CANDIDATE, method="POST")
+            raw = chunked(body, 50_000)
+            for at in range(0, len(raw), 50_000):
+                client.sock.sendall(raw[at : at + 50_000])
+                time.sleep(0.1)  # the client's own pace
+            assert b" 200 " in client.reply()[0]
+        wait_until(lambda: split.state().get("compared") == 1, what="the pair")
+        for one in (production.taken[0], dark.taken[0]):
+            assert hashlib.sha256(one.body).digest() == hashlib.sha256(body).digest()
+        assert dark.taken[0].headers["content-length"] == "5000000"
