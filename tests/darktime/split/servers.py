@@ -40,6 +40,7 @@ class Origin(ThreadingHTTPServer):
         self.links: list[socket.socket] = []
         self.gone = threading.Event()
         self.events: list[bytes] = []
+        self.farewell = b""  # what a stream still gets when its reader has closed its half
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,))
         self._thread.start()
 
@@ -127,6 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
                     sent += 1
                 try:
                     if not self.connection.recv(1):
+                        self.wfile.write(server.farewell)
                         return
                 except TimeoutError:
                     continue
