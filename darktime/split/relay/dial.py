@@ -45,8 +45,7 @@ class TlsSocket(ssl.SSLSocket):
             raise BlockingIOError(errno.EAGAIN, "no room for a record") from error
 
     def shutdown(self, how: int) -> None:
-        """Close one half of the connection below TLS: what still comes can be read."""
-        socket.socket.shutdown(self, how)
+        """Close no half: below TLS that would be a cut, and TLS's own end refuses what is still on its way to be read."""
 
 
 class Dialer:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import threading
+import time
 from collections import defaultdict
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
@@ -130,8 +131,12 @@ def test_by_tls_copies_bodies_and_streams_go_as_they_do_without(
         wait_until(lambda: copy.streams == 1 == split.state().get("streams"), what="the stream")
         copy.events += [b'{"channel": "thread:1", "id": "1-1", "at": 1.0}'] * 3
         wait_until(lambda: split.state()["channels"] == {"thread:1": 3}, what="its events")
-        copy.farewell = b"data: " + copy.events[0] + b"\n\n"
+    began = time.monotonic()
+    wait_until(lambda: live.streams == 0, what="production's end")
+    copy.events.append(copy.events[0])
     wait_until(lambda: copy.streams == 0, what="its end with production's")
+    assert time.monotonic() - began < 2
+    wait_until(lambda: split.state()["channels"] == {"thread:1": 4}, what="what was still on its way")
     wait_until(lambda: split.state()["compared"] == 1, what="the pair")
     wait_until(lambda: split.state()["channels"] == {"thread:1": 4}, what="what was still on its way")
     assert split.state()["streams_cut"] == 0

@@ -73,6 +73,7 @@ def test_a_stream_that_answers_a_post_is_held_like_any_other_and_its_events_are_
     state = split.state()
     assert state["channels"] == {"thread:1": 4, "user:2": 2}
     assert sum(state["channels"].values()) + state["events_unnamed"] == state["events"]
+    dark.farewell = b"data: " + event(4) + b"\n\n"
     for client in clients:
         client.close()
     wait_until(lambda: production.streams == 0, what="the end of production's streams")
@@ -81,6 +82,7 @@ def test_a_stream_that_answers_a_post_is_held_like_any_other_and_its_events_are_
     assert time.monotonic() - ended < 1.5
     wait_until(lambda: split.state().get("compared") == 2, what="two pairs")
     assert dark.asked == {"POST /ev/complete": 2}
+    wait_until(lambda: split.state()["channels"]["thread:1"] == 6, what="what was still on its way")
 
 
 def test_every_copy_is_compared_or_named_and_the_hops_come_to_zero_whatever_the_dark_instance_does(
