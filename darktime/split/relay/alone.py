@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from darktime.split.relay.settings import AloneSettings
 
 _PROBE_TIMEOUT_S: Final = 2.0
-_PROBE_BACK_S: Final = 0.5  # a mirror sends its copy beside the request
+PROBE_BACK_S: Final = 0.5  # a mirror sends its copy beside the request
 _MOST_BYTES: Final = 64
 
 
@@ -120,4 +120,4 @@ class AloneRelay(Relay):
         path = probe_path(self._alone.secret)
         for instance in self._alone.dark.instances:
             ask(instance, path, host=instance.at, timeout_s=_PROBE_TIMEOUT_S, most_bytes=_MOST_BYTES)
-        self._takes_from = time.monotonic() + _PROBE_BACK_S
+        self._takes_from = time.monotonic() + PROBE_BACK_S

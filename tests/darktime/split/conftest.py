@@ -19,6 +19,7 @@ from darktime.split.commands import relay_command
 from darktime.split.dark_side import CONNECTIONS, dark_side
 from darktime.split.folder import prepare, write_private
 from darktime.split.nginx_config import render, render_naive
+from darktime.split.relay import alone
 from darktime.split.relay.alone import AloneRelay
 from darktime.split.relay.copies import ANSWER
 from darktime.split.relay.relay import Relay
@@ -181,11 +182,11 @@ class OwnRelay:
         self._lines = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._lines.connect(("127.0.0.1", self.relay.log_port))
 
-    def copy(self, number: int, target: str) -> None:
+    def copy(self, number: int, target: str, user: str | None = None) -> None:
         """Send a copy, and wait until it is taken."""
         head = (
             f"GET {target} HTTP/1.1\r\nHost: h\r\nX-Darktime: 1\r\nX-Darktime-Id: {number:032x}\r\n"
-            f"X-Darktime-At: {time.time():.3f}\r\nX-Darktime-User: u{number}\r\n\r\n"
+            f"X-Darktime-At: {time.time():.3f}\r\nX-Darktime-User: {user or number}\r\n\r\n"
         )
         self._copies.sendall(head.encode())
         assert self._copies.recv(1000) == ANSWER
@@ -264,8 +265,9 @@ class AloneRelayInThread:
 
 
 @pytest.fixture
-def alone_relay(folder: Path) -> Iterator[Callable[..., AloneRelayInThread]]:
+def alone_relay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., AloneRelayInThread]]:
     made: list[AloneRelayInThread] = []
+    monkeypatch.setattr(alone, "PROBE_BACK_S", 0.1)  # on one machine
 
     def make(
         dark: DarkSide | str, copy: CopySettings, *, ttl_s: float = 60.0, opened: bool = True, **limits: Any

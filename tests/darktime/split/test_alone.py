@@ -115,7 +115,7 @@ def test_behind_an_envoy_that_mirrors_everything_exactly_the_sampled_users_arriv
 
 def test_ramp_and_kill_act_with_the_next_request_and_it_ends_by_itself(alone_relay: Callable, folder: Path) -> None:
     with Taker() as dark:
-        alone = alone_relay(dark.address, settings(folder), ttl_s=2.5)
+        alone = alone_relay(dark.address, settings(folder), ttl_s=2.0)
         port = int(alone.address.rpartition(":")[2])
         with Client(alone.address) as client:
 

@@ -116,7 +116,7 @@ def test_who_is_not_in_and_whose_upload_is_too_big_is_streamed_to_production_whi
         assert dark.taken == []
 
 
-@pytest.mark.parametrize("in_chunks", [False, True])
+@pytest.mark.parametrize("in_chunks", [pytest.param(False, marks=pytest.mark.long), True])
 def test_an_upload_of_a_hundred_megabytes_is_byte_identical_and_neither_nginx_nor_relay_grows(
     make_split: Callable, *, in_chunks: bool
 ) -> None:
@@ -173,10 +173,10 @@ def test_what_changes_something_is_sent_to_the_dark_instance_once_and_never_agai
         split.start_relay(dark.address)
         split.start()
         with split.client() as client:
-            for number in range(3):
+            for number in range(2):
                 upload(client, f"/{number}", b"x", CANDIDATE)
                 wait_until(lambda number=number: split.state().get("reasons") == {"dark_reset": number + 1})
-        assert [one.target for one in dark.taken] == ["/0", "/1", "/2"]
+        assert [one.target for one in dark.taken] == ["/0", "/1"]
 
 
 def test_a_copy_with_a_body_that_the_relay_does_not_answer_is_counted_by_the_sink(make_split: Callable) -> None:

@@ -38,25 +38,14 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
-def browse(split: Any, users: int, times: int = 1) -> None:
-    with split.client() as client:
-        for _ in range(times):
-            for number in range(users):
-                client.get(f"/of/{number}", f"Cookie: uid=u{number}")
-
-
-def told(split: Any) -> list[dict[str, Any]]:
-    return split.state().get("instances", [])
-
-
-def test_a_user_s_copies_all_go_to_one_instance_and_each_has_its_part(make_split: Callable) -> None:
+def test_a_user_s_copies_all_go_to_one_instance_and_each_has_its_part(own_relay: Callable) -> None:
     with ExitStack() as last:
-        production, *darks = (last.enter_context(Taker()) for _ in range(4))
-        split = make_split(production.address)
-        split.start_relay(dark_side([f"http://{one.address}" for one in darks]))
-        split.start()
-        browse(split, 60, times=3)
-        wait_until(lambda: split.state().get("compared") == 180, what="all pairs")
+        darks = [last.enter_context(Taker()) for _ in range(3)]
+        relay = own_relay(dark_side([f"http://{one.address}" for one in darks]))
+        for number in range(180):
+            relay.copy(number, f"/of/{number % 60}", f"user-{number % 60}")
+            relay.line(number)
+        wait_until(lambda: relay.state["compared"] == 180, what="all pairs")
         where = defaultdict(list)
         for index, dark in enumerate(darks):
             for one in dark.taken:
@@ -64,21 +53,22 @@ def test_a_user_s_copies_all_go_to_one_instance_and_each_has_its_part(make_split
         assert sorted(map(len, where.values())) == [3] * 60
         assert all(len(set(indices)) == 1 for indices in where.values())
         assert all(len(dark.taken) >= 3 * 8 for dark in darks), "sixty users over three"
-        assert [one["answered"] for one in told(split)] == [len(dark.taken) for dark in darks]
-        assert [one["dark"] for one in told(split)] == [f"http://{dark.address}" for dark in darks]
+        told = relay.state["instances"]
+        assert [one["answered"] for one in told] == [len(dark.taken) for dark in darks]
+        assert [one["dark"] for one in told] == [f"http://{dark.address}" for dark in darks]
 
 
-def test_one_instance_that_dies_costs_its_own_users_copies_and_no_others(make_split: Callable) -> None:
-    with ExitStack() as last:
-        production, alive = (last.enter_context(Taker()) for _ in range(2))
+def test_one_instance_that_dies_costs_its_own_users_copies_and_no_others(own_relay: Callable) -> None:
+    with Taker() as alive:
         with Taker() as dead:
             address = dead.address
-        split = make_split(production.address)
-        split.start_relay(dark_side([f"http://{alive.address}", f"http://{address}"]))
-        split.start()
-        browse(split, 40)
-        wait_until(lambda: split.state().get("waiting") == 0 and split.state()["offered"] == 40, what="all settled")
-        state, (first, second) = split.state(), told(split)
+        relay = own_relay(dark_side([f"http://{alive.address}", f"http://{address}"]))
+        for number in range(40):
+            relay.copy(number, f"/of/{number}")
+            relay.line(number)
+        wait_until(lambda: relay.state["offered"] == 40 and not relay.state["waiting"], what="all settled")
+        state = relay.state
+        first, second = state["instances"]
         assert first["submitted"] == first["answered"] == state["compared"] == len(alive.taken) > 5
         assert (first["failures"], first["breaker"]) == ({}, None)
         assert second["failures"] == state["reasons"] == {"dark_refused": 40 - len(alive.taken)}
