@@ -28,7 +28,7 @@ demo: $(BIN)/.run
 	$(BIN)/darktime demo
 
 test: $(BIN)/.dev
-	sh tests/support/install_engines.sh
+	PYTHON=$(BIN)/python sh tests/support/install_engines.sh
 	$(BIN)/python -m pytest -m "not long" $(PYTEST)
 
 lint: $(BIN)/.dev
@@ -38,7 +38,7 @@ lint: $(BIN)/.dev
 	$(BIN)/lint-imports
 
 long: $(BIN)/.dev
-	sh tests/support/install_engines.sh
+	PYTHON=$(BIN)/python sh tests/support/install_engines.sh
 	$(BIN)/python -m pytest -m long --timeout 900 --long-page docs/long.md $(PYTEST)
 
 bench: $(BIN)/.dev

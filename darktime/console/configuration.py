@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEXT, NUMBER, WHOLE, FLAG, TEXTS = "text", "a number", "a whole number", "true or false", "a list of texts"
+ONE_OR_TEXTS = "a text, or a list of texts"
 # Table by table, the keys people may write, and of what kind; each is the flag of the command of that name.
 KEYS: dict[str, dict[str, str]] = {
     "split": {
         "production": TEXT,
-        "dark": TEXT,
+        "dark": ONE_OR_TEXTS,
+        "dark_cacert": TEXT,
+        "dark_insecure": FLAG,
+        "dark_connections": WHOLE,
         "listen": TEXT,
         "key": TEXT,
         "experiment": TEXT,
@@ -32,6 +36,8 @@ KEYS: dict[str, dict[str, str]] = {
         "ramp": TEXT,
         "hold": NUMBER,
         "methods": TEXT,
+        "max_body": WHOLE,
+        "copy_bodies": FLAG,
         "allow_header": TEXTS,
         "allow_cookie": TEXTS,
         "allow_query": TEXTS,
@@ -44,6 +50,29 @@ KEYS: dict[str, dict[str, str]] = {
         "compare_bytes": WHOLE,
         "compare_per_s": NUMBER,
         "html_whitespace": FLAG,
+    },
+    "relay": {
+        "listen": TEXT,
+        "dark": ONE_OR_TEXTS,
+        "dark_cacert": TEXT,
+        "dark_insecure": FLAG,
+        "dark_connections": WHOLE,
+        "key": TEXT,
+        "experiment": TEXT,
+        "percent": NUMBER,
+        "max_percent": NUMBER,
+        "dark_state": TEXT,
+        "path": TEXTS,
+        "exclude": TEXTS,
+        "methods": TEXT,
+        "max_body": WHOLE,
+        "allow_header": TEXTS,
+        "allow_cookie": TEXTS,
+        "allow_query": TEXTS,
+        "stream_life": NUMBER,
+        "ttl": NUMBER,
+        "state_dir": TEXT,
+        "metrics": WHOLE,
     },
     "blast": {
         "instance": TEXT,
@@ -229,7 +258,7 @@ def load_defaults(ctx: click.Context, param: click.Parameter, path: Path) -> Pat
         if ctx.get_parameter_source(param.name or "config") != click.core.ParameterSource.DEFAULT:
             raise click.UsageError(f"{path}: no such settings file; 'darktime init' writes one")
         return path
-    tables = read(path)
+    tables = {table: as_asked(table, values) for table, values in read(path).items()}
     shared = {key: value for key, value in tables.get("blast", {}).items() if key in SHARED}
     compare = tables.get("compare", {})
     answers = {key: value for key, value in compare.items() if key in OF_ANSWERS}
@@ -266,10 +295,20 @@ def read(path: Path) -> dict[str, Any]:
     return tables
 
 
+def as_asked(table: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Values as click takes them: of an option that may be repeated, a list."""
+    return {
+        key: [value] if KEYS[table][key] == ONE_OR_TEXTS and isinstance(value, str) else value
+        for key, value in values.items()
+    }
+
+
 def fits(value: object, kind: str) -> bool:
     """Whether a value of the file is of a kind. A lone text is no list: click would take it letter by letter."""
     if kind == TEXTS:
         return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    if kind == ONE_OR_TEXTS:
+        return isinstance(value, str) or fits(value, TEXTS)
     if isinstance(value, bool) or kind == FLAG:
         return kind == FLAG and isinstance(value, bool)
     return isinstance(value, {TEXT: str, WHOLE: int, NUMBER: int | float}[kind])

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from darktime.split.running import RunningSplit
     from darktime.split.settings import CopySettings
 
-BODIES = "copies have no bodies: production's uploads stay as they are, buffered or not"
+NO_BODIES = "copies have no bodies: production's uploads stay as they are, buffered or not"
+BODIES = (
+    "copies of {methods} carry bodies of up to {limit:,} bytes as they are, passwords too: in these locations nginx reads "
+    "EVERYBODY's uploads to their end before production gets a byte, also where proxy_request_buffering is off"
+)
+NOT_COPIED = (
+    "no copies of {methods}: to have their bodies nginx would buffer everybody's uploads there; --copy-bodies does"
+)
 
 
 def write_includes(folder: Path, asked: dict[str, Any], choices: dict[str, Any]) -> None:
@@ -37,17 +44,28 @@ def write_includes(folder: Path, asked: dict[str, Any], choices: dict[str, Any])
         run_as=theirs.user,
         **choices,
     )
+    for line in about_bodies(settings):
+        click.echo(line, err=True)
     change = emit(folder, settings, theirs, chosen)
     take = f"{nginx} -t -c {theirs.config} && {nginx} -s reload -c {theirs.config}"
     click.echo(change.encode("utf-8", "replace").decode())
     for line in (
-        f"mirrored: {', '.join(place.name for place in chosen)}; at most {settings.max_percent:g} % of users; {BODIES}",
+        f"mirrored: {', '.join(place.name for place in chosen)}; at most {settings.max_percent:g} % of users",
         f"to make this change:  patch -p0 -d / < {folder / DIFF} && {take}",
         f"to take it back:      patch -R -p0 -d / < {folder / DIFF} && {take}",
         f"then, to mirror:      darktime split --include {folder} --dark URL --percent {asked['percent']:g}",
         f"to end it at once:    touch {state / 'kill'}",
     ):
         click.echo(line, err=True)
+
+
+def about_bodies(settings: CopySettings) -> list[str]:
+    """What becomes of uploads, for people."""
+    left_out = [one for one in settings.methods if one not in settings.copied_methods]
+    lines = [NOT_COPIED.format(methods=", ".join(left_out))] if left_out else []
+    if settings.body_methods:
+        return [*lines, BODIES.format(methods=", ".join(settings.body_methods), limit=settings.max_body)]
+    return [*lines, NO_BODIES]
 
 
 def read_includes(folder: Path, asked: dict[str, Any]) -> tuple[CopySettings, str, list[str]]:

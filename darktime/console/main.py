@@ -103,6 +103,7 @@ DARKTIME = group(
             "replay",
             "Send a recording, or an access log, to one instance: same order, same spacing, at speed.",
         ),
+        "relay": ("relay", "Behind somebody else's mirror: copy a percentage of its users to a dark instance."),
         "init": ("init", "Write a darktime.toml to start from."),
         "ramp": ("ramp", "Change the percentage of a running split, without a reload."),
         "kill": ("kill", "End all mirroring of a running split at once."),

@@ -13,15 +13,10 @@ if TYPE_CHECKING:
     from darktime.split.settings import CopySettings
 
 
-def dark_of(asked: Mapping[str, Any]) -> str | None:
-    """HOST:PORT of the dark instance; None without one. Raises UsageError."""
-    return upstream(asked["dark"], "dark") if asked["dark"] else None
-
-
 def to_whom(asked: Mapping[str, Any]) -> str:
     """Where copies go, for people."""
     kept = f"into {asked['record']}" if asked["record"] else ""
-    return " and ".join(part for part in (f"to {dark_of(asked)}" if asked["dark"] else "", kept) if part)
+    return " and ".join(part for part in (f"to {asked['dark']}" if asked["dark"] else "", kept) if part)
 
 
 def record_settings(asked: Mapping[str, Any], settings: CopySettings) -> RecordSettings | None:

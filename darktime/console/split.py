@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from darktime.console.dark_side import dark_options, side_of
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.include import prove, read_includes, write_includes
 from darktime.console.margins import margins_of_file, settings_of
-from darktime.console.recording import dark_of, record_settings, to_whom, upstream
+from darktime.console.recording import record_settings, to_whom, upstream
 from darktime.console.running import RAMPS
 from darktime.console.watching import Watching, say, signals
 from darktime.errors import UsageError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from darktime.split.lookout import Lookout
     from darktime.split.running import RunningSplit
     from darktime.split.schedule import Schedule
+    from darktime.split.settings import CopySettings
     from darktime.split.verdict import VerdictSettings
     from realtime_core.stack import Stack
 
@@ -62,7 +64,7 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
     "--hold", type=float, default=600.0, metavar="SECONDS", help="With --ramp: each is held so long at least."
 )
 @click.option("--production", metavar="URL", help="Where production's requests go: http://HOST:PORT.")
-@click.option("--dark", metavar="URL", help="The new code: http://HOST:PORT.")
+@dark_options
 @click.option(
     "--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="Where nginx takes production's requests."
 )
@@ -87,7 +89,13 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
 @click.option(
     "--never", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="A file of users: they are never in."
 )
-@click.option("--methods", default="GET,HEAD", metavar="LIST", help="What may be copied; bodies are not.")
+@click.option(
+    "--methods", default="GET,HEAD", metavar="LIST", help="What may be copied; all but GET and HEAD with their bodies."
+)
+@click.option("--max-body", type=int, default=65_536, metavar="BYTES", help="A longer body is not copied: too_big.")
+@click.option(
+    "--copy-bodies", is_flag=True, help="With --emit: copies have bodies, though it buffers everybody's uploads."
+)
 @click.option("--allow-header", multiple=True, metavar="NAME", help="A copy carries it too; may be repeated.")
 @click.option("--allow-cookie", multiple=True, metavar="NAME", help="A copy carries it; may be repeated.")
 @click.option(
@@ -210,10 +218,12 @@ def choices(asked: dict[str, Any]) -> dict[str, Any]:
         "salt": asked["experiment"],
         "max_percent": asked["max_percent"] or asked["percent"],
         "only_paths": tuple(asked["path"]),
-        "only": tuple(asked["only"]),
-        "only_listed": asked["only_users"] is not None,
-        "never_listed": asked["never"] is not None,
+        "only": tuple(asked.get("only", ())),
+        "only_listed": asked.get("only_users") is not None,
+        "never_listed": asked.get("never") is not None,
         "excluded": (*EXCLUDED, *asked["exclude"]),
+        "max_body": asked["max_body"],
+        "copy_bodies": asked["copy_bodies"] or not asked["emit"],
         "methods": tuple(one.strip().upper() for one in asked["methods"].split(",") if one.strip()),
         "allow_headers": (*ALLOWED_HEADERS, *asked["allow_header"]),
         "allow_cookies": tuple(asked["allow_cookie"]),
@@ -379,6 +389,16 @@ def recorded(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in ramps.read_text().splitlines()] if ramps.exists() else []
 
 
+def whole_bodies(settings: CopySettings) -> list[str]:
+    """What is said before bodies are copied: nothing of them is masked."""
+    if not settings.body_methods:
+        return []
+    methods, limit = ", ".join(settings.body_methods), settings.max_body
+    return [
+        f"copies of {methods} carry bodies of up to {limit:,} bytes as they are: what people type, passwords too, goes there"
+    ]
+
+
 def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float], RunningSplit]:
     """What starts a split with an nginx of its own."""
     from darktime.split.folder import PrivateFolder
@@ -387,11 +407,13 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
     from darktime.split.settings import Route, SplitSettings
     from realtime_core.stack import find_nginx
 
-    production, dark = upstream(asked["production"], "production"), dark_of(asked)
+    production, side = upstream(asked["production"], "production"), side_of(asked)
+    asked["dark"] = None if side is None else ", ".join(side.urls)
+    darks = () if side is None else tuple(one.at for one in side.instances)
     lists, compare = lists_of(asked), comparing(asked)
-    check_instances(production, dark, listen=asked["listen"])
+    check_instances(production, *darks, listen=asked["listen"])
     if compare.secondary is not None:
-        others = {"production": production, "listen": asked["listen"], **({"dark": dark} if dark else {})}
+        others = [("production", production), ("listen", asked["listen"]), *(("dark", at) for at in darks)]
         check_secondary(compare.secondary.removeprefix("http://"), others=others)
 
     def start(stack: Stack, results: Path, ledger: LedgerNames, percent: float) -> RunningSplit:
@@ -404,12 +426,14 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
             log_port=free_udp_port(),
             **choices(asked),
         )
+        for line in whole_bodies(settings):
+            say(line)
         running = start_split(
             stack,
             settings,
             folder=private,
             nginx=find_nginx(asked["nginx"]).path,
-            dark=f"http://{dark}" if dark else None,
+            dark=side,
             percent=percent,
             ttl_s=asked["ttl"],
             results=results,
@@ -430,13 +454,15 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float]
     from darktime.split.instances import check_instances, check_secondary
     from darktime.split.running import start_joined
 
-    folder, dark = asked["joined"].resolve(), dark_of(asked)
+    folder, side = asked["joined"].resolve(), side_of(asked)
+    asked["dark"] = None if side is None else ", ".join(side.urls)
+    darks = () if side is None else tuple(one.at for one in side.instances)
     settings, where, hosts = read_includes(folder, asked)
     lists, compare = lists_of(asked), comparing(asked)
-    others = {"dark": dark} if dark else {}
+    others = [("dark", at) for at in darks]
     if asked["production"]:
-        others["production"] = upstream(asked["production"], "production")
-        check_instances(others["production"], dark)
+        others.append(("production", upstream(asked["production"], "production")))
+        check_instances(others[-1][1], *darks)
     if compare.secondary is not None:
         check_secondary(compare.secondary.removeprefix("http://"), others=others)
     asked["production"] = asked["production"] or where
@@ -446,7 +472,7 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float]
             stack,
             settings,
             folder=folder,
-            dark=f"http://{dark}" if dark else None,
+            dark=side,
             percent=percent,
             ttl_s=asked["ttl"],
             results=results,

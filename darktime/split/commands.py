@@ -12,6 +12,7 @@ from darktime.split.folder import CONFIGURATION, SECRET
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from darktime.split.dark_side import DarkSide
     from darktime.split.record.recorder import RecordSettings
     from darktime.split.settings import CopySettings
 
@@ -84,7 +85,7 @@ def relay_command(
     settings: CopySettings,
     folder: Path,
     *,
-    dark: str | None,
+    dark: DarkSide | None,
     state: Path,
     pairs: Path,
     population: Path | None = None,
@@ -93,17 +94,14 @@ def relay_command(
     record: RecordSettings | None = None,
     compare: CompareOptions | None = None,
 ) -> Command:
-    """The relay of a split, before ``dark`` (http://HOST:PORT; None: it records only).
-
-    The secret goes by file: anybody can read arguments.
-    """
+    """The relay of a split, before its dark side; None: it records only. The secret goes by file: anybody can read arguments."""
     argv = [
         *(sys.executable, "-m", "darktime.split.relay", "--socket", str(settings.relay_socket)),
         *("--log-port", str(settings.log_port), "--state", str(state), "--pairs", str(pairs)),
         *("--secret-file", str(folder / SECRET)),
     ]
     if dark is not None:
-        argv += ["--dark", dark]
+        argv += _dark_words(dark)
     if record is not None:
         argv += ["--record", str(record.path), "--experiment", record.experiment, "--key", record.key]
         argv += ["--record-bytes", str(record.limits.bytes), "--record-requests", str(record.limits.requests)]
@@ -112,10 +110,11 @@ def relay_command(
         argv += ["--socket-owner", settings.run_as or ""]
     for name in settings.allow_query:
         argv += ["--allow-query", name]
-    for method in settings.methods:
+    for method in settings.copied_methods:
         argv += ["--allow-method", method]
     if population is not None:
         argv += ["--population", str(population)]
+    argv += ["--max-body", str(settings.max_body)]
     if ledger is not None:
         argv += ["--ledger", ledger.url, "--ledger-name", ledger.name, "--owner", ledger.owner]
         argv += [
@@ -142,3 +141,13 @@ def agent_command(settings: CopySettings, folder: Path, *, ttl_s: float, follow:
     if follow is not None:
         argv += ["--redis-file", str(follow), "--experiment", settings.salt, "--max-percent", str(settings.max_percent)]
     return Command(name="agent", argv=tuple(argv), ready_line="agent renews ")
+
+
+def _dark_words(dark: DarkSide) -> list[str]:
+    words = [word for url in dark.urls for word in ("--dark", url)]
+    words += ["--dark-connections", str(dark.connections)]
+    if dark.cacert is not None:
+        words += ["--dark-cacert", str(dark.cacert)]
+    if dark.insecure:
+        words.append("--dark-insecure")
+    return words

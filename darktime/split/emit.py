@@ -70,6 +70,8 @@ def emit(folder: Path, settings: CopySettings, theirs: Theirs, chosen: Sequence[
         raise UsageError(
             f"{theirs.config} has includes of {folder} already: take them back first, patch -R -p0 -d / < {folder / DIFF}"
         )
+    if settings.body_methods:
+        _refuse_unread(chosen)
     state = folder / STATE
     files: dict[str, str] = {HTTP: http_include(settings)}
     insertions: list[Insertion] = []
@@ -103,6 +105,22 @@ def emit(folder: Path, settings: CopySettings, theirs: Theirs, chosen: Sequence[
         for name, text in files.items():
             write_private(folder / name, text)
     return change
+
+
+def _refuse_unread(chosen: Sequence[Place]) -> None:
+    """Raise UsageError where a copy could not have its body without a change of what their own mirrors send."""
+    for place in chosen:
+        own = "mirror" in place.has or "mirror_request_body" in place.has
+        if not place.mirror_reads and (own or place.mirrors):
+            raise UsageError(
+                f"--copy-bodies: mirror_request_body off is in force at '{place.name}', whose mirrors are yours; leave "
+                "--copy-bodies out, or that location"
+            )
+        if place.body_set:
+            raise UsageError(
+                f"--copy-bodies: a proxy_set_body is in force at the server of '{place.name}', so that copies would have that "
+                "body; move it into the locations that need it, or leave --copy-bodies out"
+            )
 
 
 def prepare(folder: Path, user: str | None) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Node = dict[str, Any]
 Lines = tuple[tuple[str, ...], ...]  # the arguments of directives of one name
 PASSES: Final = ("proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "root", "alias", "return")
+_INHERITED: Final = ("access_log", "mirror", "mirror_request_body", "proxy_set_body")
 _SERVER: Final = 2  # of the levels: what nginx does unasked, http, server, then locations
 
 
@@ -35,7 +36,8 @@ class Place:
     where none does. ``http_after``: the http block's beginning, or the directive in it that maps must come after.
     ``server_logs``: what an ``access_log`` in the server would replace, empty where it has its own. ``logs``: what one in
     the location would, None where that only inherits the server's. ``mirrors``: what a ``mirror`` there would. ``log_off``:
-    ``access_log off`` is in force. ``has`` and ``server_has``: names of the directives that stand in both themselves.
+    ``access_log off`` is in force. ``mirror_reads``: ``mirror_request_body`` is not off. ``body_set``: its server has, or
+    inherits, a ``proxy_set_body``. ``has`` and ``server_has``: names of the directives that stand in both themselves.
     """
 
     server_names: tuple[str, ...]
@@ -51,6 +53,8 @@ class Place:
     log_off: bool
     has: frozenset[str]
     server_has: frozenset[str]
+    mirror_reads: bool = True
+    body_set: bool = False
 
     @property
     def name(self) -> str:
@@ -62,7 +66,8 @@ def places(tree: Sequence[Node], default_log: str) -> tuple[Place, ...]:
     """Every location of every HTTP server, in the order of the files. ``default_log``: where nginx logs when nobody says."""
     found: list[Place] = []
     for http in _blocks(tree, "http"):
-        levels = [{"access_log": (_args((default_log, "combined")),), "mirror": ()}, _arrays(http)]
+        unasked: dict[str, Lines] = dict.fromkeys(_INHERITED, ()) | {"access_log": (_args((default_log, "combined")),)}
+        levels = [unasked, _arrays(http)]
         for server in _blocks(http["block"], "server"):
             found += _locations(server, http, [*levels, _arrays(server)], server["block"])
     return tuple(found)
@@ -92,6 +97,8 @@ def _locations(server: Node, http: Node, levels: list[Mapping[str, Lines]], bloc
             log_off=not _in_force([*levels, own], "access_log"),
             has=has,
             server_has=_names(server),
+            mirror_reads=bool(_in_force([{"mirror_request_body": (("on",),)}, *levels, own], "mirror_request_body")),
+            body_set=any(level["proxy_set_body"] for level in levels[: _SERVER + 1]),
         )
         yield from _locations(server, http, [*levels, own], inner)
 
@@ -103,7 +110,7 @@ def _in_force(levels: Sequence[Mapping[str, Lines]], name: str) -> Lines:
 
 
 def _arrays(node: Node) -> dict[str, Lines]:
-    return {name: tuple(_args(one["args"]) for one in _named(node, name)) for name in ("access_log", "mirror")}
+    return {name: tuple(_args(one["args"]) for one in _named(node, name)) for name in _INHERITED}
 
 
 def _names(node: Node) -> frozenset[str]:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from darktime.split.nginx_blocks import (
     MIRROR,
-    copy_directives,
     gate_tests,
     log_target,
     maps,
+    mirror_locations,
     probe_location,
     relay_upstream,
     sink_server,
@@ -61,7 +61,6 @@ _NEUTRAL: Final = """\
     proxy_cache off;
     proxy_store off;
     proxy_method $request_method;
-    proxy_set_body "";
     proxy_intercept_errors off;
     proxy_ignore_client_abort off;
     proxy_max_temp_file_size 0;
@@ -81,6 +80,8 @@ def server_include(settings: CopySettings, folder: Path, place: Place) -> str:
     It stands here, since a request may end in another location than it was copied in: at an error page, by X-Accel-Redirect.
     """
     gate = "    if ($darktime_copied) {\n      return 204;\n    }\n"  # an internal redirect asks once more
+    # No body, whatever the server sets; where bodies are copied no server may set one.
+    bare = '    proxy_set_body "";\n'
     gate += "    if ($darktime_here = -) {\n      return 204;\n    }\n" + gate_tests(
         settings, safe_path(folder, "folder"), 204
     )
@@ -88,7 +89,7 @@ def server_include(settings: CopySettings, folder: Path, place: Place) -> str:
         f"# darktime {VERSION}: for server {' '.join(place.server_names) or '_'}. To end all mirroring: touch {folder}/kill",
         *(["uninitialized_variable_warn off;"] if "uninitialized_variable_warn" not in place.server_has else []),
         *_log_lines(settings, place.server_logs),
-        f"location = {MIRROR} {{\n    internal;\n{gate}    set $darktime_copied 1;\n{_NEUTRAL}{copy_directives(settings)}}}",
+        *mirror_locations(settings, gate=f"{gate}    set $darktime_copied 1;\n{bare}", reset=_NEUTRAL),
         probe_location(settings.secret),
     ]
     return "\n".join(lines) + "\n"
@@ -104,7 +105,7 @@ def location_include(settings: CopySettings, place: Place) -> str:
         f"mirror {MIRROR};",
     ]
     if not place.mirrors and not place.has & {"mirror", "mirror_request_body"}:
-        lines.append("mirror_request_body off;")
+        lines.append(f"mirror_request_body {'on' if settings.body_methods else 'off'};")
     if place.logs is not None:
         lines += _log_lines(settings, place.logs)
     return "\n".join(lines) + "\n"

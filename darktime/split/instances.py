@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
 from typing import TYPE_CHECKING, Final
 
 from darktime.errors import UsageError
+from darktime.split.dark_side import ask
 from darktime.split.nginx_blocks import probe_answer, probe_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from darktime.split.dark_side import Instance
 
 CONNECT_TIMEOUT_S: Final = 2.0
 PROBE_TIMEOUT_S: Final = 1.0  # our own nginx answers it without asking anybody
@@ -24,41 +26,42 @@ def address(listen: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def check_instances(production: str, dark: str | None, *, listen: str | None = None) -> None:
-    """Check that both (HOST:PORT) answer, and that no two names stand for one server, or for our own address.
+def check_instances(production: str, *darks: str, listen: str | None = None) -> None:
+    """Check that all (HOST:PORT) answer, and that no two names stand for one server, or for our own address.
 
     ``dark`` is None where nothing is sent to anybody.
 
     Raises:
         UsageError: nobody listens, a name is not known, or the dark instance is production or what we listen on.
     """
-    named = {"production": production} if dark is None else {"production": production, "dark": dark}
-    found = {name: resolved(at, name) for name, at in named.items()}
-    if "dark" in found and same(found["production"], found["dark"]):
-        raise UsageError(
-            f"production {production} and dark {dark} are the same server: copies to production would hurt it; "
-            "name another instance"
-        )
+    named = [("production", production), *(("dark", at) for at in darks)]
+    found = [(name, at, resolved(at, name)) for name, at in named]
+    for _, dark, its_own in found[1:]:
+        if same(found[0][2], its_own):
+            raise UsageError(
+                f"production {production} and dark {dark} are the same server: copies to production would hurt it; "
+                "name another instance"
+            )
     if listen is not None:
-        for name, at in named.items():
-            if same(found[name], resolved(listen, "listen")):
+        for name, at, its_own in found:
+            if same(its_own, resolved(listen, "listen")):
                 raise UsageError(
                     f"{name} {at} is where nginx is to listen ({listen}): requests would go in a circle; "
                     "name the instance behind it, or listen elsewhere"
                 )
-    for name, at in named.items():
+    for name, at, _ in found:
         if not answers(*address(at), timeout_s=CONNECT_TIMEOUT_S):
             raise UsageError(f"{name} http://{at}: nobody listens there; start it, or name another")
 
 
-def check_secondary(secondary: str, *, others: Mapping[str, str]) -> None:
+def check_secondary(secondary: str, *, others: Sequence[tuple[str, str]]) -> None:
     """Check that the second instance of today's code (HOST:PORT) answers, and is none of the ``others``, by their names.
 
     Raises:
         UsageError: nobody listens, its name is not known, or it is production, the dark instance or our own address.
     """
     found = resolved(secondary, "secondary")
-    for name, at in others.items():
+    for name, at in others:
         if same(found, resolved(at, name)):
             raise UsageError(
                 f"secondary {secondary} and {name} {at} are the same server: production must not be asked again, and what the "
@@ -114,8 +117,10 @@ def answers(host: str, port: int, *, timeout_s: float = 0.5) -> bool:
     return True
 
 
-def refuse_our_own_front(secret: str, dark: str, *, front: str, hosts: Sequence[str] = (), name: str = "dark") -> None:
-    """Ask the dark instance (HOST:PORT) for what only production's nginx knows: whether its name leads to that.
+def refuse_our_own_front(
+    secret: str, dark: Sequence[Instance], *, front: str, hosts: Sequence[str] = (), name: str = "dark"
+) -> None:
+    """Ask the dark instances for what only production's nginx knows: whether a name of theirs leads to that.
 
     A dark instance that is slow, refuses or hangs is no obstacle: nginx answers at once. ``front``: where production's
     requests go, for people. ``hosts``: the names that it goes by there, where they decide which server answers. ``name``: what
@@ -124,20 +129,17 @@ def refuse_our_own_front(secret: str, dark: str, *, front: str, hosts: Sequence[
     Raises:
         UsageError: it answered, so copies would come back to production.
     """
-    for host in dict.fromkeys((*hosts, dark)):
-        link = http.client.HTTPConnection(*address(dark), timeout=PROBE_TIMEOUT_S)
-        try:
-            link.request("GET", probe_path(secret), headers={"Host": host, "X-Darktime": "1"})
-            said = link.getresponse().read1(_MOST_BYTES)
-        except (OSError, http.client.HTTPException):
-            return
-        finally:
-            link.close()
-        if said.strip() == probe_answer(secret).encode():
-            raise UsageError(
-                f"{name} {dark} leads back to {front}, where production's requests go: copies would hurt production; "
-                "name the new instance itself"
-            )
+    path, answer = probe_path(secret), probe_answer(secret).encode()
+    for one in dark:
+        for host in dict.fromkeys((*hosts, one.at)):
+            said = ask(one, path, host=host, timeout_s=PROBE_TIMEOUT_S, most_bytes=_MOST_BYTES)
+            if said is None:
+                break
+            if said.strip() == answer:
+                raise UsageError(
+                    f"{name} {one.at} leads back to {front}, where production's requests go: copies would hurt production; "
+                    "name the new instance itself"
+                )
 
 
 def _listening(host: str, port: int) -> frozenset[str]:

@@ -7,6 +7,7 @@ process of ours alive.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -112,6 +113,12 @@ def kill(folder: Path) -> None:
 def killed(folder: Path) -> bool:
     """Whether the kill file is there."""
     return (folder / "kill").is_file()
+
+
+def lets_in(folder: Path, bucket: int) -> bool:
+    """Whether a bucket is in and nobody has killed the split, as nginx asks it; the lease apart."""
+    root = str(folder)
+    return os.path.exists(f"{root}/level/{level_name(bucket)}") and not os.path.exists(f"{root}/kill")  # noqa: PTH110 - each copy
 
 
 def resume(folder: Path) -> None:

@@ -32,6 +32,7 @@ CLIENT_CLOSED: Final = 499
 KEYED: Final = ("valid", "unusable", "none")
 _PART: Final = re.compile(r"[bc][0-9]{3}")
 _MOST_DIGITS: Final = 16
+_UNFINISHED: Final = (400, 408)  # and production not asked: the client ended, or fell silent, within its own body
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
@@ -98,7 +99,7 @@ def read_line(datagram: bytes, secret: str) -> LogLine | OtherLine | None:
         return None
     if fields.get("sink") == 1:
         return LogLine(id=request_id, at=at, sink=True)
-    status = int(_number(fields.get("status")) or 0)
+    status, seconds = int(_number(fields.get("status")) or 0), _number(fields.get("up"))
     return LogLine(
         id=request_id,
         at=at,
@@ -106,8 +107,8 @@ def read_line(datagram: bytes, secret: str) -> LogLine | OtherLine | None:
         content_type=plain_type(str(fields.get("type", ""))),
         length=int(_number(fields.get("bytes")) or 0),
         head_seconds=_number(fields.get("head")),
-        seconds=_number(fields.get("up")),
-        aborted=status == CLIENT_CLOSED,
+        seconds=seconds,
+        aborted=status == CLIENT_CLOSED or (seconds is None and status in _UNFINISHED),
         exact_length=_exact_length(fields),
         took=_number(fields.get("took")),
         part=_part(fields),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from darktime.split.settings import CopySettings
 
 MIRROR: Final = "/__darktime_mirror"
+MIRROR_BODY: Final = "/__darktime_mirror_body"
 PROBE: Final = "/__darktime_probe/"
 # Of all requests, whether copied or not: so many are told of, to know how many of them carry a key.
 CENSUS_PERCENT: Final = 2
@@ -28,7 +29,7 @@ def maps(settings: CopySettings) -> list[str]:
     """Who is a candidate, and in which bucket; the log lines' formats."""
     key = settings.user_key.variable
     # An Upgrade cannot be copied; what carries X-Darktime is a copy itself: copying it would be a loop.
-    plain = "".join(f'  "{method}::" 1;\n' for method in settings.methods)
+    plain = "".join(f'  "{method}::" 1;\n' for method in settings.copied_methods)
     allowed = "".join(f"  {line};\n" for line in _path_lines(settings))
     only = only_maps(settings.only)
     onlys = "".join(f"$darktime_only_{at}" for at in range(len(only)))
@@ -57,6 +58,7 @@ def maps(settings: CopySettings) -> list[str]:
         # A map's value is kept for the request: copy and log line tell the same moment.
         "map $msec $darktime_at {\n  default $msec;\n}\n",
         *_cookie_maps(settings),
+        *_body_maps(settings),
         f"log_format darktime escape=json '{LOG_FORMAT.replace('SECRET', settings.secret)}';\n",
         f"log_format darktime_other escape=json '{OTHER_FORMAT.replace('SECRET', settings.secret)}';\n",
         f"log_format darktime_sink escape=json '{SINK_FORMAT.replace('SECRET', settings.secret)}';\n",
@@ -96,17 +98,47 @@ def _cookie_maps(settings: CopySettings) -> list[str]:
         f'map $cookie_{name} $darktime_cookie_{index} {{\n  "" "";\n  default "{name}=$cookie_{name}; ";\n}}\n'
         for index, name in enumerate(settings.allow_cookies)
     ]
-    # Says that a credential may be missing from the copy: a header of the kind, or a cookie beyond the allowlist.
+    authorization = "" if _allows(settings, "authorization") else "$http_authorization"
+    maps.append(
+        f'map "{authorization}|$http_cookie" $darktime_stripped {{\n  default "";\n  "~^[^|]" 1;\n'
+        f'  "~*{stripped_pattern(settings)}" 1;\n}}\n'
+    )
+    return maps
+
+
+def stripped_pattern(settings: CopySettings) -> str:
+    """Says of ``|`` and a Cookie header that a credential may be missing from the copy: one beyond the allowlist."""
     keep = {name.lower() for name in settings.allow_cookies}
     if settings.user_key.kind == "cookie":
         keep.add(settings.user_key.name.lower())
     others = f"(?!(?:{'|'.join(sorted(keep))})=)" if keep else ""
-    authorization = "" if _allows(settings, "authorization") else "$http_authorization"
-    maps.append(
-        f'map "{authorization}|$http_cookie" $darktime_stripped {{\n  default "";\n  "~^[^|]" 1;\n'
-        f'  "~*^[^|]*\\|(?:.*;)?\\s*{others}[^=;\\s]+=" 1;\n}}\n'
-    )
-    return maps
+    return f"^[^|]*\\|(?:.*;)?\\s*{others}[^=;\\s]+="
+
+
+def _body_maps(settings: CopySettings) -> list[str]:
+    """Whether a request's body goes with its copy. Of a chunked one the length is known once nginx has read it, so ask again."""
+    if not settings.body_methods:
+        return []
+    methods = "|".join(settings.body_methods)
+    return [
+        (
+            'map "$request_method:$content_length" $darktime_body {\n  volatile;\n  default "";\n'
+            f'  "~^(?:{methods}):0*(?:{_above(settings.max_body)})\\z" too_big;\n  "~^(?:{methods}):0*[1-9]" 1;\n}}\n'
+        ),
+        f'map "$request_method:$darktime_body" $darktime_reads {{\n  default "";\n  "~^(?:{methods}):(?!too_big)" 1;\n}}\n',
+    ]
+
+
+def _above(limit: int) -> str:
+    """A regular expression of the whole numbers above a limit, without leading zeros."""
+    digits = str(limit)
+    longer = f"[1-9]\\d{{{len(digits)},}}"
+    higher = [
+        f"{digits[:at]}[{int(digit) + 1}-9]\\d{{{len(digits) - at - 1}}}"
+        for at, digit in enumerate(digits)
+        if digit != "9"
+    ]
+    return "|".join([longer, *higher])
 
 
 def _allows(settings: CopySettings, header: str) -> bool:
@@ -127,7 +159,7 @@ def sink_server(settings: CopySettings) -> str:
     """Takes what the relay did not, and tells the relay so."""
     return (
         f"server {{\n  listen unix:{settings.sink_socket};\n"
-        f"  access_log {log_target(settings)} darktime_sink;\n  return 204;\n}}\n"
+        f"  client_max_body_size 0;\n  access_log {log_target(settings)} darktime_sink;\n  return 204;\n}}\n"
     )
 
 
@@ -149,20 +181,50 @@ def gate_tests(settings: CopySettings, root: str, code: int) -> str:
     return "".join(f"    if ({test}) {{\n      return {code};\n    }}\n" for test in tests)
 
 
-def copy_directives(settings: CopySettings) -> str:
+def mirror_locations(settings: CopySettings, *, gate: str = "", reset: str = "") -> list[str]:
+    """The internal locations that send a copy: without its body, and with it where any method's goes along.
+
+    ``gate``: what the first asks before; it hands on to the second what has a body. ``reset``: what neither may inherit.
+    """
+    switch = (
+        f"    if ($darktime_body = 1) {{\n      rewrite ^ {MIRROR_BODY} last;\n    }}\n"
+        if settings.body_methods
+        else ""
+    )
+    found = [f"  location = {MIRROR} {{\n    internal;\n{gate}{switch}{reset}{copy_directives(settings)}  }}\n"]
+    if settings.body_methods:
+        found.append(
+            f"  location = {MIRROR_BODY} {{\n    internal;\n{reset}{copy_directives(settings, body=True)}  }}\n"
+        )
+    return found
+
+
+def copy_directives(settings: CopySettings, *, body: bool = False) -> str:
     """What sends a copy, in a location that a mirror asks: to the relay, with what is allowed of the request."""
     limit = f"{settings.mirror_timeout_ms}ms"
     passed = "".join(
         f"    proxy_set_header {name} $http_{name.lower().replace('-', '_')};\n" for name in settings.allow_headers
     )
     cookies = "".join(f"$darktime_cookie_{index}" for index in range(len(settings.allow_cookies)))
+    # What is sent again goes to the sink and nowhere else: there is one relay.
+    again = "error timeout non_idempotent" if settings.body_methods else "error timeout"
+    if body:
+        what = (
+            "    proxy_pass_request_body on;\n    proxy_request_buffering on;\n"
+            "    proxy_set_header Content-Type $content_type;\n"
+            "    proxy_set_header Content-Encoding $http_content_encoding;\n"
+        )
+    else:
+        what = '    proxy_pass_request_body off;\n    proxy_set_header Content-Length "";\n'
+        if settings.body_methods:
+            what += "    proxy_set_header X-Darktime-Body $darktime_body;\n"
     return (
         "    client_max_body_size 0;\n    proxy_pass http://darktime_relay$request_uri;\n"
-        "    proxy_pass_request_headers off;\n    proxy_pass_request_body off;\n    proxy_buffering on;\n"
+        f"    proxy_pass_request_headers off;\n{what}    proxy_buffering on;\n"
         f"    proxy_connect_timeout {limit};\n    proxy_send_timeout {limit};\n    proxy_read_timeout {limit};\n"
-        "    proxy_next_upstream error timeout;\n    proxy_next_upstream_tries 2;\n"
+        f"    proxy_next_upstream {again};\n    proxy_next_upstream_tries 2;\n"
         f"    proxy_next_upstream_timeout {2 * settings.mirror_timeout_ms}ms;\n"
-        '    proxy_set_header Connection "";\n    proxy_set_header Content-Length "";\n'
+        '    proxy_set_header Connection "";\n'
         "    proxy_set_header Host $darktime_host;\n"
         "    proxy_set_header X-Darktime 1;\n    proxy_set_header X-Darktime-Version 1;\n"
         "    proxy_set_header X-Darktime-Id $request_id;\n    proxy_set_header X-Darktime-At $darktime_at;\n"

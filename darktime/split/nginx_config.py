@@ -2,7 +2,8 @@
 
 The gate has two stages. A variable test first, in the rewrite phase: who is no candidate (no valid key, not within the
 maximum, not copyable) costs no file test and never comes near the mirror. Candidates go to a named location that asks
-for the level file, the kill file and the lease; only then is there a ``mirror``. What is mirrored goes to the relay,
+for the level file, the kill file and the lease; only then is there a ``mirror``. A body that is to be copied has a third
+location, which reads it whole: everybody else's uploads are streamed. What is mirrored goes to the relay,
 never to the dark instance; when the relay does not answer, to nginx's own sink.
 """
 
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 from darktime.split.nginx_blocks import (
     HOST_MAP,
     MIRROR,
-    copy_directives,
     gate_tests,
     log_target,
     maps,
+    mirror_locations,
     probe_location,
     relay_upstream,
     sink_server,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 CONNECTION_MAP: Final = 'map $http_upgrade $darktime_connection {\n  "" "";\n  default upgrade;\n}\n'
 # Production's own streams may be silent for long, and its uploads may be long: only production ends them.
 _PATIENCE_S: Final = 86_400
+_LEAST_IN_MEMORY: Final = 16_384
+_MOST_IN_MEMORY: Final = 65_536  # bytes of one body; the rest is in a file
 
 
 def render(settings: SplitSettings, folder: Path) -> dict[str, str]:
@@ -100,7 +103,7 @@ def _front(settings: SplitSettings) -> str:
     )  # fmt: skip
     ours = "".join(
         f'  proxy_set_header X-Darktime{suffix} "";\n'
-        for suffix in ("", "-Id", "-Version", "-User", "-At", "-Stripped")
+        for suffix in ("", "-Id", "-Version", "-User", "-At", "-Stripped", "-Body")
     )
     return (
         f"  listen {settings.listen};\n  server_name _;\n  recursive_error_pages on;\n  underscores_in_headers on;\n"
@@ -129,8 +132,8 @@ def _front_server(settings: SplitSettings, root: str) -> str:
     for index, route in enumerate(settings.routes):
         if route.mirrored:
             locations += _candidate_locations(settings, root, index)
-    mirror = f"  location = {MIRROR} {{\n    internal;\n{copy_directives(settings)}  }}\n"
-    return f"server {{\n{_front(settings)}{''.join(locations)}{probe_location(settings.secret)}{mirror}}}\n"
+    mirrors = "".join(mirror_locations(settings))
+    return f"server {{\n{_front(settings)}{''.join(locations)}{probe_location(settings.secret)}{mirrors}}}\n"
 
 
 def _matches(routes: tuple[Route, ...]) -> list[tuple[int, Route, str]]:
@@ -153,14 +156,25 @@ def _matches(routes: tuple[Route, ...]) -> list[tuple[int, Route, str]]:
 
 
 def _candidate_locations(settings: SplitSettings, root: str, index: int) -> list[str]:
-    gate = gate_tests(settings, root, 418)
-    candidate = (
-        f"  location @darktime_candidate_{index} {{\n    error_page 418 = @darktime_plain_{index};\n{gate}"
-        f"    mirror {MIRROR};\n    mirror_request_body off;\n"
-        f"    access_log {log_target(settings)} darktime;\n    proxy_pass http://darktime_route_{index};\n  }}\n"
-    )
-    plain = (
-        f"  location @darktime_plain_{index} {{\n    access_log {log_target(settings)} darktime_other if=$darktime_other;\n"
-        f"    proxy_pass http://darktime_route_{index};\n  }}\n"
-    )
-    return [candidate, plain]
+    tests = gate_tests(settings, root, 418)
+    if settings.body_methods:
+        tests += (
+            f"    error_page 419 = @darktime_reader_{index};\n    if ($darktime_reads) {{\n      return 419;\n    }}\n"
+        )
+    passed = f"    proxy_pass http://darktime_route_{index};\n"
+    others = f"    access_log {log_target(settings)} darktime_other if=$darktime_other;\n"
+    copied = f"    mirror {MIRROR};\n    access_log {log_target(settings)} darktime;\n"
+    found = [
+        (
+            f"  location @darktime_candidate_{index} {{\n    error_page 418 = @darktime_plain_{index};\n{tests}"
+            f"{copied}    mirror_request_body off;\n{passed}  }}\n"
+        ),
+        f"  location @darktime_plain_{index} {{\n{others}{passed}  }}\n",
+    ]
+    if settings.body_methods:
+        # A body that is copied is read whole first; nobody else's is.
+        size = f"    client_body_buffer_size {min(max(settings.max_body, _LEAST_IN_MEMORY), _MOST_IN_MEMORY)};\n"
+        found.append(
+            f"  location @darktime_reader_{index} {{\n{size}{copied}    mirror_request_body on;\n{passed}  }}\n"
+        )
+    return found

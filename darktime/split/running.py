@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from darktime.errors import UsageError
 from darktime.split import levels
 from darktime.split.commands import agent_command, nginx_command, relay_command
+from darktime.split.dark_side import dark_side, parse_instance
 from darktime.split.emit import STATE
 from darktime.split.folder import prepare, write_private
 from darktime.split.instances import address, answers, refuse_our_own_front
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from darktime.split.commands import Command, CompareOptions, LedgerNames
+    from darktime.split.dark_side import DarkSide
     from darktime.split.record.recorder import RecordSettings
     from darktime.split.settings import CopySettings, SplitSettings
 
@@ -64,7 +66,7 @@ def start_split(
     *,
     folder: Path,
     nginx: Path,
-    dark: str | None,
+    dark: DarkSide | str | None,
     percent: float,
     ttl_s: float,
     results: Path,
@@ -82,7 +84,7 @@ def start_split(
         settings: the split.
         folder: a private folder that nginx can live in; its path is short, sockets are in it.
         nginx: the binary.
-        dark: ``http://HOST:PORT``; None where copies are recorded and go nowhere.
+        dark: the dark side, or the URL of its only instance; None where copies are recorded and go nowhere.
         percent: with which to begin.
         ttl_s: after so many seconds the agent gives the lease back and mirroring ends.
         results: where the relay's state and the pairs go.
@@ -96,13 +98,14 @@ def start_split(
     Raises:
         UsageError: the listen address or a path cannot be used, or the dark instance is production by another name.
     """
+    side = dark_side([dark]) if isinstance(dark, str) else dark
     prepare(folder, settings, render(settings, folder))
     _write_lists(settings, folder, lists or {})
-    relay = _relay(settings, folder, dark=dark, results=results, ledger=ledger, record=record, compare=compare)
+    relay = _relay(settings, folder, dark=side, results=results, ledger=ledger, record=record, compare=compare)
     running = _with_relay(starter, settings, folder, relay, percent=percent)
     running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
     if probe:
-        _refuse_our_own_front(settings, dark, compare, front=settings.listen)
+        _refuse_our_own_front(settings, side, compare, front=settings.listen)
     # The lease comes last: until everything stands, nobody is mirrored.
     running.processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s, follow=follow))
     return running
@@ -113,7 +116,7 @@ def start_joined(
     settings: CopySettings,
     *,
     folder: Path,
-    dark: str | None,
+    dark: DarkSide | str | None,
     percent: float,
     ttl_s: float,
     results: Path,
@@ -132,14 +135,14 @@ def start_joined(
     Raises:
         UsageError: the kill file stands, or the dark instance is production by another name.
     """
-    state = folder / STATE
+    state, side = folder / STATE, dark_side([dark]) if isinstance(dark, str) else dark
     if levels.killed(state):
         raise UsageError(
             f"mirroring was killed here: remove {state / 'kill'} first, if what it was killed for is mended"
         )
     _write_lists(settings, state, lists or {})
-    _refuse_our_own_front(settings, dark, compare, front=front, hosts=hosts)
-    relay = _relay(settings, folder, dark=dark, results=results, ledger=ledger, record=record, compare=compare)
+    _refuse_our_own_front(settings, side, compare, front=front, hosts=hosts)
+    relay = _relay(settings, folder, dark=side, results=results, ledger=ledger, record=record, compare=compare)
     running = _with_relay(starter, settings, state, relay, percent=percent)
     running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s, follow=follow))
     return running
@@ -168,7 +171,7 @@ def _relay(
     settings: CopySettings,
     secrets: Path,
     *,
-    dark: str | None,
+    dark: DarkSide | None,
     results: Path,
     ledger: LedgerNames | None,
     record: RecordSettings | None,
@@ -207,12 +210,17 @@ def _with_relay(
 
 
 def _refuse_our_own_front(
-    settings: CopySettings, dark: str | None, compare: CompareOptions | None, *, front: str, hosts: Sequence[str] = ()
+    settings: CopySettings,
+    side: DarkSide | None,
+    compare: CompareOptions | None,
+    *,
+    front: str,
+    hosts: Sequence[str] = (),
 ) -> None:
-    """Copies go to two instances at most; neither may be production's front."""
-    for name, url in (("dark", dark), ("secondary", None if compare is None else compare.secondary)):
-        if url is not None:
-            refuse_our_own_front(settings.secret, url.removeprefix("http://"), front=front, hosts=hosts, name=name)
+    """Copies go to these instances only; none may be production's front."""
+    secondary = () if compare is None or compare.secondary is None else (parse_instance(compare.secondary),)
+    for name, instances in (("dark", () if side is None else side.instances), ("secondary", secondary)):
+        refuse_our_own_front(settings.secret, instances, front=front, hosts=hosts, name=name)
 
 
 def start_nginx(

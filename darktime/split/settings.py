@@ -27,6 +27,10 @@ ALLOWED_HEADERS: Final = (
     "Accept", "Accept-Language", "Cache-Control", "If-Modified-Since", "If-None-Match", "Last-Event-ID", "Range",
     "User-Agent",
 )  # fmt: skip
+# Their requests have no body that would mean anything. Every other method's body goes with its copy.
+BODILESS: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
+MAX_BODY: Final = 65_536
+MOST_BODY: Final = 16_777_216
 MAX_SOCKET_PATH: Final = 107  # bytes: what the kernel has room for
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):([0-9]{1,5})")
 _PREFIX: Final = re.compile(r"/[A-Za-z0-9_.~/-]{0,200}")
@@ -85,7 +89,9 @@ class CopySettings:
     10, 100 or 1000. ``only``: conditions, as ``only_maps`` reads them. ``only_listed``, ``never_listed``: there is a list
     of users who alone may be in, or who never are; it is in files, as the levels are. ``log_port``: where the relay
     listens for production's log lines, on 127.0.0.1. ``mirror_timeout_ms``: how long a stopped relay may hold a sampled
-    request's connection. ``run_as``: user of nginx's workers, where root starts it.
+    request's connection. ``run_as``: user of nginx's workers, where root starts it. ``max_body``: bytes;
+    of a longer body the copy goes without, and is named ``too_big``. ``copy_bodies``: False, and a request of a method that
+    may have a body is not copied at all.
     """
 
     relay_socket: Path
@@ -108,6 +114,8 @@ class CopySettings:
     slot_s: int = 100
     mirror_timeout_ms: int = 50
     run_as: str | None = field(default_factory=user_of_root)
+    max_body: int = MAX_BODY
+    copy_bodies: bool = True
 
     def __post_init__(self) -> None:
         """Raise UsageError for what cannot work."""
@@ -129,6 +137,16 @@ class CopySettings:
     def buckets(self) -> int:
         """How many buckets of 0.1 % the configuration can ever mirror."""
         return buckets_for(self.max_percent)
+
+    @property
+    def body_methods(self) -> tuple[str, ...]:
+        """The methods whose copies carry bodies."""
+        return tuple(one for one in self.methods if one not in BODILESS) if self.copy_bodies else ()
+
+    @property
+    def copied_methods(self) -> tuple[str, ...]:
+        """The methods that are copied."""
+        return self.methods if self.copy_bodies else tuple(one for one in self.methods if one in BODILESS)
 
     def _check_key(self) -> None:
         parse_key(self.key)
@@ -165,6 +183,7 @@ class CopySettings:
             raise UsageError(f"lease slots of {self.slot_s} s: 1, 10, 100 or 1000 (nginx cuts digits off its clock)")
         check_range(self.log_port, 1, _MOST_PORT, "log port")
         check_range(self.mirror_timeout_ms, 1, 60_000, "mirror timeout in ms")
+        check_range(self.max_body, 1, MOST_BODY, "bytes of a body")
         if self.run_as is not None and not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", self.run_as):
             raise UsageError(f"run as {self.run_as!r}: the name of a user, please")
 

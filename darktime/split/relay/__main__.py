@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 
 from darktime.errors import DarktimeError, UsageError
 from darktime.split.compare.attributes import pair_attributes
+from darktime.split.dark_side import CONNECTIONS, DarkSide, dark_side
 from darktime.split.record.file import MAX_BYTES, RecordLimits
 from darktime.split.record.recorder import RecordSettings
-from darktime.split.relay.settings import CompareSettings, Hops, RelaySettings
+from darktime.split.relay.settings import CompareSettings, Hops, Limits, RelaySettings
+from darktime.split.settings import MOST_BODY
 
 if TYPE_CHECKING:
     from darktime.split.relay.relay import Relay
@@ -28,7 +30,19 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--socket", required=True, type=Path, metavar="PATH", help="where nginx sends copies")
     parser.add_argument("--socket-owner", metavar="USER", help="of nginx's workers, where root runs this")
     parser.add_argument("--log-port", required=True, type=int, metavar="PORT", help="UDP port of log lines; 0: any")
-    parser.add_argument("--dark", metavar="URL", help="http://HOST:PORT of the dark instance; none: --record alone")
+    parser.add_argument(
+        "--dark",
+        action="append",
+        metavar="URL",
+        help="of a dark instance; several share the users; none: --record alone",
+    )
+    parser.add_argument(
+        "--dark-cacert", type=Path, metavar="FILE", help="https: what to trust, in place of this machine's"
+    )
+    parser.add_argument("--dark-insecure", action="store_true", help="https: verify nothing")
+    parser.add_argument(
+        "--dark-connections", type=int, default=CONNECTIONS, metavar="N", help="under way, each instance"
+    )
     parser.add_argument("--state", required=True, type=Path, metavar="FILE", help="counters, written twice a second")
     parser.add_argument("--secret-file", required=True, type=Path, metavar="FILE", help="holds the run's secret")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="what was compared, JSON lines")
@@ -43,6 +57,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--key", default="", metavar="KIND:NAME", help="what the recording says makes a user")
     parser.add_argument("--allow-query", action="append", default=[], metavar="NAME", help="pass its values unmasked")
     parser.add_argument("--allow-method", action="append", default=[], metavar="NAME", help="default: GET and HEAD")
+    parser.add_argument("--max-body", type=int, default=Limits().body_bytes, metavar="BYTES", help="longer: too_big")
     parser.add_argument("--ledger", metavar="URL", help="Redis in which to count")
     parser.add_argument("--ledger-name", default="darktime", metavar="NAME")
     parser.add_argument("--owner", default="relay", metavar="NAME")
@@ -63,6 +78,17 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
+def _dark(options: argparse.Namespace) -> DarkSide | None:
+    if not options.dark:
+        return None
+    return dark_side(
+        options.dark,
+        cacert=options.dark_cacert,
+        insecure=options.dark_insecure,
+        connections=options.dark_connections,
+    )
+
+
 def _record(options: argparse.Namespace) -> RecordSettings | None:
     if options.record is None:
         return None
@@ -71,7 +97,7 @@ def _record(options: argparse.Namespace) -> RecordSettings | None:
 
 
 def _settings(options: argparse.Namespace) -> RelaySettings:
-    if options.dark is None and options.record is None:
+    if not options.dark and options.record is None:
         raise UsageError("neither --dark nor --record: copies would go nowhere; name one of them")
     try:
         secret = options.secret_file.read_text().strip()
@@ -79,10 +105,12 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         raise UsageError(f"--secret-file {options.secret_file}: {error.strerror}") from error
     if not secret:
         raise UsageError(f"--secret-file {options.secret_file} is empty")
+    if not 0 < options.max_body <= MOST_BODY:
+        raise UsageError(f"--max-body {options.max_body}: 1 to {MOST_BODY:,} bytes, please")
     return RelaySettings(
         socket=options.socket,
         log_port=options.log_port,
-        dark=None if options.dark is None else _address(options.dark, "--dark"),
+        dark=_dark(options),
         secret=secret,
         state=options.state,
         pairs=options.pairs,
@@ -98,6 +126,7 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         socket_owner=options.socket_owner,
         attributes=pair_attributes(options.compare),
         compare=_compare(options),
+        limits=Limits(body_bytes=options.max_body),
     )
 
 

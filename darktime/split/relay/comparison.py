@@ -17,11 +17,13 @@ from darktime.split.compare.answer import Answer
 from darktime.split.compare.chosen import chosen
 from darktime.split.compare.endpoint import Endpoints
 from darktime.split.compare.pair import STREAM_TYPE
+from darktime.split.dark_side import Instance
 from darktime.split.log_format import plain_type
 from darktime.split.relay import triples
 from darktime.split.relay.comparer import Comparer
 from darktime.split.relay.copies import request_bytes
 from darktime.split.relay.dark import Dark
+from darktime.split.relay.dial import Dialer
 from darktime.split.relay.triples import AGAIN, DARK, TODAY, Triples
 
 if TYPE_CHECKING:
@@ -49,14 +51,11 @@ class Comparison:
     def __init__(
         self, settings: RelaySettings, compare: CompareSettings, poller: Poller, *, held: Callable[[str], bool]
     ) -> None:
-        limits = replace(
-            settings.limits,
-            connections=compare.connections,
-            streams=compare.streams,
-            queue_copies=2 * compare.most,
-        )
+        limits = replace(settings.limits, streams=compare.streams, queue_copies=2 * compare.most, lasting=0)
+        host, port = compare.secondary
         try:
-            self._legs = Dark(compare.secondary, replace(settings, limits=limits), poller, self)
+            dialer = Dialer(Instance(host=host, port=port), None)
+            self._legs = Dark(dialer, limits, poller, self, connections=compare.connections)
         except UsageError as error:
             raise UsageError(str(error).replace("the dark instance", "the secondary")) from error
         self._settings = settings
@@ -223,6 +222,9 @@ class Comparison:
         """A stream of the secondary brought events."""
         whose, leg = _whose(request_id)
         self._triples.events(whose, leg, events, time.monotonic())
+
+    def lasting(self, request_id: str) -> None:
+        """A comparison waits for no leg that takes long, whatever its original does."""
 
     def body_bytes(self, request_id: str) -> int:  # noqa: ARG002 - of every one
         """How much of the answer's body is kept."""

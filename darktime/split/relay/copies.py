@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from darktime.errors import DarktimeError
 from darktime.split.marks import mark
 from darktime.split.relay import reasons
+from darktime.split.settings import BODILESS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+# The whole answer, sent before anything else is done: nginx, and with it production's client, waits for it.
+ANSWER: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
 _END: Final = b"\r\n\r\n"
+TOO_BIG: Final = "too_big"  # what nginx says in X-Darktime-Body of a copy whose body it kept back
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _AT: Final = re.compile(r"[0-9]{1,12}\.[0-9]{3}")
+_LENGTH: Final = re.compile(r"[0-9]{1,15}")
 # What belongs to the way from nginx to here, or would change what comes back: events in gzip could not be read.
 _OURS: Final = frozenset({
     "connection", "accept-encoding", "content-length", "transfer-encoding", "traceparent", "tracestate",
@@ -40,35 +45,134 @@ class Copy:
     headers: tuple[tuple[str, str], ...]
     stripped: bool
     unfit: str | None  # the reason for which it may not go on
+    body: bytes = b""
+
+
+class Room:
+    """How many bytes of bodies may be on their way in at once, over all connections."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+
+    def take(self, size: int) -> bool:
+        """Take room for a body, where there is any."""
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+    def give(self, size: int) -> None:
+        """Give it back."""
+        self.left += size
+
+
+class Arriving:
+    """One copy whose body is still coming: kept while there is room for it, else thrown away, with the reason."""
+
+    __slots__ = ("_most", "_pieces", "_room", "_size", "copy")
+
+    def __init__(self, copy: Copy, *, most: int, room: Room) -> None:
+        self.copy = copy
+        self._most = most
+        self._pieces: list[bytes] = []
+        self._room = room
+        self._size = 0
+
+    def take(self, piece: bytes) -> None:
+        """Take the body's next bytes."""
+        if self.copy.unfit is not None:
+            return
+        if self._size + len(piece) > self._most:
+            self.refuse(reasons.TOO_BIG)
+        elif not self._room.take(len(piece)):
+            self.refuse(reasons.RELAY_FULL)
+        else:
+            self._size += len(piece)
+            self._pieces.append(piece)
+
+    def refuse(self, reason: str) -> None:
+        """Keep nothing of it."""
+        self.copy = replace(self.copy, unfit=self.copy.unfit or reason)
+        self._pieces.clear()
+        self.drop()
+
+    def done(self) -> Copy:
+        """The copy, whole."""
+        self.drop()
+        return replace(self.copy, body=b"".join(self._pieces)) if self._pieces else self.copy
+
+    def drop(self) -> None:
+        """Give the room back."""
+        self._room.give(self._size)
+        self._size = 0
 
 
 class CopyReader:
-    """One a connection of nginx's: bytes in, copies out. Raises NotACopy."""
+    """One a connection of nginx's: bytes in, copies out. Raises NotACopy.
 
-    __slots__ = ("_buffer", "_max_head", "_methods")
+    ``max_body``: bytes of a body that are kept; ``room``: shared by all connections.
+    """
 
-    def __init__(self, *, max_head: int, methods: Collection[str]) -> None:
+    __slots__ = ("_arriving", "_buffer", "_left", "_max_body", "_max_head", "_methods", "_room")
+    closing = False  # nginx says when it wants no more
+
+    def __init__(self, *, max_head: int, methods: Collection[str], max_body: int = 0, room: Room | None = None) -> None:
         self._buffer = b""
+        self._arriving: Arriving | None = None
+        self._left = 0  # bytes of its body
         self._max_head = max_head
+        self._max_body = max_body
         self._methods = methods
+        self._room = Room(max_body) if room is None else room
 
     def feed(self, data: bytes) -> list[Copy]:
         """Take bytes as they arrived; give the copies that they complete."""
+        copies: list[Copy] = []
+        if self._arriving is not None:
+            data = self._take_body(self._arriving, data, copies)
         buffer = self._buffer + data if self._buffer else data
-        copies = []
-        while True:
+        while self._arriving is None:
             end = buffer.find(_END)
             if end < 0 or end > self._max_head:
                 break
-            copies.append(_read(buffer[:end].decode("latin-1"), self._methods))
+            copy, length = _read(buffer[:end].decode("latin-1"), self._methods)
             buffer = buffer[end + len(_END) :]
+            if length:
+                self._arriving = Arriving(copy, most=self._max_body, room=self._room)
+                self._left = length
+                if length > self._max_body:
+                    self._arriving.refuse(reasons.TOO_BIG)
+                buffer = self._take_body(self._arriving, buffer, copies)
+            else:
+                copies.append(copy)
         if len(buffer) > self._max_head:
             raise NotACopy(f"a head of more than {self._max_head} bytes: {buffer[:80]!r}")
         self._buffer = buffer
         return copies
 
+    def answer(self, copies: list[Copy]) -> bytes:
+        """What these are to be answered."""
+        return ANSWER if len(copies) == 1 else ANSWER * len(copies)
 
-def _read(head: str, methods: Collection[str]) -> Copy:
+    def close(self) -> None:
+        """The connection has ended: a body that has not come whole is let go."""
+        if self._arriving is not None:
+            self._arriving.drop()
+
+    def _take_body(self, arriving: Arriving, data: bytes, copies: list[Copy]) -> bytes:
+        piece = data[: self._left]
+        self._left -= len(piece)
+        arriving.take(piece)
+        if not self._left:
+            copies.append(arriving.done())
+            self._arriving = None
+        return data[len(piece) :]
+
+
+def _read(head: str, methods: Collection[str]) -> tuple[Copy, int]:
+    """The copy, and how many bytes of body follow it."""
     first, *lines = head.split("\r\n")
     words = first.split(" ")
     if len(words) != 3 or words[2] not in {"HTTP/1.1", "HTTP/1.0"}:  # noqa: PLR2004 - method, target, version
@@ -87,14 +191,9 @@ def _read(head: str, methods: Collection[str]) -> Copy:
     request_id, at = ours.get("x-darktime-id", ""), ours.get("x-darktime-at", "")
     if ours.get("x-darktime") != "1" or not _ID.fullmatch(request_id) or not _AT.fullmatch(at):
         raise NotACopy(f"expected a copy with X-Darktime, X-Darktime-Id and X-Darktime-At, read {first[:80]!r}")
-    unfit = None
-    if words[0] not in methods:
-        unfit = reasons.UNSAFE_METHOD
-    elif "upgrade" in ours:
-        unfit = reasons.UPGRADE
-    elif "transfer-encoding" in ours or ours.get("content-length", "0") != "0":
-        unfit = reasons.TOO_BIG
-    return Copy(
+    length = _length(ours) if "content-length" in ours or "transfer-encoding" in ours else 0
+    unfit = _unfit(words[0], ours, methods, length)
+    copy = Copy(
         id=request_id,
         at=float(at),
         user=ours.get("x-darktime-user", ""),
@@ -104,6 +203,25 @@ def _read(head: str, methods: Collection[str]) -> Copy:
         stripped="x-darktime-stripped" in ours,
         unfit=unfit,
     )
+    return copy, length
+
+
+def _unfit(method: str, ours: dict[str, str], methods: Collection[str], length: int) -> str | None:
+    if method not in methods:
+        return reasons.UNSAFE_METHOD
+    if "upgrade" in ours:
+        return reasons.UPGRADE
+    if ours.get("x-darktime-body") == TOO_BIG or (length and method in BODILESS):
+        return reasons.TOO_BIG
+    return None
+
+
+def _length(ours: dict[str, str]) -> int:
+    """Nginx knows how long a body is before it sends one: it never sends it in chunks."""
+    told = ours.get("content-length", "")
+    if "transfer-encoding" in ours or not _LENGTH.fullmatch(told):
+        raise NotACopy(f"expected the length of a body, read {told[:80]!r}")
+    return int(told)
 
 
 def request_bytes(copy: Copy, allow_query: Collection[str], secret: str) -> bytes:
@@ -114,6 +232,9 @@ def request_bytes(copy: Copy, allow_query: Collection[str], secret: str) -> byte
         lines.append(f"{name}: {kept}")
     lines.append("X-Darktime: 1")
     lines.append(f"traceparent: 00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01")
+    if copy.method not in BODILESS:
+        lines.append(f"Content-Length: {len(copy.body)}")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + copy.body
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 

@@ -6,31 +6,32 @@ read until production's own stream ends: then we close our half, read what is st
 
 from __future__ import annotations
 
-import errno
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from darktime.errors import UsageError
 from darktime.split.compare import Side
 from darktime.split.compare.pair import STREAM_TYPE
+from darktime.split.dark_side import CONNECTIONS
 from darktime.split.log_format import plain_type
 from darktime.split.relay import reasons
 from darktime.split.relay.breaker import Breaker
+from darktime.split.relay.dial import TlsSocket, reason_of
 from darktime.split.relay.link import Link, State
 from darktime.wire.errors import WireError
 from darktime.wire.poller import IN, OUT
 
 if TYPE_CHECKING:
     from darktime.split.relay.copies import Copy
-    from darktime.split.relay.settings import RelaySettings
+    from darktime.split.relay.dial import Dialer
+    from darktime.split.relay.settings import Limits
     from darktime.wire.eventsource import ServerEvent
     from darktime.wire.http1 import Reply
     from darktime.wire.poller import Poller
 
 _READ_BYTES: Final = 262_144
-_TIMED_OUT: Final = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
+_MOST_SAID: Final = 200  # characters of an error
 
 
 class Outcomes(Protocol):
@@ -39,6 +40,7 @@ class Outcomes(Protocol):
     def wanted(self, request_id: str) -> bool: ...  # noqa: D102
     def ended(self, request_id: str) -> bool: ...  # noqa: D102
     def streaming(self, request_id: str) -> None: ...  # noqa: D102
+    def lasting(self, request_id: str) -> None: ...  # noqa: D102
     def replied(self, request_id: str, dark: Side, now: float) -> None: ...  # noqa: D102
     def failed(self, request_id: str, reason: str) -> None: ...  # noqa: D102
     def events(self, request_id: str, events: list[ServerEvent]) -> None: ...  # noqa: D102
@@ -47,27 +49,41 @@ class Outcomes(Protocol):
 
 
 class Dark:
-    """Everything between the relay and one dark instance. ``now`` is always the monotonic clock, in seconds."""
+    """Everything between the relay and one dark instance. ``now`` is always the monotonic clock, in seconds.
 
-    def __init__(self, address: tuple[str, int], settings: RelaySettings, poller: Poller, outcomes: Outcomes) -> None:
-        self._limits = settings.limits
+    ``failures`` counts, by reason, what it left unanswered; ``last_error`` says why a connection ended last.
+    """
+
+    def __init__(
+        self, dialer: Dialer, limits: Limits, poller: Poller, outcomes: Outcomes, *, connections: int = CONNECTIONS
+    ) -> None:
+        self._limits = limits
+        self._connections = connections
         self._poller = poller
         self._outcomes = outcomes
-        self._family, self._address = _resolve(*address)
+        self._dialer = dialer
         self._queue: deque[tuple[Copy, bytes, float]] = deque()
-        self._queue_bytes = 0
+        self._held = 0  # bytes that wait, or are being sent
         self._links: dict[int, Link] = {}
         self._busy: dict[str, Link] = {}
+        self._lasting: dict[str, Link] = {}  # of the busy: production takes as long
         self._idle: list[Link] = []
         self._streams: dict[str, Link] = {}
         self._leaving: dict[int, Link] = {}
         self.breaker = Breaker()
-        self.streams_cut = 0
+        self.streams_cut = self.submitted = self.answered = 0
+        self.failures: Counter[str] = Counter()
+        self.last_error = ""
 
     @property
     def in_flight(self) -> int:
         """Copies that are on their way to a reply."""
         return len(self._busy)
+
+    @property
+    def lasting(self) -> int:
+        """Those of them that take long because production does."""
+        return len(self._lasting)
 
     @property
     def queued(self) -> int:
@@ -85,13 +101,14 @@ class Dark:
 
     def submit(self, copy: Copy, payload: bytes, now: float) -> None:
         """Send a copy on, when it can be."""
-        if len(self._queue) >= self._limits.queue_copies or self._queue_bytes + len(payload) > self._limits.queue_bytes:
-            self._outcomes.failed(copy.id, reasons.RELAY_FULL)
+        self.submitted += 1
+        if len(self._queue) >= self._limits.queue_copies or self._held + len(payload) > self._limits.queue_bytes:
+            self._leave(copy.id, reasons.RELAY_FULL)
         elif not self.breaker.allows(now):
-            self._outcomes.failed(copy.id, self.breaker.reason or reasons.DARK_REFUSED)
+            self._leave(copy.id, self.breaker.reason or reasons.DARK_REFUSED)
         else:
             self._queue.append((copy, payload, now))
-            self._queue_bytes += len(payload)
+            self._held += len(payload)
             self._pump(now)
 
     def end(self, request_id: str, now: float, *, aborted: bool) -> None:
@@ -102,6 +119,8 @@ class Dark:
         elif aborted and request_id in self._busy:
             self._close(self._busy[request_id])
             self._pump(now)
+        elif request_id in self._lasting:
+            self._lasting[request_id].deadline = now + self._limits.reply_s
 
     def ready(self, fd: int, mask: int, now: float) -> bool:
         """A descriptor is ready; False if it is none of ours."""
@@ -109,27 +128,36 @@ class Dark:
         if link is None:
             return False
         try:
-            if link.state is State.SENDING:
+            if link.state is State.SENDING and not (mask & IN and link.sent_at):
                 self._send(link, now)
             elif mask:
                 self._read(link, now)
         except WireError:
             self._broken(link, reasons.DARK_RESET, now)
         except OSError as error:
-            self._broken(link, _reason_of(error), now)
+            self._broken(link, self._reason(error), now)
         return True
 
     def sweep(self, now: float) -> None:
         """End what has taken too long."""
         for link in list(self._busy.values()):
             if now > link.deadline:
-                self._broken(link, reasons.DARK_TIMEOUT, now)
+                # With production open still it would have been let last, had there been room.
+                full = (
+                    link.state is State.WAITING
+                    and self._limits.lasting > 0
+                    and link.request_id not in self._lasting
+                    and not self._outcomes.ended(link.request_id)
+                )
+                self._broken(link, reasons.RELAY_FULL if full else reasons.DARK_TIMEOUT, now)
+            elif link.state is State.WAITING and now - link.sent_at > self._limits.lasting_after_s:
+                self._let_last(link, now)
         for link in [link for link in self._leaving.values() if now > link.deadline]:
             self._close(link)
         while self._idle and now > self._idle[0].deadline:
             self._close(self._idle[0])
         while self._queue and now - self._queue[0][2] > self._limits.queue_age_s:
-            self._outcomes.failed(self._next().id, reasons.EXPIRED)
+            self._leave(self._next().id, reasons.EXPIRED)
         self._pump(now)
 
     def let_all_go(self, now: float) -> bool:
@@ -144,13 +172,38 @@ class Dark:
         for link in list(self._links.values()):
             self._close(link)
 
+    def told(self) -> dict[str, Any]:
+        """Its counters, for the state."""
+        return {
+            "dark": self._dialer.instance.url,
+            "submitted": self.submitted,
+            "answered": self.answered,
+            "failures": dict(self.failures),
+            "queued": self.queued,
+            "in_flight": self.in_flight,
+            "lasting": self.lasting,
+            "streams": self.streams,
+            "streams_cut": self.streams_cut,
+            "breaker": self.breaker.reason,
+            "breaker_trips": self.breaker.trips,
+            "last_error": self.last_error,
+        }
+
+    def _leave(self, request_id: str, reason: str) -> None:
+        self.failures[reason] += 1
+        self._outcomes.failed(request_id, reason)
+
+    def _reason(self, error: OSError) -> str:
+        self.last_error = str(error)[:_MOST_SAID]
+        return reason_of(error)
+
     def _next(self) -> Copy:
         copy, payload, _ = self._queue.popleft()
-        self._queue_bytes -= len(payload)
+        self._held -= len(payload)
         return copy
 
     def _pump(self, now: float) -> None:
-        while self._queue and (self._idle or len(self._busy) < self._limits.connections):
+        while self._queue and (self._idle or len(self._busy) - len(self._lasting) < self._connections):
             payload = self._queue[0][1]
             copy = self._next()
             if not self._outcomes.wanted(copy.id):
@@ -158,7 +211,7 @@ class Dark:
             try:
                 self._start(copy, payload, now)
             except OSError as error:
-                self._fail(copy.id, _reason_of(error), now)
+                self._fail(copy.id, self._reason(error), now)
 
     def _start(self, copy: Copy, payload: bytes, now: float) -> None:
         link = self._kept()
@@ -167,25 +220,23 @@ class Dark:
             link = self._connect()
             link.reader.max_body = body_bytes
             link.begin(copy, payload, now + self._limits.connect_s)
+            self._held += link.held
             self._busy[copy.id] = link
             return
         link.reader.max_body = body_bytes
         link.begin(copy, payload, now + self._limits.reply_s)
+        self._held += link.held
         self._busy[copy.id] = link
         try:
             self._send(link, now)
         except OSError as error:
-            self._broken(link, _reason_of(error), now)
+            self._broken(link, self._reason(error), now)
 
     def _connect(self) -> Link:
-        sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        number = sock.connect_ex(self._address)
-        if number not in {0, errno.EINPROGRESS}:
-            sock.close()
-            raise OSError(number, "connect")
-        link = Link(sock)
+        link = Link(self._dialer.dial())
+        link.shaking = self._dialer.tls
         self._links[link.fd] = link
+        link.watched = OUT
         self._poller.register(link.fd, OUT)
         return link
 
@@ -205,18 +256,41 @@ class Dark:
         number = link.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             raise OSError(number, "connect")
+        if link.shaking and not self._shake(link):
+            return
         try:
             sent = link.sock.send(link.out)
         except BlockingIOError:
             sent = 0
         link.out = link.out[sent:]
         if link.out:
-            self._poller.modify(link.fd, OUT)
+            if not link.sent_at:
+                link.sent_at = time.monotonic()
+                link.deadline = now + self._limits.reply_s
+            self._watch(link, IN | OUT)  # it may answer, and not read the rest
             return
+        self._held -= link.held
+        link.held = 0
         link.state = State.WAITING
         link.sent_at = time.monotonic()
         link.deadline = now + self._limits.reply_s
-        self._poller.modify(link.fd, IN)
+        self._watch(link, IN)
+
+    def _watch(self, link: Link, mask: int) -> None:
+        if link.watched != mask:
+            link.watched = mask
+            self._poller.modify(link.fd, mask)
+
+    def _shake(self, link: Link) -> bool:
+        """Go on with the TLS handshake; whether it is done."""
+        if not isinstance(link.sock, TlsSocket):
+            link.sock = self._dialer.secured(link.sock)
+        awaited = link.sock.shake()
+        if awaited:
+            self._watch(link, awaited)
+            return False
+        link.shaking = False
+        return True
 
     def _read(self, link: Link, now: float) -> None:
         try:
@@ -256,7 +330,7 @@ class Dark:
             if content_type == STREAM_TYPE:  # it ended at once: its events are events all the same
                 self._outcomes.events(link.request_id, link.open_stream())
             self._replied(link, reply, content_type, now)
-            if reply.keep_alive and len(replies) == 1:
+            if reply.keep_alive and len(replies) == 1 and not link.out:
                 self._rest(link, now)
             else:
                 self._close(link)
@@ -269,17 +343,32 @@ class Dark:
             else:
                 link.forget_head()
 
+    def _let_last(self, link: Link, now: float) -> None:
+        """Production has not ended the request either, as at a long poll: hold it as long, beside the pool."""
+        request_id = link.request_id
+        if (
+            request_id in self._lasting
+            or len(self._lasting) >= self._limits.lasting
+            or self._outcomes.ended(request_id)
+        ):
+            return
+        self._lasting[request_id] = link
+        link.deadline = now + self._limits.stream_life_s
+        self._outcomes.lasting(request_id)
+        self._pump(now)
+
     def _hold(self, link: Link, status: int, now: float) -> None:
         request_id = link.request_id
-        del self._busy[request_id]
+        self._no_longer_busy(request_id)
         if len(self._streams) >= self._limits.streams:
             self._close(link)
-            self._outcomes.failed(request_id, reasons.RELAY_FULL)
+            self._leave(request_id, reasons.RELAY_FULL)
             return
         events = link.open_stream()
         link.state = State.STREAM
         self._streams[request_id] = link
         self.breaker.succeeded()
+        self.answered += 1
         self._outcomes.streaming(request_id)
         ended = self._outcomes.ended(request_id)
         seconds = time.monotonic() - link.sent_at
@@ -302,8 +391,9 @@ class Dark:
             self._close(link)
 
     def _replied(self, link: Link, reply: Reply, content_type: str, now: float) -> None:
-        self._busy.pop(link.request_id, None)
+        self._no_longer_busy(link.request_id)
         self.breaker.succeeded()
+        self.answered += 1
         seconds = time.monotonic() - link.sent_at
         if link.reader.max_body:
             self._outcomes.answered(link.request_id, reply)
@@ -311,8 +401,15 @@ class Dark:
         self._outcomes.replied(link.request_id, side, now)
 
     def _rest(self, link: Link, now: float) -> None:
+        if len(self._idle) >= self._connections:
+            self._close(link)
+            return
         link.rest(now + self._limits.idle_s)
         self._idle.append(link)
+
+    def _no_longer_busy(self, request_id: str) -> None:
+        self._busy.pop(request_id, None)
+        self._lasting.pop(request_id, None)
 
     def _broken(self, link: Link, reason: str, now: float) -> None:
         request_id, busy = link.request_id, link.request_id in self._busy
@@ -323,39 +420,23 @@ class Dark:
             self._pump(now)
 
     def _fail(self, request_id: str, reason: str, now: float) -> None:
-        self._outcomes.failed(request_id, reason)
+        self._leave(request_id, reason)
         if reason == reasons.RELAY_FULL:
             return
         self.breaker.failed(reason, now)
         if self.breaker.reason is not None:
             while self._queue:
-                self._outcomes.failed(self._next().id, self.breaker.reason)
+                self._leave(self._next().id, self.breaker.reason)
 
     def _close(self, link: Link) -> None:
         if self._links.pop(link.fd, None) is None:
             return
-        self._busy.pop(link.request_id, None)
+        self._held -= link.held
+        self._no_longer_busy(link.request_id)
         self._streams.pop(link.request_id, None)
         self._leaving.pop(link.fd, None)
         if link in self._idle:
             self._idle.remove(link)
-        self._poller.unregister(link.fd)
+        if link.sock.fileno() >= 0:  # one that TLS refused is closed already
+            self._poller.unregister(link.fd)
         link.sock.close()
-
-
-def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise UsageError(f"the dark instance {host}:{port} has no address: {error}") from error
-    return family, address
-
-
-def _reason_of(error: OSError) -> str:
-    if error.errno in {errno.EMFILE, errno.ENFILE}:
-        return reasons.RELAY_FULL
-    if error.errno in _TIMED_OUT:
-        return reasons.DARK_TIMEOUT
-    if error.errno == errno.ECONNREFUSED:
-        return reasons.DARK_REFUSED
-    return reasons.DARK_RESET

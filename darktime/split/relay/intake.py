@@ -5,23 +5,21 @@ from __future__ import annotations
 import shutil
 import socket
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from darktime.errors import UsageError
 from darktime.split.log_format import read_line
-from darktime.split.relay.copies import CopyReader, NotACopy
+from darktime.split.relay.copies import NotACopy
 from darktime.wire.poller import IN, OUT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable
     from pathlib import Path
 
     from darktime.split.log_format import LogLine, OtherLine
     from darktime.split.relay.copies import Copy
     from darktime.wire.poller import Poller
 
-# The whole answer, sent before anything else is done: nginx, and with it production's client, waits for it.
-ANSWER: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
 _BACKLOG: Final = 1024
 _READ_BYTES: Final = 65_536
 _MOST_PEERS: Final = 1024
@@ -31,31 +29,44 @@ _RECEIVE_BUFFER: Final = 4_194_304
 _SO_RXQ_OVFL: Final = 40
 
 
-class CopySocket:
-    """Accepts nginx's connections and answers each copy at once."""
+class Reader(Protocol):
+    """What reads one connection: bytes in, copies out, and what is to be answered."""
 
-    def __init__(
-        self, path: Path, poller: Poller, *, max_head: int, methods: Collection[str], owner: str | None = None
-    ) -> None:
+    @property
+    def closing(self) -> bool: ...  # noqa: D102
+    def feed(self, data: bytes) -> list[Copy]: ...  # noqa: D102
+    def answer(self, copies: list[Copy]) -> bytes: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
+def listen_unix(path: Path, owner: str | None = None) -> socket.socket:
+    """Listen on a socket that only this user, or ``owner``, may use. Raises UsageError."""
+    if path.is_socket():
+        path.unlink()  # of a relay that was killed
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o600)
+        if owner is not None:
+            shutil.chown(path, owner)
+        listener.listen(_BACKLOG)
+    except (OSError, LookupError) as error:  # LookupError: nobody of that name
+        listener.close()
+        raise UsageError(f"the relay cannot listen on {path}: {error}; choose another --socket") from error
+    return listener
+
+
+class CopySocket:
+    """Accepts connections and answers each copy at once."""
+
+    def __init__(self, listener: socket.socket, poller: Poller, make_reader: Callable[[], Reader]) -> None:
         self._poller = poller
-        self._max_head = max_head
-        self._methods = methods
-        self._peers: dict[int, tuple[socket.socket, CopyReader]] = {}
+        self._make_reader = make_reader
+        self._peers: dict[int, tuple[socket.socket, Reader]] = {}
         self._unread: dict[int, bytes] = {}
         self.strangers = 0
-        if path.is_socket():
-            path.unlink()  # of a relay that was killed
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            self._listener.bind(str(path))
-            path.chmod(0o600)
-            if owner is not None:
-                shutil.chown(path, owner)
-            self._listener.listen(_BACKLOG)
-        except (OSError, LookupError) as error:  # LookupError: nobody of that name
-            self._listener.close()
-            raise UsageError(f"the relay cannot listen on {path}: {error}; choose another --socket") from error
-        self._fd = self._listener.fileno()
+        self._listener = listener
+        self._fd = listener.fileno()
         poller.register(self._fd, IN)
 
     def ready(self, fd: int, mask: int) -> list[Copy] | None:
@@ -75,6 +86,9 @@ class CopySocket:
             self._drop(fd)
         return []
 
+    def sweep(self, now: float) -> None:
+        """Let go of who is silent for too long; nginx is trusted."""
+
     def close(self) -> None:
         """Stop listening; whoever is connected is let go."""
         for fd in list(self._peers):
@@ -92,10 +106,10 @@ class CopySocket:
                 sock.close()
                 continue
             sock.setblocking(False)
-            self._peers[sock.fileno()] = (sock, CopyReader(max_head=self._max_head, methods=self._methods))
+            self._peers[sock.fileno()] = (sock, self._make_reader())
             self._poller.register(sock.fileno(), IN)
 
-    def _read(self, fd: int, sock: socket.socket, reader: CopyReader, mask: int) -> list[Copy]:
+    def _read(self, fd: int, sock: socket.socket, reader: Reader, mask: int) -> list[Copy]:
         if mask & OUT:
             self._answer(fd, sock, b"")
         try:
@@ -106,15 +120,19 @@ class CopySocket:
             self._drop(fd)
             return []
         copies = reader.feed(data)
-        if copies:
+        answer = reader.answer(copies)
+        if answer:
             try:
-                self._answer(fd, sock, ANSWER * len(copies))
+                self._answer(fd, sock, answer)
             except OSError:  # nginx has given up waiting; the copies are here all the same
                 self._drop(fd)
+        if reader.closing:
+            self._drop(fd)
         return copies
 
     def _answer(self, fd: int, sock: socket.socket, answer: bytes) -> None:
-        waiting = self._unread.pop(fd, b"") + answer
+        unread = self._unread.pop(fd, b"")
+        waiting = unread + answer
         try:
             sent = sock.send(waiting)
         except BlockingIOError:
@@ -123,13 +141,15 @@ class CopySocket:
             self._unread[fd] = waiting[sent:]
             if len(self._unread[fd]) > _MOST_UNREAD:
                 raise NotACopy(f"{_MOST_UNREAD} bytes of answers were not read")
-        self._poller.modify(fd, IN | OUT) if fd in self._unread else self._poller.modify(fd, IN)
+        if unread or fd in self._unread:
+            self._poller.modify(fd, IN | OUT if fd in self._unread else IN)
 
     def _drop(self, fd: int) -> None:
         entry = self._peers.pop(fd, None)
         self._unread.pop(fd, None)
         if entry is not None:
             self._poller.unregister(fd)
+            entry[1].close()
             entry[0].close()
 
 

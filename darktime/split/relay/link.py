@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from darktime.wire.eventsource import ServerEvent
 
 
+_AT_ONCE = 65_536  # bytes that a socket takes in one go, mostly: what is longer is not copied for every piece
+
+
 class State(Enum):
     """Where a connection stands."""
 
@@ -29,7 +32,21 @@ class State(Enum):
 class Link:
     """One connection. ``deadline``: when it has taken too long, by the caller's clock. ``out``: still to be sent."""
 
-    __slots__ = ("_head", "deadline", "fd", "out", "reader", "request_id", "sent_at", "sock", "state", "stream")
+    __slots__ = (
+        "_head",
+        "deadline",
+        "fd",
+        "held",
+        "out",
+        "reader",
+        "request_id",
+        "sent_at",
+        "shaking",
+        "sock",
+        "state",
+        "stream",
+        "watched",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -38,14 +55,19 @@ class Link:
         self.stream: StreamReader | None = None
         self.state = State.IDLE
         self.request_id = ""
-        self.out = b""
+        self.out: bytes | memoryview = b""
+        self.watched = 0  # what the poller watches it for
+        self.shaking = False  # TLS is not ready yet
+        self.held = 0  # bytes that count as waiting until they are sent
         self.sent_at = self.deadline = 0.0
         self._head: bytes | None = None
 
     def begin(self, copy: Copy, payload: bytes, deadline: float) -> None:
         """Take a copy to be sent."""
         self.request_id = copy.id
-        self.out = payload
+        self.out = memoryview(payload) if len(payload) > _AT_ONCE else payload
+        self.held = len(payload)
+        self.sent_at = 0.0
         self.deadline = deadline
         self.state = State.SENDING
         self._head = b""

@@ -34,6 +34,7 @@ _COUNTERS: Final = {
 _GAUGES: Final = {
     "streams": "streams held",
     "in_flight": "copies on their way to a reply",
+    "lasting": "copies whose reply takes long, as production's does",
     "queued": "copies waiting for a connection",
     "waiting": "requests not yet through",
 }

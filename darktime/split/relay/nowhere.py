@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from darktime.split.relay.breaker import Breaker
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from darktime.split.relay.copies import Copy
@@ -13,12 +11,7 @@ if TYPE_CHECKING:
 class Nowhere:
     """As ``Dark`` is spoken to. A copy waits in the records until the recorder says what became of it."""
 
-    in_flight = queued = streams = streams_cut = 0
-
-    def __init__(self) -> None:
-        self.breaker = Breaker()
-
-    def submit(self, copy: Copy, payload: bytes, now: float) -> None:
+    def submit(self, copy: Copy, payload: bytes, user: str, now: float) -> None:
         """Send nothing."""
 
     def end(self, request_id: str, now: float, *, aborted: bool) -> None:
@@ -38,6 +31,11 @@ class Nowhere:
     def let_all_go(self, now: float) -> bool:  # noqa: ARG002
         """Nothing is held."""
         return True
+
+    def told(self) -> dict[str, Any]:
+        """What an empty dark side tells."""
+        sums = ("queued", "in_flight", "lasting", "streams", "streams_cut", "breaker_trips")
+        return {**dict.fromkeys(sums, 0), "breaker": None, "instances": []}
 
     def close(self) -> None:
         """Nothing is open."""

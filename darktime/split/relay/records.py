@@ -145,6 +145,12 @@ class Records:
         if record is not None:
             record.stream = record.patient = True
 
+    def lasting(self, request_id: str) -> None:
+        """Both sides take long over it: it may last as long as a stream."""
+        record = self._open.get(request_id)
+        if record is not None:
+            record.patient = True
+
     def replied(self, request_id: str, dark: Side, now: float) -> None:
         """The dark instance has answered; of a stream, its head is there."""
         record = self._open.get(request_id)

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from darktime.errors import UsageError
 from darktime.split.log_format import OtherLine
 from darktime.split.marks import mark
 from darktime.split.population import Population
 from darktime.split.relay import reasons
 from darktime.split.relay.books import Books
-from darktime.split.relay.copies import request_bytes
-from darktime.split.relay.dark import Dark
+from darktime.split.relay.channels import Channels
+from darktime.split.relay.copies import CopyReader, Room, request_bytes
+from darktime.split.relay.darks import Darks
 from darktime.split.relay.files import Files
-from darktime.split.relay.intake import CopySocket, LineSocket
+from darktime.split.relay.intake import CopySocket, LineSocket, listen_unix
 from darktime.split.relay.nowhere import Nowhere
-from darktime.split.relay.recording import Recording
 from darktime.split.relay.records import Records
 from darktime.wire.poller import Poller
 
 if TYPE_CHECKING:
     from darktime.split.compare import Pair, Side
+    from darktime.split.relay.alone import NoLines
+    from darktime.split.relay.answers import Answers
     from darktime.split.relay.comparison import Comparison
     from darktime.split.relay.copies import Copy
+    from darktime.split.relay.recording import Recording
     from darktime.split.relay.settings import RelaySettings
     from darktime.wire.eventsource import ServerEvent
     from darktime.wire.http1 import Reply
@@ -47,32 +52,55 @@ class Relay:
         self._poller = Poller(cooperative=False)
         self._files = Files(settings, self.state)
         self._books = Books(settings, self._paired)
-        self.records = Records(
-            self._books,
-            wait_s=limits.line_wait_s,
-            stream_wait_s=limits.stream_life_s,
-            limit=limits.open_records,
-            attributes=settings.attributes,
-        )
-        self._dark = Dark(settings.dark, settings, self._poller, self) if settings.dark else Nowhere()
-        self._recording = Recording(settings, self.records)
+        # Before anything listens: a host may have no address.
+        self._dark = Nowhere() if settings.dark is None else Darks(settings.dark, limits, self._poller, self)
+        self.records: Records | Answers = self._make_records()
+        self._recording = self._make_recording()
         self.population = Population()
         self._comparison: Comparison | None = None
         if settings.compare is not None:
             from darktime.split.relay.comparison import Comparison  # noqa: PLC0415 - nobody else pays for it
 
             self._comparison = Comparison(settings, settings.compare, self._poller, held=self._dark.holds)
-        self._copies = CopySocket(
-            settings.socket,
-            self._poller,
-            max_head=limits.head_bytes,
-            methods=settings.methods,
-            owner=settings.socket_owner,
-        )
-        self._lines = LineSocket(settings.log_port, self._poller, settings.secret)
+        self._copies = self._make_ear()
+        self._lines: LineSocket | NoLines = self._make_lines()
         self._users: dict[str, str] = {}
         self._stopping = False
+        self._channels = Channels(limits.channels)
         self.events_read = self.events_unnamed = self.users_forgotten = 0
+
+    def _make_records(self) -> Records | Answers:
+        limits = self._settings.limits
+        return Records(
+            self._books,
+            wait_s=limits.line_wait_s,
+            stream_wait_s=limits.stream_life_s,
+            limit=limits.open_records,
+            attributes=self._settings.attributes,
+        )
+
+    def _make_recording(self) -> Recording | None:
+        if not isinstance(self.records, Records) or self._settings.record is None:
+            return None
+        from darktime.split.relay.recording import Recording  # noqa: PLC0415 - nobody else pays for it
+
+        return Recording(self._settings, self.records)
+
+    def _make_ear(self) -> CopySocket:
+        settings, limits = self._settings, self._settings.limits
+        if settings.socket is None:
+            raise UsageError("a relay behind our nginx takes copies on a socket: name one, --socket PATH")
+        reader = partial(
+            CopyReader,
+            max_head=limits.head_bytes,
+            methods=settings.methods,
+            max_body=limits.body_bytes,
+            room=Room(limits.intake_bytes),
+        )
+        return CopySocket(listen_unix(settings.socket, settings.socket_owner), self._poller, reader)
+
+    def _make_lines(self) -> LineSocket | NoLines:
+        return LineSocket(self._settings.log_port, self._poller, self._settings.secret)
 
     @property
     def log_port(self) -> int:
@@ -86,7 +114,8 @@ class Relay:
     def run(self) -> None:
         """Until ``stop``; then end the streams, name what is in flight, and close the account, within two seconds."""
         self._files.start()
-        self._recording.start()
+        if self._recording is not None:
+            self._recording.start()
         if self._comparison is not None:
             self._comparison.start()
         swept = judged = time.monotonic()
@@ -100,7 +129,8 @@ class Relay:
             if now - judged >= _RECORDS_EVERY_S:
                 judged = now
                 self._judge(now)
-            self._recording.settle()
+            if self._recording is not None:
+                self._recording.settle()
             self._books.settle()
         self._close()
 
@@ -126,14 +156,16 @@ class Relay:
             if isinstance(line, OtherLine):
                 continue
             self.records.line(line, now)
-            self._recording.line(line)
+            if self._recording is not None:
+                self._recording.line(line)
             if not line.sink:
                 self._dark.end(line.id, now, aborted=line.aborted)
                 if self._comparison is not None:
                     self._comparison.production_ended(line.id, now, aborted=line.aborted)
 
     def _take(self, copy: Copy, now: float) -> None:
-        if not self.records.arrived(copy, self._mark_of(copy.user), now):
+        user = self._mark_of(copy.user)
+        if not self.records.arrived(copy, user, now):
             return
         if copy.unfit is not None:
             self.records.failed(copy.id, copy.unfit)
@@ -141,12 +173,14 @@ class Relay:
             self.records.failed(copy.id, reasons.EXPIRED)  # of a relay that was stopped: no burst of old requests
         else:
             payload = request_bytes(copy, self._settings.allow_query, self._settings.secret)
-            self._recording.take(copy, self._mark_of(copy.user), payload)
+            if self._recording is not None:
+                self._recording.take(copy, user, payload)
             if self._comparison is not None:
                 self._comparison.take(copy, now)
-            self._dark.submit(copy, payload, now)
+            self._dark.submit(copy, payload, user, now)
 
     def _judge(self, now: float) -> None:
+        self._copies.sweep(now)
         self._files.population = self.population.to_dict()
         for request_id in self.records.sweep(now):
             self._dark.end(request_id, now, aborted=True)
@@ -173,7 +207,8 @@ class Relay:
             self._comparison.close(time.monotonic(), _CLOSE_S / 5)
         self._lines.close()
         self._dark.close()
-        self._recording.close()
+        if self._recording is not None:
+            self._recording.close()
         self.records.close()
         self._books.close(_CLOSE_S)
         self._files.population = self.population.to_dict()
@@ -193,6 +228,10 @@ class Relay:
     def streaming(self, request_id: str) -> None:
         """A copy became a stream."""
         self.records.streaming(request_id)
+
+    def lasting(self, request_id: str) -> None:
+        """A copy takes long, as its original does."""
+        self.records.lasting(request_id)
 
     def replied(self, request_id: str, dark: Side, now: float) -> None:
         """The dark instance has answered."""
@@ -223,10 +262,12 @@ class Relay:
         for event in events:
             try:
                 told = orjson.loads(event.data)
-                name, at = f"{told['channel']} {told['id']}", float(told["at"])
+                channel = str(told["channel"])
+                name, at = f"{channel} {told['id']}", float(told["at"])
             except (ValueError, TypeError, KeyError):
                 self.events_unnamed += 1
                 continue
+            self._channels.count(channel)
             self._books.event(name, at)
 
     def state(self) -> dict[str, Any]:
@@ -238,21 +279,17 @@ class Relay:
             "offered": records.offered,
             "received": records.received,
             "compared": records.compared,
-            "recorded": records.recorded,
-            "recording": self._recording.state(),
+            "recorded": records.recorded if isinstance(records, Records) else 0,
+            "recording": None if self._recording is None else self._recording.state(),
             "differing": records.differing,
             "reasons": dict(records.reasons),
             "mirror_reasons": dict(records.mirror_reasons),
             "duplicates": records.duplicates,
             "waiting": len(records),
-            "queued": dark.queued,
-            "in_flight": dark.in_flight,
-            "streams": dark.streams,
-            "streams_cut": dark.streams_cut,
-            "breaker": dark.breaker.reason,
-            "breaker_trips": dark.breaker.trips,
+            **dark.told(),
             "events": self.events_read,
             "events_unnamed": self.events_unnamed,
+            "channels": dict(self._channels.counts),
             "log_lines": lines.lines,
             "log_lost": lines.lost,
             "log_refused": lines.refused,

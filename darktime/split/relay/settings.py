@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from darktime.split.compare.rules import Rule
+    from darktime.split.dark_side import DarkSide
     from darktime.split.record.recorder import RecordSettings
+    from darktime.split.settings import CopySettings
 
 MOST_PER_S = 10_000
 LEAST_BODY = 1_024
@@ -24,13 +26,16 @@ class Limits:
     """Times in seconds, sizes in bytes. Everything that can grow has one; what falls out is counted by its reason."""
 
     queue_copies: int = 2_000
-    queue_bytes: int = 8_388_608
+    queue_bytes: int = 33_554_432  # of copies that wait or are being sent
+    intake_bytes: int = 33_554_432  # of bodies that are still coming in
+    body_bytes: int = 65_536  # of one body
     queue_age_s: float = 2.0
     head_bytes: int = 131_072
-    connections: int = 64
     streams: int = 10_000
     connect_s: float = 1.0
-    reply_s: float = 10.0
+    reply_s: float = 10.0  # for a reply; where production's own takes long, this much longer than production's
+    lasting_after_s: float = 1.0  # such a copy then leaves its connection's place to others
+    lasting: int = 1_000  # of them
     idle_s: float = 1.0  # a kept connection that long unused is closed, before the dark instance does it
     line_wait_s: float = 60.0  # how long a copy waits for production's line, and a line for its copy
     stream_life_s: float = 3_600.0
@@ -39,6 +44,7 @@ class Limits:
     pairs_bytes: int = 67_108_864
     pairs_waiting: int = 20_000
     known_users: int = 20_000
+    channels: int = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +91,15 @@ class CompareSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelaySettings:
-    """One relay. ``dark``: (host, port), None to record only. ``ledger``: URL of the Redis, None to count without one.
+    """One relay. ``dark``: None to record only. ``ledger``: URL of the Redis, None to count without one.
 
+    ``socket``: where nginx sends copies. ``socket_owner``: who may send copies besides the relay's own user, where root runs it.
     ``attributes``: what is compared of every pair. ``compare``: None where nothing is compared by content.
-    ``socket_owner``: who may send copies besides the relay's own user, where root runs it.
     """
 
-    socket: Path
-    log_port: int
-    dark: tuple[str, int] | None
+    socket: Path | None = None
+    log_port: int = 0
+    dark: DarkSide | None
     secret: str
     state: Path
     pairs: Path | None = None
@@ -110,3 +116,19 @@ class RelaySettings:
     attributes: tuple[str, ...] = ATTRIBUTES
     compare: CompareSettings | None = None
     limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AloneSettings(RelaySettings):
+    """A relay behind somebody else's mirror.
+
+    ``listen``: (host, port), 0 for any port. ``copy``: whose requests are copied and what of them; its sockets and port mean
+    nothing here. ``folder``: of the level files. ``ttl_s``: then it stops by itself. ``limits.stream_life_s`` is how long a
+    stream is held.
+    """
+
+    dark: DarkSide
+    listen: tuple[str, int]
+    copy: CopySettings
+    folder: Path
+    ttl_s: float

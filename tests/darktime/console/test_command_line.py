@@ -201,3 +201,28 @@ def test_a_wrong_command_line_is_one_line_that_says_where_help_is(words, capsys)
     said = capsys.readouterr().err.strip()
     assert len(said.splitlines()) == 1
     assert "--help' says more" in said
+
+
+def test_every_option_of_the_relay_can_stand_in_the_settings_file():
+    from darktime.console.configuration import FLAG, KEYS, ONE_OR_TEXTS, TEXTS
+    from darktime.console.relay import command
+
+    options = {one.name: one for one in command.params if one.name not in {"out", "as_json"}}
+    assert options.keys() == KEYS["relay"].keys()
+    for name, kind in KEYS["relay"].items():
+        assert options[name].multiple == (kind in {TEXTS, ONE_OR_TEXTS}), name
+        assert options[name].is_flag == (kind == FLAG), name
+
+
+def test_one_dark_instance_or_several_can_stand_in_the_settings_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for written, told in (
+        ('"ftp://a:1"', "dark ftp://a:1:"),
+        ('["http://a:1", "http://a:1"]', "each instance once"),
+        ("7", "a list of texts"),
+    ):
+        (tmp_path / "darktime.toml").write_text(
+            f'[relay]\ndark = {written}\nlisten = "127.0.0.1:9"\nkey = "cookie:uid"\npercent = 5\ndark_state = "isolated"\n'
+        )
+        assert run(DARKTIME, ["relay"]) == ExitCode.USAGE
+        assert told in capsys.readouterr().err

@@ -20,9 +20,10 @@ BINARY = bytes(range(256)) * 300
 
 
 class Origin(ThreadingHTTPServer):
-    """Production, or the dark instance. ``hang_s``: how long each answer takes. ``status``: of plain answers.
+    """Production, or the dark instance.
 
-    ``slower_for``: how much longer it takes for a cookie.
+    ``hang_s``: how long each answer takes, to paths that begin with ``hang_on``. ``slower_for``: how much longer it takes for
+    a cookie. ``status``: of plain answers.
     """
 
     daemon_threads = True
@@ -35,12 +36,14 @@ class Origin(ThreadingHTTPServer):
         self.targets: list[str] = []
         self.hang_s = 0.0
         self.slower_for: Callable[[str], float] | None = None  # by the cookie
+        self.hang_on = "/"
         self.status = 200
         self.streams = 0
         self.lock = threading.Lock()
         self.links: list[socket.socket] = []
         self.gone = threading.Event()
         self.events: list[bytes] = []
+        self.farewell = b""  # what a stream still gets when its reader has closed its half
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,))
         self._thread.start()
 
@@ -85,7 +88,9 @@ class _Handler(BaseHTTPRequestHandler):
             server.asked[f"{self.command} {self.path}"] += 1
             server.heads.append({name.lower(): value for name, value in self.headers.items()})
             server.targets.append(self.path)
-        wait_s = server.hang_s + (server.slower_for(self.headers.get("Cookie", "")) if server.slower_for else 0.0)
+        wait_s = server.hang_s if self.path.startswith(server.hang_on) else 0.0
+        if server.slower_for is not None:
+            wait_s += server.slower_for(self.headers.get("Cookie", ""))
         if wait_s:
             server.gone.wait(wait_s)
         if self.path.startswith("/ev/"):
@@ -129,6 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
                     sent += 1
                 try:
                     if not self.connection.recv(1):
+                        self.wfile.write(server.farewell)
                         return
                 except TimeoutError:
                     continue

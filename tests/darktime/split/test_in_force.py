@@ -4,7 +4,7 @@ import crossplane
 import pytest
 
 from darktime.errors import UsageError
-from darktime.split.emit import choose
+from darktime.split.emit import _refuse_unread, choose
 from darktime.split.in_force import places, user_of_workers
 
 TEXT = """\
@@ -76,3 +76,27 @@ def test_of_one_server_all_that_pass_requests_on_are_chosen_and_others_by_any_na
         choose(places, ("a.example @named",))
     with pytest.raises(UsageError, match=r"there is none; there are 'a.example /', 'a.example /inner'"):
         choose(places, ("c.example /",))
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        ({}, None),
+        ({"location": "mirror_request_body off;"}, "mirror_request_body off"),
+        ({"http": "mirror_request_body off;"}, None),
+        ({"server": "mirror_request_body off; mirror /m;"}, "mirror_request_body off"),
+        ({"server": "mirror_request_body off; mirror /m;", "location": "mirror_request_body on;"}, None),
+        ({"http": "mirror_request_body off;", "location": "mirror /m;"}, "mirror_request_body off"),
+        ({"location": "mirror /m;"}, None),
+        ({"http": "proxy_set_body x;"}, "proxy_set_body"),
+        ({"server": "proxy_set_body x;"}, "proxy_set_body"),
+        ({"location": "proxy_set_body x;"}, None),
+    ],
+)
+def test_where_a_copy_could_not_have_its_body_that_is_refused(tmp_path, words, refused):
+    place = found(tmp_path, **words)["/"]
+    if refused is None:
+        _refuse_unread([place])
+    else:
+        with pytest.raises(UsageError, match=refused):
+            _refuse_unread([place])

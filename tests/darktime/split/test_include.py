@@ -8,6 +8,7 @@ import socket
 import time
 from collections import Counter
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from darktime.split.settings import CopySettings
 from realtime_core.stack import find_nginx
 from tests.darktime.split.gateways import FastCgi, Gateway, Uwsgi
 from tests.darktime.split.servers import Client, Origin, Quick
+from tests.darktime.split.takers import Taker
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -296,3 +298,37 @@ def test_an_upload_is_passed_on_while_it_comes_as_before(
             link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         assert client.reply()[1] == b"ok"
     assert relay.requests == 0
+
+
+@pytest.mark.parametrize("copied", [False, True], ids=["without", "with"])
+def test_bodies_are_copied_only_where_that_was_asked_for_and_production_has_them_all_the_same(
+    stack: Stack, settings: CopySettings, folder: Path, tmp_path: Path, *, copied: bool
+) -> None:
+    settings = replace(settings, methods=("GET", "POST"), copy_bodies=copied, max_body=6)
+    with ExitStack() as last:
+        relay = last.enter_context(Taker(settings.relay_socket))
+        theirs = Theirs(stack, tmp_path / "theirs", settings, last)
+        levels.set_percent(folder, 100.0, 100.0)
+        levels.renew(folder, time.time(), settings.slot_s)
+        targets = ["/thread/1", "/uwsgi/a", "/fcgi/a", "/rewritten/x", "/exact"]
+        for target in targets:
+            assert b" 200 " in theirs.ask("POST", target, INSIDE)
+        theirs.ask("POST", "/thread/1", OUTSIDE)
+        with Client(f"127.0.0.1:{theirs.port}") as client:
+            client.get("/thread/1", INSIDE, method="POST", body=b"7 bytes")
+            client.get("/thread/1", INSIDE, method="GET")
+        wanted = [("POST", target, b"a body", None) for target in targets] + [("POST", "/thread/1", b"", "too_big")]
+        wanted = (wanted if copied else []) + [("GET", "/thread/1", b"", None)]
+        wait_until(lambda: len(relay.taken) >= len(wanted) and relay.taken[-1].method == "GET", what="the copies")
+        told = [(one.method, one.target, bytes(one.body), one.headers.get("x-darktime-body")) for one in relay.taken]
+        assert told == wanted
+        assert theirs.origin.asked["POST /thread/1"] == 3
+        if not copied:
+            return
+        # Everybody's uploads are read whole there, which is why it has to be asked for.
+        with Client(f"127.0.0.1:{theirs.port}") as client:
+            client.send("/streamed", OUTSIDE, "Content-Length: 20", method="POST")
+            client.sock.sendall(b"the first")
+            theirs.raw.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                theirs.raw.accept()

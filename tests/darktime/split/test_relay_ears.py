@@ -97,11 +97,16 @@ def test_no_peer_makes_the_copy_reader_fail_in_another_way_than_by_name(raw: byt
         (("POST", "/p"), "unsafe_method"),
         (("GET", "/p", "Upgrade: h2c"), "upgrade"),
         (("GET", "/p", "Content-Length: 5"), "too_big"),
+        (("PUT", "/p", "Content-Length: 5"), "unsafe_method"),
+        (("POST", "/p", "Content-Length: 5"), "too_big"),
+        (("POST", "/p", "X-Darktime-Body: too_big"), "too_big"),
     ],
 )
 def test_a_copy_that_may_not_go_on_has_its_reason(words: tuple[str, ...], reason: str) -> None:
-    (copy,) = CopyReader(max_head=1000, methods=("GET",)).feed(copy_bytes(ID, *words))
-    assert copy.unfit == reason
+    reader = CopyReader(max_head=1000, methods=("GET", "POST") if words[-1] != "/p" else ("GET",), max_body=4)
+    body = b"12345" if "Content-Length: 5" in words else b""
+    copy, after = reader.feed(copy_bytes(ID, *words) + body + copy_bytes("f" * 32))
+    assert (copy.unfit, copy.body, after.unfit) == (reason, b"", None)
 
 
 def test_what_goes_to_the_dark_instance_says_that_it_is_a_copy_and_keeps_no_trace_or_coding_of_the_original() -> None:
@@ -210,7 +215,11 @@ def test_the_exporter_tells_every_reason_and_no_id(make_split: Callable, origin:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"--dark": "https://x:1"}, "http://HOST:PORT"),
+        ({"--dark": "ftp://x:1"}, "http://HOST:PORT"),
+        ({"--dark": "http://127.0.0.1:1/path"}, "http://HOST:PORT"),
+        ({"--dark": "http://no-such-host.invalid:1"}, "no address"),
+        ({"--dark-connections": "0"}, "--dark-connections 0"),
+        ({"--dark-cacert": "/none"}, "for https://"),
         ({"--dark": "http://x"}, "HOST:PORT"),
         ({"--secret-file": "/none"}, "No such file"),
     ],

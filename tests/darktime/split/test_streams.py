@@ -57,6 +57,34 @@ def test_a_dark_stream_lasts_as_long_as_productions_and_both_sides_are_compared(
     assert not any(one.open_owners for one in found.values())
 
 
+def test_a_stream_that_answers_a_post_is_held_like_any_other_and_its_events_are_counted_by_channel(
+    make_split: Callable, origin: Callable
+) -> None:
+    production, dark = origin(), origin()
+    split = make_split(production.address, methods=("GET", "POST"))
+    split.start_relay(dark.address)
+    split.start()
+    clients = [split.client() for _ in range(2)]
+    for client in clients:
+        client.send("/ev/complete", CANDIDATE, "Content-Type: application/json", method="POST", body=b'{"tokens":1}')
+    wait_until(lambda: dark.streams == production.streams == split.state().get("streams") == 2, what="two streams")
+    dark.events += [event(1), event(2), event(3).replace(b"thread:1", b"user:2"), b'{"token":"x"}']
+    wait_until(lambda: split.state().get("events") == 8, what="events read")
+    state = split.state()
+    assert state["channels"] == {"thread:1": 4, "user:2": 2}
+    assert sum(state["channels"].values()) + state["events_unnamed"] == state["events"]
+    dark.farewell = b"data: " + event(4) + b"\n\n"
+    for client in clients:
+        client.close()
+    wait_until(lambda: production.streams == 0, what="the end of production's streams")
+    ended = time.monotonic()
+    wait_until(lambda: dark.streams == 0, what="the end of the dark streams")
+    assert time.monotonic() - ended < 1.5
+    wait_until(lambda: split.state().get("compared") == 2, what="two pairs")
+    assert dark.asked == {"POST /ev/complete": 2}
+    wait_until(lambda: split.state()["channels"]["thread:1"] == 6, what="what was still on its way")
+
+
 def test_every_copy_is_compared_or_named_and_the_hops_come_to_zero_whatever_the_dark_instance_does(
     make_split: Callable, origin: Callable, redis_client: Any, redis_name: str, valkey: Any
 ) -> None:

@@ -1,0 +1,235 @@
+"""``darktime relay``: samples the users of requests that somebody else's mirror sends, and passes copies to a dark instance."""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from darktime.console.dark_side import dark_options, side_of
+from darktime.console.folders import keep_results, run_folder
+from darktime.console.split import KEY_REMEDY, STATE_REMEDY, choices, whole_bodies
+from darktime.console.watching import say
+from darktime.errors import DarktimeError, UsageError
+
+if TYPE_CHECKING:
+    from darktime.split.relay.alone import AloneRelay
+    from darktime.split.relay.settings import AloneSettings
+
+LOOK_S = 0.2
+SAY_EVERY_S = 10.0
+MOST_TTL_S = 7 * 24 * 3600.0
+MOST_STREAM_LIFE_S = 3600.0
+
+
+@click.command("relay")
+@click.option("--listen", required=True, metavar="HOST:PORT", help="Where the mirror sends its requests.")
+@dark_options
+@click.option("--percent", type=float, required=True, help="Share of the USERS whose requests are copied.")
+@click.option("--key", metavar="KIND:NAME", help="What makes a user: cookie:, header: or query:NAME; must be said.")
+@click.option("--experiment", default="darktime", metavar="NAME", help="The salt: another name draws other users.")
+@click.option("--max-percent", type=float, help="No ramp goes beyond it; --percent when left out.")
+@click.option(
+    "--dark-state",
+    type=click.Choice(["isolated", "readonly", "shared"]),
+    help="What it may change; only you know. shared needs --path.",
+)
+@click.option("--path", multiple=True, metavar="PREFIX", help="Copy only paths that begin so; may be repeated.")
+@click.option("--exclude", multiple=True, metavar="WORD", help="No copy of a path or query with this; may be repeated.")
+@click.option(
+    "--methods", default="GET,HEAD", metavar="LIST", help="What may be copied; all but GET and HEAD with their bodies."
+)
+@click.option("--max-body", type=int, default=65_536, metavar="BYTES", help="A longer body is not copied: too_big.")
+@click.option("--allow-header", multiple=True, metavar="NAME", help="A copy carries it too; may be repeated.")
+@click.option("--allow-cookie", multiple=True, metavar="NAME", help="A copy carries it; may be repeated.")
+@click.option(
+    "--allow-query", multiple=True, metavar="NAME", help="A copy carries its value unmarked; may be repeated."
+)
+@click.option("--stream-life", type=float, default=60.0, metavar="SECONDS", help="How long a stream is held.")
+@click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then it ends by itself.")
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Of level files and kill file, for ramp and kill.",
+)
+@click.option("--metrics", type=int, metavar="PORT", help="Prometheus on 127.0.0.1; 0: any port.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-relay.")
+@click.option("--json", "as_json", is_flag=True, help="The results on stdout, for machines.")
+def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
+    """Behind a mirror that is there already (Envoy, HAProxy, Traefik, a Gateway): answers at once, copies sampled users' requests.
+
+    Let it mirror everything: which users are in is decided here. Nothing is compared, since only darktime's own nginx tells
+    how production answered; 'darktime split' does that. Runs until Ctrl-C or --ttl.
+    """
+    if not asked["dark_state"]:
+        raise UsageError(STATE_REMEDY)
+    if not asked["dark"]:
+        raise UsageError("where do copies go? Say --dark http://HOST:PORT, or dark in [relay] of darktime.toml")
+    if not asked["key"]:
+        raise UsageError(KEY_REMEDY)
+    folder = run_folder("relay", out)
+    results = perform(folder, asked)
+    keep_results(folder, results)
+    if as_json:
+        click.echo(json.dumps(results))
+    else:
+        from darktime.split.alone_results import summary
+
+        click.echo("\n".join(summary(results)))
+        click.echo(f"\nresults {folder}")
+    return int(results["exit_code"])
+
+
+def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """Run the relay to its end; its results. Raises UsageError, also where the dark instance leads back to here."""
+    from darktime.split import levels
+    from darktime.split.alone_results import alone_results
+    from darktime.split.folder import alone
+    from darktime.split.relay.alone import AloneRelay
+
+    settings = settings_of(folder, asked)
+    state = settings.folder
+    began = datetime.now(UTC)
+    with ExitStack() as last:
+        for path in (state, state / "level"):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        last.enter_context(alone(state))
+        if levels.killed(state):
+            raise UsageError(
+                f"mirroring was killed here: remove {state / 'kill'} first, if what it was killed for is mended"
+            )
+        levels.set_percent(state, asked["percent"], settings.copy.max_percent)
+        last.callback(levels.set_percent, state, 0, settings.copy.max_percent)
+        relay, urls = AloneRelay(settings), ", ".join(settings.dark.urls)
+        last.callback(describe(folder / "split.json", settings, relay).unlink, missing_ok=True)
+        if settings.metrics_port is not None:
+            say(f"metrics on 127.0.0.1:{metrics(settings.metrics_port, relay)}")
+        say(f"relay on {settings.listen[0]}:{relay.port}; copies of {asked['percent']:g} % of users go to {urls}")
+        for line in whole_bodies(settings.copy):
+            say(line)
+        say(f"to stop: Ctrl-C, 'darktime kill', or touch {state / 'kill'}")
+        why = watch(relay)
+    if relay.looped:
+        raise UsageError(
+            f"dark {urls} leads back to where the mirrored requests come from: copies would hurt production; "
+            "name the new instance itself"
+        )
+    asked = {**asked, "dark": list(settings.dark.urls)}
+    return alone_results(relay.state(), asked, began=began, ended=datetime.now(UTC), why=why)
+
+
+def settings_of(folder: Path, asked: dict[str, Any]) -> AloneSettings:
+    """What the relay is told. Raises UsageError."""
+    from darktime.split.instances import address, resolved, same
+    from darktime.split.relay.settings import AloneSettings, Limits
+    from darktime.split.settings import CopySettings, check_address
+
+    for name, most in (("ttl", MOST_TTL_S), ("stream_life", MOST_STREAM_LIFE_S)):
+        if not (math.isfinite(asked[name]) and 0 < asked[name] <= most):
+            raise UsageError(f"--{name.replace('_', '-')} {asked[name]:g}: above 0, at most {most:,.0f} seconds")
+    check_address(asked["listen"], "--listen")
+    side = side_of(asked)
+    assert side is not None  # the command asks for it
+    for one in side.instances:
+        if same(resolved(one.at, "dark"), resolved(asked["listen"], "listen")):
+            raise UsageError(
+                f"dark {one.at} is where the relay is to listen: copies would go in a circle; name the instance"
+            )
+    state = (asked["state_dir"] or folder / "state").resolve()
+    copy = CopySettings(
+        # Of our own nginx's side there is none.
+        relay_socket=Path("/none"),
+        sink_socket=Path("/none"),
+        log_port=1,
+        secret=secrets.token_urlsafe(24),
+        **choices({**asked, "emit": None, "copy_bodies": True}),
+    )
+    if copy.user_key.kind == "ip":
+        raise UsageError(
+            "--key ip: the address that is seen here is the mirror's; take a cookie, a header or a parameter"
+        )
+    if asked["percent"] > copy.max_percent:
+        raise UsageError(f"--percent {asked['percent']:g}: --max-percent allows {copy.max_percent:g} at most")
+    return AloneSettings(
+        listen=address(asked["listen"]),
+        copy=copy,
+        folder=state,
+        ttl_s=asked["ttl"],
+        dark=side,
+        secret=copy.secret,
+        state=folder / "relay.json",
+        allow_query=frozenset(copy.allow_query),
+        methods=frozenset(copy.methods),
+        metrics_port=asked["metrics"],
+        limits=Limits(body_bytes=copy.max_body, stream_life_s=asked["stream_life"]),
+    )
+
+
+def describe(path: Path, settings: AloneSettings, relay: AloneRelay) -> Path:
+    """Write what ``ramp``, ``kill`` and ``who`` need to find this relay; the file."""
+    from darktime.split.folder import write_private
+
+    about = {
+        "version": 1,
+        "folder": str(settings.folder),
+        "salt": settings.copy.salt,
+        "key": settings.copy.key,
+        "max_percent": settings.copy.max_percent,
+        "listen": f"{settings.listen[0]}:{relay.port}",
+    }
+    write_private(path, json.dumps(about))
+    return path
+
+
+def metrics(port: int, relay: AloneRelay) -> int:
+    """Serve the counters; the port it got. Raises UsageError."""
+    from darktime.split.relay.metrics import serve
+
+    try:
+        return serve(port, relay.state)
+    except OSError as error:
+        raise UsageError(f"--metrics {port}: {error.strerror}; choose another port, or 0") from error
+
+
+def watch(relay: AloneRelay) -> str:
+    """Run it until it is over, one line every ten seconds; why it is over. Raises DarktimeError when it broke."""
+    ended = {"signal": 0}
+    before = {
+        number: signal.signal(number, lambda number, _frame: ended.update(signal=number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    broken: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            relay.run()
+        except BaseException as error:  # noqa: BLE001 - said by who waits for it
+            broken.append(error)
+
+    thread = threading.Thread(target=run, name="relay")
+    thread.start()
+    try:
+        next_line = time.monotonic() + SAY_EVERY_S
+        while thread.is_alive() and not ended["signal"]:
+            thread.join(LOOK_S)
+            if time.monotonic() >= next_line:
+                next_line += SAY_EVERY_S
+                state = relay.state()
+                say(", ".join(f"{state[what]:,} {what}" for what in ("requests", "received", "answered", "streams")))
+    finally:
+        relay.stop()
+        thread.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if broken:
+        raise DarktimeError(f"the relay broke: {broken[0]!r}") from broken[0]
+    return "stopped by you" if ended["signal"] else "the time is over"

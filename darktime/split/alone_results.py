@@ -1,0 +1,57 @@
+"""What a relay that stood alone leaves behind: its results, from the state of its end. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from darktime import __version__
+from darktime.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+def alone_results(
+    state: Mapping[str, Any], asked: Mapping[str, Any], *, began: datetime, ended: datetime, why: str
+) -> dict[str, Any]:
+    """The results file. There is no verdict in it: nothing was compared, and it says so."""
+    reasons = {reason: count for reason, count in state["reasons"].items() if count}
+    return {
+        "schema_version": 1,
+        "kind": "relay",
+        "started": began.isoformat(timespec="seconds"),
+        "finished": ended.isoformat(timespec="seconds"),
+        "duration_s": round((ended - began).total_seconds(), 1),
+        "version": __version__,
+        "command": f"darktime relay --percent {asked['percent']:g}",
+        "experiment": asked["experiment"],
+        "percent": asked["percent"],
+        "listen": asked["listen"],
+        "dark": asked["dark"],
+        "requests": {"seen": state["requests"], "outside": state["outside"], "marked": state["marked"]},
+        "users": {"sampled": len(state["users"])},
+        "copies": {"received": state["received"], "answered": state["answered"], "reasons": reasons},
+        "statuses": dict(state["statuses"]),
+        "latency": dict(state["latency"]),
+        "events": state["events"],
+        "note": state["note"],
+        "ended": why,
+        "exit_code": int(ExitCode.OK),
+    }
+
+
+def summary(results: Mapping[str, Any]) -> list[str]:
+    """A few lines for a terminal."""
+    copies, requests, times = results["copies"], results["requests"], results["latency"]
+    left = ", ".join(f"{reason} {count:,}" for reason, count in sorted(copies["reasons"].items())) or "none"
+    told = ", ".join(f"{status}: {count:,}" for status, count in results["statuses"].items()) or "none"
+    spread = ", ".join(f"p{at} {times[f'p{at}_ms']:,.1f} ms" for at in (50, 95, 99) if times[f"p{at}_ms"] is not None)
+    return [
+        f"requests  {requests['seen']:,}; not sampled {requests['outside']:,}, copies themselves {requests['marked']:,}",
+        f"copies    {copies['received']:,} of {results['users']['sampled']:,} users; answered {copies['answered']:,}",
+        f"left      {left}",
+        f"statuses  {told}",
+        f"dark      {spread or 'no time'}",
+        results["note"],
+    ]
