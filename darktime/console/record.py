@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 RECORDING = "recording.jsonl"
+NO_BODIES = {"emit": None, "max_body": 65_536, "copy_bodies": False}
 NO_COMPARISON = {"margins": None, "compare": "status", "secondary": None, "ignore": (), "unordered": ()}
 REMEDY = """\
 production is not set: say --production http://HOST:PORT, or production in [record] of darktime.toml
@@ -79,7 +80,7 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
         raise UsageError(KEY_REMEDY)
     folder = run_folder("record", out)
     asked["record"] = asked["record"] or folder / RECORDING
-    nothing_else = {"schedule": None, "only": (), "only_users": None, "never": None, **NO_COMPARISON}
+    nothing_else = {"schedule": None, "only": (), "only_users": None, "never": None, **NO_COMPARISON, **NO_BODIES}
     results = perform(folder, _conclude, dark=None, dark_state="isolated", **nothing_else, **asked)
     keep_results(folder, results)
     if as_json:
