@@ -200,7 +200,7 @@ def test_a_dark_instance_that_does_not_read_holds_what_is_bounded_and_one_that_a
     early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"
     with Taker() as production, socket.create_server(("127.0.0.1", 0)) as dark:
         dark.settimeout(5)
-        split = make_split(production.address, methods=METHODS, max_body=12_000_000)
+        split = make_split(production.address, methods=METHODS, max_body=12_000_000, mirror_timeout_ms=5000)
         split.start_relay("{}:{}".format(*dark.getsockname()))
         split.start()
         with split.client() as client:
