@@ -35,6 +35,7 @@ KEYS: dict[str, dict[str, str]] = {
         "never": TEXT,
         "ramp": TEXT,
         "hold": NUMBER,
+        "endpoints": TEXT,
         "methods": TEXT,
         "max_body": WHOLE,
         "copy_bodies": FLAG,
@@ -167,6 +168,7 @@ dark_state = "isolated"                # isolated | readonly | shared: what the 
 # only_users = "staff.txt"             # a file of users: nobody else is in
 # ramp = "1,5,25,50"                   # instead of --percent: one after the other, each when the verdict is GO ...
 # hold = 600.0                         # ... and held so many seconds at least
+# endpoints = "openapi.json"           # the application's own endpoints; or one template a line
 # secondary = "http://127.0.0.1:8002"  # a second instance of TODAY's code: answers are compared field by field
 # compare = "length"                   # besides status, type and latency
 # compare_share = 0.1                  # of the copies, by a hash of the request's id

@@ -101,6 +101,12 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
 @click.option(
     "--allow-query", multiple=True, metavar="NAME", help="A copy carries its value unmarked; may be repeated."
 )
+@click.option(
+    "--endpoints",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="The application's own: OpenAPI in JSON, or one template a line; others are named by their look.",
+)
 @click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then mirroring ends by itself.")
 @click.option("--duration", type=float, metavar="SECONDS", help="Stop by itself after so long.")
 @click.option(
@@ -193,6 +199,17 @@ def percent_of(asked: dict[str, Any]) -> tuple[float, Schedule | None]:
     schedule = read_schedule(asked["ramp"], asked["hold"])
     asked["max_percent"] = asked["max_percent"] or schedule.percents[-1]
     return schedule.percents[0], schedule
+
+
+def endpoints_of(asked: dict[str, Any]) -> Path | None:
+    """The file with the application's own templates. Raises UsageError where it holds none."""
+    from darktime.split.compare.templates import read_templates
+
+    path: Path | None = asked.get("endpoints")
+    if path is not None:
+        read_templates(path.read_text(encoding="utf-8", errors="replace"))
+        path = path.resolve()
+    return path
 
 
 def lists_of(asked: dict[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -294,7 +311,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
         write_private(folder / REDIS, redis.url + "\n")
         last.callback((folder / REDIS).unlink)
         experiment = Experiment(client_of(redis.url), asked["experiment"])
-        ledger = LedgerNames(url=redis.url, name=name)
+        ledger = LedgerNames(url=redis.url, name=name, url_file=folder / REDIS)
         ledger = ledger if asked["dark"] else replace(ledger, hop_compared=RECORDED)
         with taking_part(experiment, asked) as standing:
             running = start(stack, folder, ledger, standing.percent)
@@ -410,7 +427,7 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
     production, side = upstream(asked["production"], "production"), side_of(asked)
     asked["dark"] = None if side is None else ", ".join(side.urls)
     darks = () if side is None else tuple(one.at for one in side.instances)
-    lists, compare = lists_of(asked), comparing(asked)
+    lists, compare, endpoints = lists_of(asked), comparing(asked), endpoints_of(asked)
     check_instances(production, *darks, listen=asked["listen"])
     if compare.secondary is not None:
         others = [("production", production), ("listen", asked["listen"]), *(("dark", at) for at in darks)]
@@ -442,6 +459,7 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
             ledger=ledger,
             record=record_settings(asked, settings),
             compare=compare,
+            endpoints=endpoints,
         )
         say(f"mirroring {percent:g} % of users {to_whom(asked)}; production's requests go to {settings.listen}")
         return running
@@ -458,7 +476,7 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float]
     asked["dark"] = None if side is None else ", ".join(side.urls)
     darks = () if side is None else tuple(one.at for one in side.instances)
     settings, where, hosts = read_includes(folder, asked)
-    lists, compare = lists_of(asked), comparing(asked)
+    lists, compare, endpoints = lists_of(asked), comparing(asked), endpoints_of(asked)
     others = [("dark", at) for at in darks]
     if asked["production"]:
         others.append(("production", upstream(asked["production"], "production")))
@@ -483,6 +501,7 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float]
             ledger=ledger,
             record=record_settings(asked, settings),
             compare=compare,
+            endpoints=endpoints,
         )
         say(f"mirroring {percent:g} % of users {to_whom(asked)}, in the nginx that has the includes of {folder}")
         return running

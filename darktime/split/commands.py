@@ -31,7 +31,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerNames:
-    """Where the relay counts, and what it calls itself and its hops."""
+    """Where the relay counts, and what it calls itself and its hops. ``url_file``: a private file that holds the URL."""
 
     url: str
     name: str
@@ -39,6 +39,16 @@ class LedgerNames:
     hop_mirror: str = "mirror>relay"
     hop_compared: str = "relay>compared"
     hop_events: str = "dark>relay"
+    url_file: Path | None = None
+
+    def words(self) -> list[str]:
+        """As the relay takes it. By the file where there is one: the URL may hold a password, and anybody can read arguments."""
+        where = ["--ledger", self.url] if self.url_file is None else ["--ledger-file", str(self.url_file)]
+        return [
+            *where,
+            *("--ledger-name", self.name, "--owner", self.owner, "--hop-mirror", self.hop_mirror),
+            *("--hop-compared", self.hop_compared, "--hop-events", self.hop_events),
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +103,7 @@ def relay_command(
     metrics_port: int | None = None,
     record: RecordSettings | None = None,
     compare: CompareOptions | None = None,
+    endpoints: Path | None = None,
 ) -> Command:
     """The relay of a split, before its dark side; None: it records only. The secret goes by file: anybody can read arguments."""
     argv = [
@@ -103,30 +114,19 @@ def relay_command(
     if dark is not None:
         argv += _dark_words(dark)
     if record is not None:
-        argv += ["--record", str(record.path), "--experiment", record.experiment, "--key", record.key]
-        argv += ["--record-bytes", str(record.limits.bytes), "--record-requests", str(record.limits.requests)]
-        argv += ["--record-seconds", str(record.limits.seconds)]
+        argv += _record_words(record)
     if settings.run_as not in (None, "root") and os.geteuid() == 0:
         argv += ["--socket-owner", settings.run_as or ""]
     for name in settings.allow_query:
         argv += ["--allow-query", name]
     for method in settings.copied_methods:
         argv += ["--allow-method", method]
-    if population is not None:
-        argv += ["--population", str(population)]
     argv += ["--max-body", str(settings.max_body)]
+    for option, value in (("--endpoints", endpoints), ("--population", population), ("--metrics", metrics_port)):
+        if value is not None:
+            argv += [option, str(value)]
     if ledger is not None:
-        argv += ["--ledger", ledger.url, "--ledger-name", ledger.name, "--owner", ledger.owner]
-        argv += [
-            "--hop-mirror",
-            ledger.hop_mirror,
-            "--hop-compared",
-            ledger.hop_compared,
-            "--hop-events",
-            ledger.hop_events,
-        ]
-    if metrics_port is not None:
-        argv += ["--metrics", str(metrics_port)]
+        argv += ledger.words()
     if compare is not None:
         argv += compare.words()
     return Command(name="relay", argv=tuple(argv), ready_line="relay on ")
@@ -141,6 +141,14 @@ def agent_command(settings: CopySettings, folder: Path, *, ttl_s: float, follow:
     if follow is not None:
         argv += ["--redis-file", str(follow), "--experiment", settings.salt, "--max-percent", str(settings.max_percent)]
     return Command(name="agent", argv=tuple(argv), ready_line="agent renews ")
+
+
+def _record_words(record: RecordSettings) -> list[str]:
+    return [
+        *("--record", str(record.path), "--experiment", record.experiment, "--key", record.key),
+        *("--record-bytes", str(record.limits.bytes), "--record-requests", str(record.limits.requests)),
+        *("--record-seconds", str(record.limits.seconds)),
+    ]
 
 
 def _dark_words(dark: DarkSide) -> list[str]:

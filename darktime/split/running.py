@@ -76,6 +76,7 @@ def start_split(
     probe: bool = True,
     record: RecordSettings | None = None,
     compare: CompareOptions | None = None,
+    endpoints: Path | None = None,
 ) -> RunningSplit:
     """Start relay, agent and nginx, in the order in which each needs the other.
 
@@ -94,6 +95,7 @@ def start_split(
         probe: ask the dark instance, and the secondary, first whether its name leads back to this nginx.
         record: where the relay keeps the copies.
         compare: what is compared besides status, type and times.
+        endpoints: a file with the application's own templates, as ``read_templates`` takes them.
 
     Raises:
         UsageError: the listen address or a path cannot be used, or the dark instance is production by another name.
@@ -101,7 +103,9 @@ def start_split(
     side = dark_side([dark]) if isinstance(dark, str) else dark
     prepare(folder, settings, render(settings, folder))
     _write_lists(settings, folder, lists or {})
-    relay = _relay(settings, folder, dark=side, results=results, ledger=ledger, record=record, compare=compare)
+    relay = _relay(
+        settings, folder, dark=side, results=results, ledger=ledger, record=record, compare=compare, endpoints=endpoints
+    )
     running = _with_relay(starter, settings, folder, relay, percent=percent)
     running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
     if probe:
@@ -127,6 +131,7 @@ def start_joined(
     lists: Mapping[str, Sequence[str]] | None = None,
     record: RecordSettings | None = None,
     compare: CompareOptions | None = None,
+    endpoints: Path | None = None,
 ) -> RunningSplit:
     """Start relay and agent beside an nginx that has the includes of ``folder`` already.
 
@@ -142,7 +147,9 @@ def start_joined(
         )
     _write_lists(settings, state, lists or {})
     _refuse_our_own_front(settings, side, compare, front=front, hosts=hosts)
-    relay = _relay(settings, folder, dark=side, results=results, ledger=ledger, record=record, compare=compare)
+    relay = _relay(
+        settings, folder, dark=side, results=results, ledger=ledger, record=record, compare=compare, endpoints=endpoints
+    )
     running = _with_relay(starter, settings, state, relay, percent=percent)
     running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s, follow=follow))
     return running
@@ -176,6 +183,7 @@ def _relay(
     ledger: LedgerNames | None,
     record: RecordSettings | None,
     compare: CompareOptions | None,
+    endpoints: Path | None,
 ) -> _Relay:
     state, pairs, population = results / "relay.json", results / "pairs.jsonl", results / "population.json"
     metrics_port = free_tcp_port()
@@ -190,6 +198,7 @@ def _relay(
         metrics_port=metrics_port,
         record=record,
         compare=compare,
+        endpoints=endpoints,
     )
     return _Relay(command=command, state=state, pairs=pairs, population=population, metrics_port=metrics_port)
 

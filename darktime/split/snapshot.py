@@ -92,7 +92,7 @@ class Snapshots:
             self._judged = time.monotonic()
             pairs = [Pair.from_record(record) for record in self._newest]
             left = Left(hop=COMPARED, explained=state.get("reasons", {}))
-            self._verdict = verdict_record(judge(pairs, [left]))
+            self._verdict = verdict_record(judge(pairs, [left], left=state.get("left", {})))
         return self._verdict
 
 

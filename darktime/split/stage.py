@@ -44,11 +44,14 @@ class Stage:
         self._settings = settings
         self._from = 0
         self._left: Counter[str] = Counter()
+        self._by_endpoint: dict[str, Counter[str]] = {}
 
     def begin(self) -> None:
         """From here on."""
         self._from = self._pairs.stat().st_size if self._pairs.exists() else 0
-        self._left = Counter(read_state(self._state).get("reasons", {}))
+        state = read_state(self._state)
+        self._left = Counter(state.get("reasons", {}))
+        self._by_endpoint = {name: Counter(left) for name, left in state.get("left", {}).items()}
 
     def judge(self, *, look: int) -> Verdict:
         """The verdict over what came since; ``look``: the how many-th it is of this run."""
@@ -58,5 +61,11 @@ class Stage:
                 file.seek(self._from)
                 text = file.read().decode("utf-8")
         pairs = [Pair.from_record(record) for record in pair_lines(text)]
-        left = Counter(read_state(self._state).get("reasons", {})) - self._left
-        return judge(pairs, [Left(hop=COMPARED, explained=left)], self._settings, look=look)
+        state = read_state(self._state)
+        explained = Counter(state.get("reasons", {})) - self._left
+        left = {
+            name: Counter(reasons) - self._by_endpoint.get(name, Counter())
+            for name, reasons in state.get("left", {}).items()
+        }
+        hop = Left(hop=COMPARED, explained=explained)
+        return judge(pairs, [hop], self._settings, left=left, look=look)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from darktime.errors import DarktimeError, UsageError
 from darktime.split.compare.attributes import pair_attributes
+from darktime.split.compare.templates import read_templates
 from darktime.split.dark_side import CONNECTIONS, DarkSide, dark_side
 from darktime.split.record.file import MAX_BYTES, RecordLimits
 from darktime.split.record.recorder import RecordSettings
@@ -55,10 +56,12 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--record-seconds", type=float, default=RecordLimits().seconds, metavar="S", help="and so long")
     parser.add_argument("--experiment", default="", metavar="NAME", help="what the recording says")
     parser.add_argument("--key", default="", metavar="KIND:NAME", help="what the recording says makes a user")
+    parser.add_argument("--endpoints", type=Path, metavar="FILE", help="an OpenAPI document, or one template a line")
     parser.add_argument("--allow-query", action="append", default=[], metavar="NAME", help="pass its values unmasked")
     parser.add_argument("--allow-method", action="append", default=[], metavar="NAME", help="default: GET and HEAD")
     parser.add_argument("--max-body", type=int, default=Limits().body_bytes, metavar="BYTES", help="longer: too_big")
     parser.add_argument("--ledger", metavar="URL", help="Redis in which to count")
+    parser.add_argument("--ledger-file", type=Path, metavar="FILE", help="holds that URL, if it has a password")
     parser.add_argument("--ledger-name", default="darktime", metavar="NAME")
     parser.add_argument("--owner", default="relay", metavar="NAME")
     parser.add_argument("--hop-mirror", default=Hops().mirror, metavar="HOP")
@@ -76,6 +79,24 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--html-whitespace", action="store_true", help="any white space in HTML is one space")
     parser.add_argument("--metrics", type=int, metavar="PORT", help="Prometheus on 127.0.0.1; 0: any port")
     return parser
+
+
+def _ledger(options: argparse.Namespace) -> str | None:
+    if options.ledger_file is None:
+        return options.ledger  # type: ignore[no-any-return]
+    try:
+        return str(options.ledger_file.read_text(encoding="utf-8")).strip()
+    except OSError as error:
+        raise UsageError(f"--ledger-file {options.ledger_file}: {error.strerror}") from error
+
+
+def _templates(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    try:
+        return read_templates(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise UsageError(f"--endpoints {path}: {error.strerror}") from error
 
 
 def _dark(options: argparse.Namespace) -> DarkSide | None:
@@ -118,7 +139,7 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         record=_record(options),
         allow_query=frozenset(options.allow_query),
         methods=frozenset(options.allow_method or ("GET", "HEAD")),
-        ledger=options.ledger,
+        ledger=_ledger(options),
         ledger_name=options.ledger_name,
         owner=options.owner,
         hops=Hops(mirror=options.hop_mirror, compared=options.hop_compared, events=options.hop_events),
@@ -126,6 +147,7 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         socket_owner=options.socket_owner,
         attributes=pair_attributes(options.compare),
         compare=_compare(options),
+        endpoints=_templates(options.endpoints),
         limits=Limits(body_bytes=options.max_body),
     )
 

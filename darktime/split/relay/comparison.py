@@ -61,7 +61,7 @@ class Comparison:
         self._settings = settings
         self._compare = compare
         self._dark_held = held
-        self._endpoints = Endpoints()
+        self._endpoints = Endpoints(settings.endpoints)
         self._comparer = Comparer(compare)
         self._triples = Triples(
             wait_s=limits.queue_age_s + limits.connect_s + limits.reply_s + _SLACK_S,

@@ -11,7 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from darktime.split.compare import Pair, Side, compare, endpoint_of
+from darktime.split.compare import Pair, Side, compare
+from darktime.split.compare.endpoint import Endpoints
 from darktime.split.compare.pair import ATTRIBUTES, LENGTH, STREAM_TYPE
 from darktime.split.relay import reasons
 
@@ -63,6 +64,7 @@ class Records:
         stream_wait_s: float,
         limit: int,
         attributes: tuple[str, ...] = ATTRIBUTES,
+        templates: tuple[str, ...] = (),
     ) -> None:
         self._counts = counts
         self._wait_s = wait_s
@@ -71,6 +73,7 @@ class Records:
         self._attributes = attributes
         without = tuple(one for one in attributes if one != LENGTH)
         self._without_length = without if LENGTH in attributes else attributes
+        self._endpoints = Endpoints(templates)
         self._open: dict[str, _Record] = {}
         # Of requests that were let go without their line: a line that comes late must not count again.
         self._let_go: dict[str, None] = {}
@@ -78,6 +81,7 @@ class Records:
         self.recorded = 0
         self.reasons: Counter[str] = Counter()
         self.mirror_reasons: Counter[str] = Counter()
+        self.left: dict[str, Counter[str]] = {}  # the same reasons, by endpoint
 
     def __len__(self) -> int:
         return len(self._open)
@@ -95,7 +99,7 @@ class Records:
             record = _Record(at=copy.at, since=now)
             self._open[copy.id] = record
         record.copy, record.since, record.user = copy, now, user
-        record.endpoint = endpoint_of(copy.target)
+        record.endpoint = self._endpoints.of(copy.target)
         record.patient = any(name.lower() == "accept" and STREAM_TYPE in value.lower() for name, value in copy.headers)
         self.received += 1
         self._counts.received(MIRROR, copy.id, record.at)
@@ -230,6 +234,10 @@ class Records:
     def _leave(self, request_id: str, record: _Record, reason: str) -> None:
         record.settled = True
         self.reasons[reason] += 1
+        left = self.left.get(record.endpoint)
+        if left is None:
+            left = self.left[record.endpoint] = Counter()
+        left[reason] += 1
         self._counts.explained(COMPARED, request_id, record.at, reason)
         if record.line is not None:
             self._forget(request_id)

@@ -77,6 +77,7 @@ class Relay:
             stream_wait_s=limits.stream_life_s,
             limit=limits.open_records,
             attributes=self._settings.attributes,
+            templates=self._settings.endpoints,
         )
 
     def _make_recording(self) -> Recording | None:
@@ -283,6 +284,9 @@ class Relay:
             "recording": None if self._recording is None else self._recording.state(),
             "differing": records.differing,
             "reasons": dict(records.reasons),
+            "left": {name: dict(left) for name, left in list(records.left.items())}
+            if isinstance(records, Records)
+            else {},
             "mirror_reasons": dict(records.mirror_reasons),
             "duplicates": records.duplicates,
             "waiting": len(records),

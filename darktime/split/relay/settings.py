@@ -94,7 +94,8 @@ class RelaySettings:
     """One relay. ``dark``: None to record only. ``ledger``: URL of the Redis, None to count without one.
 
     ``socket``: where nginx sends copies. ``socket_owner``: who may send copies besides the relay's own user, where root runs it.
-    ``attributes``: what is compared of every pair. ``compare``: None where nothing is compared by content.
+    ``attributes``: what is compared of every pair. ``compare``: None where nothing is compared by content. ``endpoints``: the
+    application's own templates; others are named by their look.
     """
 
     socket: Path | None = None
@@ -115,6 +116,7 @@ class RelaySettings:
     socket_owner: str | None = None
     attributes: tuple[str, ...] = ATTRIBUTES
     compare: CompareSettings | None = None
+    endpoints: tuple[str, ...] = ()
     limits: Limits = Limits()
 
 

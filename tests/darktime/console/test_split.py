@@ -307,7 +307,9 @@ def test_init_and_split_run_as_the_readme_writes_them(tmp_path, stack):
 
 
 def test_it_mirrors_sampled_users_until_it_is_stopped_and_ends_with_a_verdict(tmp_path, stack):
-    with splitting(tmp_path, stack.push("production").url, stack.push("dark").url) as (split, port):
+    (tmp_path / "endpoints.txt").write_text("/channels-{what}\n")
+    words = ("--endpoints", "endpoints.txt")
+    with splitting(tmp_path, stack.push("production").url, stack.push("dark").url, *words) as (split, port):
         who = subprocess.run(
             [DARKTIME, "who", "somebody", "--run", "run"], cwd=tmp_path, capture_output=True, text=True, check=True
         )
@@ -325,3 +327,5 @@ def test_it_mirrors_sampled_users_until_it_is_stopped_and_ends_with_a_verdict(tm
     require_schema(results)
     assert results["verdict"]["outcome"] == "WAIT"
     assert results["copies"]["received"] == results["copies"]["compared"] == USERS
+    pairs = [json.loads(line) for line in (tmp_path / "run" / "pairs.jsonl").read_text().splitlines()]
+    assert {pair["endpoint"] for pair in pairs} == {"/channels-{what}"}

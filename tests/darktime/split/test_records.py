@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,3 +146,13 @@ def test_beyond_its_bound_it_takes_no_copy_and_says_so() -> None:
     records.line(line("c"), 0)
     records.close()
     assert not books.left()
+
+
+def test_what_left_is_counted_by_endpoint_by_the_applications_own_names_where_they_are_known() -> None:
+    records = Records(Books(), wait_s=10, stream_wait_s=100, limit=100, templates=("/p/{page}",))
+    targets = {"a": "/p/one", "b": "/p/two?x=1", "c": "/q/17"}
+    for name, target in targets.items():
+        records.arrived(replace(copy(name), target=target), "u", 0.0)
+        records.failed(name, "dark_timeout" if name == "a" else "expired")
+    assert records.left == {"/p/{page}": {"dark_timeout": 1, "expired": 1}, "/q/{id}": {"expired": 1}}
+    assert records.reasons == {"dark_timeout": 1, "expired": 2}
