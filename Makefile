@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint long bench bench-blast dashboards clean
+.PHONY: help demo test lint long bench bench-blast bench-split dashboards clean
 
 help:
 	@echo "make demo   watch the main job, about a minute, no root needed"
@@ -44,6 +44,10 @@ long: $(BIN)/.dev
 
 bench: $(BIN)/.dev
 	$(BIN)/python -m tests.bench
+
+bench-split: $(BIN)/.dev
+	PYTHON=$(BIN)/python sh tests/support/install_engines.sh
+	$(BIN)/python -m tests.bench splitter
 
 bench-blast: $(BIN)/.dev
 	$(BIN)/python -m tests.bench blast streams

@@ -1,28 +1,35 @@
-"""What the mirror costs production: the same nginx with 5 % of the users mirrored, and with no mirror, in turns."""
+"""What mirroring costs production: one nginx alone, with ours in front or included, and Envoy's own mirror, in turns.
+
+One client (wrk, one thread) against one proxy process; the proxy's CPU a request is what a host pays for it, whatever else
+runs on the machine. Rates on few cores have relay and dark instance in them as well: they share the processors.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import statistics
 import subprocess
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from darktime.errors import UsageError
+from darktime.split.emit import choose, emit
 from darktime.split.folder import PrivateFolder
-from darktime.split.running import answers, start_split
-from darktime.split.settings import Route, SplitSettings
+from darktime.split.running import answers, start_joined, start_split
+from darktime.split.settings import CopySettings, Route, SplitSettings
+from darktime.split.theirs import read_theirs
 from realtime_core.stack import Stack, find_nginx, free_port
+from tests.darktime.split.envoys import start_envoy
+from tests.support.engines import ENGINES
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-PERCENT = 5.0
-PAIRS = 7
-SECONDS = 4
+TURNS = 7
+SECONDS = 3
 CONNECTIONS = 50
+PERCENTS = (5.0, 100.0)
 # A new user with every request: each is drawn anew.
 USERS = """\
 local n = 0
@@ -31,91 +38,230 @@ request = function()
   return wrk.format("GET", "/", {["Cookie"] = "uid=user-" .. (n % 10000)})
 end
 """
-SERVED = re.compile(r"Requests/sec:\s+([\d.]+)")
+SERVED = re.compile(r"(\d+) requests in ([\d.]+)s")
+PERCENTILE = re.compile(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s)$", re.MULTILINE)
 FAILED = re.compile(r"Non-2xx|Socket errors")
+UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+THEIRS = """\
+daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+  access_log {folder}/access.log; {temporary} keepalive_requests 1000000;
+  upstream app {{ server {production}; keepalive 256; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://app; }}
+  }}
+}}
+"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Splitter:
-    """Requests a second of each turn, with the mirror and without, and of how many copies the relay knows."""
+@dataclass(slots=True)
+class Proxy:
+    """One way to serve production. ``alone``: the name of what it is compared with. CPU is in microseconds, times in ms."""
 
-    mirrored: list[float]
-    plain: list[float]
-    copies: int
+    name: str
+    address: str
+    pid: int
+    alone: str = ""
+    relay: int = 0
+    state: Path | None = None
+    rates: list[float] = field(default_factory=list)
+    cpus: list[float] = field(default_factory=list)
+    p50s: list[float] = field(default_factory=list)
+    p99s: list[float] = field(default_factory=list)
+    copies: list[float] = field(default_factory=list)
 
-    @property
-    def ratios(self) -> list[float]:
-        """Mirrored to plain, turn by turn."""
-        return [one / other for one, other in zip(self.mirrored, self.plain, strict=True)]
-
-    def lines(self) -> list[str]:
-        """For docs/benchmarks.md."""
-        ratios = sorted(self.ratios)
-        return [
-            (
-                f"- splitter, {PERCENT:g} % of 10,000 users mirrored, to the same nginx without a mirror: "
-                f"**{statistics.median(ratios):.2f}** ({ratios[0]:.2f} to {ratios[-1]:.2f}, {len(ratios)} pairs of {SECONDS} s; "
-                f"{self.copies:,} copies reached the relay)"
-            )
-        ]
+    def received(self) -> int:
+        """Copies that its relay knows of."""
+        if self.state is None:
+            return 0
+        try:
+            return int(json.loads(self.state.read_text())["received"])
+        except (OSError, ValueError, KeyError):
+            return 0
 
 
-def measure(folder: Path) -> Splitter:
-    """Both in one run, in turns, so that what else the machine does hits both."""
-    wrk = shutil.which("wrk")
-    if wrk is None:
-        raise UsageError("the splitter's bench needs wrk: apt-get install wrk")
-    nginx = find_nginx().path
+def measure(folder: Path) -> list[str]:
+    """All in one run, in turns, so that what else the machine does hits all of them; lines for docs/benchmarks.md."""
+    for tool in ("wrk", "patch"):
+        if shutil.which(tool) is None:
+            raise UsageError(f"the splitter's bench needs {tool}: apt-get install {tool}")
     script = folder / "users.lua"
     script.write_text(USERS)
+    nginx = find_nginx().path
     with Stack(folder / "stack") as stack:
         production, dark = instance(stack, nginx, "production"), instance(stack, nginx, "dark")
+        proxies = [*_whole(stack, nginx, folder, production, dark), *_included(stack, nginx, folder, production, dark)]
+        proxies += _envoys(stack, folder, production, dark)
+        for _ in range(TURNS):
+            for proxy in proxies:
+                _turn(proxy, script)
+    by_name = {proxy.name: proxy for proxy in proxies}
+    lines = [_line(proxy, by_name[proxy.alone] if proxy.alone else None) for proxy in proxies]
+    return [*lines, *_against_envoy(by_name), *_a_copy(proxies)]
 
-        def split(name: str, *, mirrored: bool) -> Any:
-            private = stack.adopt(PrivateFolder()).path
-            settings = SplitSettings(
-                listen=f"127.0.0.1:{free_port()}",
-                # A split mirrors something, somewhere; what is measured here is "/".
-                routes=(
-                    Route(prefix="/", upstreams=(production,), mirrored=mirrored),
-                    Route(prefix="/elsewhere/", upstreams=(production,), mirrored=True),
-                ),
-                relay_socket=private / "relay.sock",
-                sink_socket=private / "sink.sock",
-                log_port=free_port(),
-                dark_state="isolated",
-                key="cookie:uid",
-                salt="bench",
-                max_percent=PERCENT,
+
+def _turn(proxy: Proxy, script: Path) -> None:
+    before, relay, copies = _cpu_s(proxy.pid), _cpu_s(proxy.relay), proxy.received()
+    url = f"http://{proxy.address}/"
+    argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-s", str(script), url]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=SECONDS + 30).stdout
+    assert not FAILED.search(said), said
+    served = SERVED.search(said)
+    assert served is not None, said
+    requests = int(served[1])
+    proxy.rates.append(requests / float(served[2]))
+    proxy.cpus.append((_cpu_s(proxy.pid) - before) / requests * 1e6)
+    times = {name: float(value) * UNITS[unit] for name, value, unit in PERCENTILE.findall(said)}
+    proxy.p50s.append(times["50"])
+    proxy.p99s.append(times["99"])
+    came = proxy.received() - copies
+    if came > 0:
+        proxy.copies.append((_cpu_s(proxy.relay) - relay) / came * 1e6)
+
+
+def _line(proxy: Proxy, alone: Proxy | None) -> str:
+    rate, cpu = statistics.median(proxy.rates), statistics.median(proxy.cpus)
+    times = f"p50 {statistics.median(proxy.p50s):.2f} ms, p99 {statistics.median(proxy.p99s):.2f} ms"
+    if alone is None:
+        return f"- {proxy.name}: {cpu:.1f} µs of CPU a request, {rate:,.0f} requests/s, {times}"
+    cpus = sorted(other / one for one, other in zip(proxy.cpus, alone.cpus, strict=True))
+    rates = sorted(one / other for one, other in zip(proxy.rates, alone.rates, strict=True))
+    return (
+        f"- {proxy.name}: **{statistics.median(cpus):.2f}** of it by CPU a request ({cpus[0]:.2f} to {cpus[-1]:.2f}), "
+        f"**{statistics.median(rates):.2f}** by rate ({rates[0]:.2f} to {rates[-1]:.2f}); {cpu:.1f} µs, "
+        f"{rate:,.0f} requests/s, {times}"
+    )
+
+
+def _against_envoy(by_name: dict[str, Proxy]) -> list[str]:
+    lines = []
+    for percent in PERCENTS:
+        ours, theirs = by_name[f"whole, {percent:g} % mirrored"], by_name.get(f"Envoy, {percent:g} % mirrored")
+        if theirs is not None:
+            ratios = sorted(one / other for one, other in zip(ours.cpus, theirs.cpus, strict=True))
+            lines.append(
+                f"- whole to Envoy, {percent:g} % mirrored: **{statistics.median(ratios):.2f}** of its CPU a request "
+                f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
             )
-            results = folder / name
-            results.mkdir()
-            return start_split(
-                stack,
-                settings,
-                folder=private,
-                nginx=nginx,
-                dark=f"http://{dark}",
-                percent=PERCENT,
-                ttl_s=3600.0,
-                results=results,
-            )
+    return lines
 
-        with_mirror, without = split("mirrored", mirrored=True), split("plain", mirrored=False)
 
-        def served(running: Any) -> float:
-            url = f"http://{running.settings.listen}/"
-            argv = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", str(script), url]
-            said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=SECONDS + 30).stdout
-            found = SERVED.search(said)
-            assert found is not None, said
-            assert not FAILED.search(said), said
-            return float(found[1])
-
-        turns = [(served(with_mirror), served(without)) for _ in range(PAIRS)]
-        return Splitter(
-            mirrored=[one for one, _ in turns], plain=[other for _, other in turns], copies=_received(with_mirror)
+def _a_copy(proxies: list[Proxy]) -> list[str]:
+    costs = [cost for proxy in proxies for cost in proxy.copies]
+    if not costs:
+        return []
+    return [
+        (
+            f"- relay: **{statistics.median(costs):.0f} µs** of CPU a copy, status, type and latency compared, ledger off "
+            f"({min(costs):.0f} to {max(costs):.0f})"
         )
+    ]
+
+
+def _whole(stack: Stack, nginx: Path, folder: Path, production: str, dark: str) -> list[Proxy]:
+    def split(name: str, percent: float, alone: str = "") -> Proxy:
+        private = stack.adopt(PrivateFolder()).path
+        settings = SplitSettings(
+            listen=f"127.0.0.1:{free_port()}",
+            # A split mirrors something, somewhere; what is measured here is "/".
+            routes=(
+                Route(prefix="/", upstreams=(production,), mirrored=percent > 0),
+                Route(prefix="/elsewhere/", upstreams=(production,), mirrored=True),
+            ),
+            **_copies(private, percent),
+        )
+        running = start_split(
+            stack,
+            settings,
+            folder=private,
+            nginx=nginx,
+            dark=f"http://{dark}",
+            percent=percent,
+            ttl_s=3600.0,
+            results=_results(folder, name),
+        )
+        relay = running.processes["relay"].pid
+        pid = running.processes["nginx"].pid
+        return Proxy(name=name, address=settings.listen, pid=pid, alone=alone, relay=relay, state=running.state)
+
+    alone = split("whole, nothing mirrored", 0.0)
+    return [alone, *(split(f"whole, {percent:g} % mirrored", percent, alone.name) for percent in PERCENTS)]
+
+
+def _copies(private: Path, percent: float) -> dict[str, Any]:
+    return {
+        "relay_socket": private / "relay.sock",
+        "sink_socket": private / "sink.sock",
+        "log_port": free_port(),
+        "dark_state": "isolated",
+        "key": "cookie:uid",
+        "salt": "bench",
+        "max_percent": percent or PERCENTS[0],
+    }
+
+
+def _included(stack: Stack, nginx: Path, folder: Path, production: str, dark: str) -> list[Proxy]:
+    """Somebody's own nginx, which writes an access log as they all do."""
+
+    def theirs(name: str) -> tuple[Path, str]:
+        there = stack.adopt(PrivateFolder()).path
+        there.chmod(0o711)
+        port = free_port()
+        user = "user root;\n" if os.geteuid() == 0 else ""
+        text = THEIRS.format(folder=there, port=port, production=production, temporary=_temporary(there))
+        (there / "nginx.conf").write_text(user + text)
+        return there, f"127.0.0.1:{port}"
+
+    def start(name: str, there: Path, address: str) -> int:
+        argv = [str(nginx), "-c", str(there / "nginx.conf"), "-p", str(there), "-e", "stderr"]
+        host, port = address.split(":")
+        process = stack.start(name, argv, ready=lambda: answers(host, int(port)), listens=(host, int(port)))
+        return process.pid
+
+    def included(percent: float, alone: str) -> Proxy:
+        name = f"included, {percent:g} % mirrored"
+        there, address = theirs(name)
+        parts = there / "darktime"
+        known = read_theirs(nginx, there / "nginx.conf")
+        settings = CopySettings(**{**_copies(parts / "state", percent), "run_as": known.user})
+        change = emit(parts, settings, known, choose(known.places, ()))
+        subprocess.run(["patch", "-s", "-p0", "-d", "/"], input=change, text=True, check=True, timeout=20)
+        pid = start(f"theirs-{percent:g}", there, address)
+        running = start_joined(
+            stack,
+            settings,
+            folder=parts,
+            dark=f"http://{dark}",
+            percent=percent,
+            ttl_s=3600.0,
+            results=_results(folder, name),
+            front=address,
+            hosts=(),
+        )
+        relay = running.processes["relay"].pid
+        return Proxy(name=name, address=address, pid=pid, alone=alone, relay=relay, state=running.state)
+
+    there, address = theirs("alone")
+    alone = Proxy(name="their nginx alone", address=address, pid=start("theirs", there, address))
+    return [alone, *(included(percent, alone.name) for percent in PERCENTS)]
+
+
+def _envoys(stack: Stack, folder: Path, production: str, dark: str) -> list[Proxy]:
+    envoy = ENGINES["envoy"].find()
+    if envoy is None:
+        return []
+    found = []
+    for percent in (0.0, *PERCENTS):
+        port, name = free_port(), f"Envoy, {percent:g} % mirrored" if percent else "Envoy alone"
+        short = f"envoy-{percent:g}"
+        process = start_envoy(
+            stack, folder, envoy, port=port, production=production, relay=dark, percent=percent, name=short
+        )
+        alone = "Envoy alone" if percent else ""
+        found.append(Proxy(name=name, address=f"127.0.0.1:{port}", pid=process.pid, alone=alone))
+    return found
 
 
 def instance(stack: Stack, nginx: Path, name: str) -> str:
@@ -124,12 +270,9 @@ def instance(stack: Stack, nginx: Path, name: str) -> str:
     folder = stack.folder / f"{name}-nginx"
     folder.mkdir()
     config = folder / "nginx.conf"
-    temporary = "".join(
-        f"{kind}_temp_path {folder}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
     config.write_text(
         f"daemon off; pid {folder}/pid; error_log stderr; events {{ worker_connections 4096; }}\n"
-        f"http {{ access_log off; {temporary} keepalive_requests 1000000;\n"
+        f"http {{ access_log off; {_temporary(folder)} keepalive_requests 1000000;\n"
         f'server {{ listen 127.0.0.1:{port}; location / {{ default_type text/plain; return 200 "ok\\n"; }} }} }}\n'
     )
     argv = [str(nginx), "-c", str(config), "-p", str(folder), "-e", "stderr"]
@@ -137,8 +280,21 @@ def instance(stack: Stack, nginx: Path, name: str) -> str:
     return f"127.0.0.1:{port}"
 
 
-def _received(running: Any) -> int:
-    try:
-        return int(json.loads(running.state.read_text())["received"])
-    except (OSError, ValueError, KeyError):
-        return 0
+def _temporary(folder: Path) -> str:
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return "".join(f"{kind}_temp_path {folder}/{kind}; " for kind in kinds)
+
+
+def _results(folder: Path, name: str) -> Path:
+    results = folder / name
+    results.mkdir()
+    return results
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time of a process and of those below it."""
+    if not pid:
+        return 0.0
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + sum(_cpu_s(int(one)) for one in below)

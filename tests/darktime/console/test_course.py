@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 USERS = [f"u{number}" for number in range(2000)]
 COPIED = [user for user in USERS if (bucket("darktime", user) or 0) < 50][:40]
 MOST = ("--max-percent", "25")
-CONTROL = [user for user in USERS if 250 <= (bucket("darktime", user) or 0) < 350][:40]
+CONTROL = [user for user in USERS if 250 <= (bucket("darktime", user) or 0) < 312][:40]
 
 
 @pytest.fixture

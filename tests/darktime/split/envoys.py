@@ -13,15 +13,22 @@ if TYPE_CHECKING:
 _TYPE = "type.googleapis.com/envoy.extensions.filters."
 
 
-def start_envoy(stack: Stack, folder: Path, binary: Path, *, port: int, production: str, relay: str) -> Service:
-    """Start it on 127.0.0.1:``port``; production and relay are HOST:PORT."""
-    route = {
-        "match": {"prefix": "/"},
-        "route": {
-            "cluster": "production",
-            "request_mirror_policies": [{"cluster": "relay", "disable_shadow_host_suffix_append": True}],
-        },
-    }
+def start_envoy(
+    stack: Stack,
+    folder: Path,
+    binary: Path,
+    *,
+    port: int,
+    production: str,
+    relay: str,
+    percent: float = 100.0,
+    name: str = "envoy",
+) -> Service:
+    """Start it on 127.0.0.1:``port``; production and relay are HOST:PORT. ``percent`` of the requests are mirrored."""
+    share = {"default_value": {"numerator": round(percent * 100), "denominator": "TEN_THOUSAND"}}
+    policy = {"cluster": "relay", "disable_shadow_host_suffix_append": True, "runtime_fraction": share}
+    mirrors = [policy] if percent else []
+    route = {"match": {"prefix": "/"}, "route": {"cluster": "production", "request_mirror_policies": mirrors}}
     manager = {
         "@type": f"{_TYPE}network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "front",
@@ -33,11 +40,11 @@ def start_envoy(stack: Stack, folder: Path, binary: Path, *, port: int, producti
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     listener = {"name": "front", "address": _address(f"127.0.0.1:{port}"), "filter_chains": [chain]}
     clusters = [_cluster("production", production), _cluster("relay", relay)]
-    config = folder / "envoy.json"
+    config = folder / f"{name}.json"
     config.write_text(json.dumps({"static_resources": {"listeners": [listener], "clusters": clusters}}))
     words = ("--concurrency", "1", "--disable-hot-restart", "--log-level", "warn")
     return stack.start(
-        "envoy",
+        name,
         [str(binary), "-c", str(config), *words],
         ready=lambda: _answers(port),
         listens=("127.0.0.1", port),
