@@ -1,8 +1,9 @@
-"""``python -m darktime.blast.canary ADDRESS PATH PARENT``: an independent prober, some requests a second, in its own process.
+"""``python -m darktime.blast.canary PARENT``: an independent prober, some requests a second, in its own process.
 
 If the cohort's answers are slow and the canary's are not, the generator is the suspect. It shares nothing with the cohort
-but the instance: blocking sockets, no gevent, one connection. ADDRESS is the address as JSON. A line a request on
-stdout: ``SECONDS MICROSECONDS`` (UTC; -1 for a failure).
+but the instance: blocking sockets, no gevent, one connection. What it asks for stands on stdin, since a header may hold a
+secret: a line of JSON with ``address``, ``path`` and ``headers``. A line a request on stdout: ``SECONDS MICROSECONDS``
+(UTC; -1 for a failure).
 """
 
 from __future__ import annotations
@@ -16,37 +17,43 @@ import sys
 import time
 
 from darktime.blast.settings import Address
+from darktime.blast.sources import get
 from darktime.blast.tls import context_of, server_name
+from darktime.wire.errors import WireError
+from darktime.wire.http1 import ResponseReader
 
 RATE_PER_S = 10.0
 TIMEOUT_S = 5.0
+AGENT = {"User-Agent": "darkesttime-canary"}
+_OK_BELOW = 400
 _PR_SET_PDEATHSIG = 1
 
 
 def main(argv: list[str]) -> int:
     """Probe until it is ended."""
-    address, path, parent = Address(**json.loads(argv[0])), argv[1], int(argv[2])
+    parent = int(argv[0])
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         return 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    request = (
-        f"GET {path} HTTP/1.1\r\nHost: {address.authority}\r\nUser-Agent: darkesttime-canary\r\nX-Darktime: 1\r\n\r\n"
-    )
+    asked = json.loads(sys.stdin.readline())
+    address = Address(**asked["address"])
+    request = get(address, asked["path"], AGENT | asked["headers"])
     link: socket.socket | None = None
     due = time.monotonic()
     while True:
         time.sleep(max(due - time.monotonic(), 0))
         began = time.monotonic()
+        ok = keep = False
         try:
             if link is None:
                 link = _connected(address)
-            link.sendall(request.encode("ascii"))
-            ok = _read(link)
-        except OSError:
-            ok = False
+            link.sendall(request)
+            ok, keep = _read(link, began + TIMEOUT_S)
+        except (OSError, WireError):
+            pass
         took_us = int((time.monotonic() - began) * 1e6) if ok else -1
-        if not ok and link is not None:
+        if not keep and link is not None:
             link.close()
             link = None
         sys.stdout.write(f"{time.time():.3f} {took_us}\n")
@@ -67,26 +74,19 @@ def _connected(address: Address) -> socket.socket:
         raise
 
 
-def _read(link: socket.socket) -> bool:
-    """One whole reply of known length below 400."""
-    reply = b""
-    while b"\r\n\r\n" not in reply:
+def _read(link: socket.socket, until: float) -> tuple[bool, bool]:
+    """One whole reply: whether its status is below 400, and whether the connection may be used again."""
+    reader = ResponseReader(max_body=0)
+    while time.monotonic() < until:
         received = link.recv(65_536)
+        replies = reader.feed(received)
+        if not received and (last := reader.eof()) is not None:
+            replies = [last]
+        if replies:
+            return replies[0].status < _OK_BELOW, replies[0].keep_alive
         if not received:
-            return False
-        reply += received
-    head, _, body = reply.partition(b"\r\n\r\n")
-    fields = head.lower().split(b"\r\n")
-    length = next((int(field[15:]) for field in fields if field.startswith(b"content-length:")), None)
-    if length is None:
-        return False
-    left = length - len(body)
-    while left > 0:
-        received = link.recv(65_536)
-        if not received:
-            return False
-        left -= len(received)
-    return head[9:10] in (b"2", b"3")
+            break
+    return False, False
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def without_cold_start(offered: Offered, means_us: Sequence[float], first: Seque
     """
     if len(means_us) < LEAST_S:
         return offered
-    cold = warm_up(means_us).discard
+    cold = warm_up(means_us)
     while cold and means_us[cold - 1] <= SLOWER * max(means_us[cold:]):  # MSER likes to drop what only wavers
         cold -= 1
     if not cold or min(means_us[:cold]) <= SLOWER * max(means_us[cold:]):

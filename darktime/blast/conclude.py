@@ -63,7 +63,10 @@ def conclude(
         found = _passed(highest, unit, slo) if highest else "Nothing is concluded"
         return _conclusion(interval, NOT_REACHED, f"Interrupted. {found}.", ExitCode.INTERRUPTED)
     if not probes:
-        return _conclusion(interval, UNKNOWN, "Inconclusive: no rate was tried to its end.", unsure)
+        why = "no rate was tried to its end"
+        if interval.budget_spent:
+            why = f"the first rate alone takes {interval.next_s:g} s to be judged by; give it a longer --duration"
+        return _conclusion(interval, UNKNOWN, f"Inconclusive: {why}.", unsure)
     if _generator_bound(probes, interval):
         return _no_capacity(probes)
     if interval.noise:

@@ -10,15 +10,15 @@ END_S = 5.0
 
 
 class Crew:
-    """``dead`` names those that have ended. ``stop`` ends all, and may be repeated."""
+    """``dead`` gives the ids of those that have ended. ``stop`` ends all, and may be repeated."""
 
     def __init__(self, workers: int, host: str, port: int) -> None:
         argv = [sys.executable, "-m", "darktime.blast.worker", host, str(port), str(os.getpid())]
         self.processes = [subprocess.Popen(argv, stdin=subprocess.DEVNULL) for _ in range(workers)]
 
-    def dead(self) -> list[str]:
+    def dead(self) -> list[int]:
         """The processes that are there no more."""
-        return [f"process {process.pid}" for process in self.processes if process.poll() is not None]
+        return [process.pid for process in self.processes if process.poll() is not None]
 
     def stop(self) -> None:
         """Let them end by themselves for five seconds, then end them."""

@@ -61,7 +61,7 @@ class Fleet:
 
     def dead(self) -> list[str]:
         """Of the processes below this one, those that have ended."""
-        return self.crew.dead() if self.crew is not None else []
+        return self.roll.nodes(self.crew.dead()) if self.crew is not None and self.roll is not None else []
 
     def start(self, head: Head) -> None:
         """One user a worker, once all have come. Raises RunInvalid."""

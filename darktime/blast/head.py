@@ -220,7 +220,8 @@ class Head:
         lost = list(self._dead())
         if clients is not None:
             known = self._ids or (list(self._roll.machines) if self._roll is not None else [])
-            lost += [node for node in known if node not in clients or clients[node].state in ("missing", "stopped")]
+            gone = (node for node in known if node not in clients or clients[node].state in ("missing", "stopped"))
+            lost += [node for node in gone if node not in lost]
         if lost:
             self.lost = lost
             raise RunInvalid(

@@ -68,7 +68,9 @@ def source_of(settings: BlastSettings, address: Address) -> Source | None:
         raise UsageError(f"--metrics {named!r}: write http://HOST:PORT/PATH, a PATH of the instance, or {OFF}")
     _check_path(parts.path or PATH, named)
     try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        port = parts.port
+        if port is None:
+            port = 443 if parts.scheme == "https" else 80
         there = f"[{parts.hostname}]:{port}" if ":" in parts.hostname else f"{parts.hostname}:{port}"
         if parts.scheme == "https":  # the same CA signs both, as a rule
             elsewhere = resolve(f"https://{there}", cacert=settings.cacert, insecure=settings.insecure)
@@ -77,7 +79,8 @@ def source_of(settings: BlastSettings, address: Address) -> Source | None:
     except ValueError as error:
         raise UsageError(f"--metrics {named!r}: {error}") from error
     except UsageError as error:
-        raise UsageError(f"--metrics {named!r}: {parts.hostname} is not found; correct it") from error
+        why = "nobody listens at port 0" if port == 0 else f"{parts.hostname} is not found"
+        raise UsageError(f"--metrics {named!r}: {why}; correct it") from error
     if not elsewhere.loopback and elsewhere.host not in {*settings.allow, address.host}:
         raise UsageError(
             f"--metrics {named!r}: {elsewhere.host} is not this machine; if it is yours, add --allow {elsewhere.host}"

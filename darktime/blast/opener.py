@@ -26,7 +26,9 @@ MAX_SHAKING = 128
 
 
 class Opener:
-    """``by_fd`` holds the connections. ``stood`` and ``failed`` are told what became of each that was begun.
+    """``by_fd`` holds the connections, of which ``connecting`` do not stand yet.
+
+    ``stood`` and ``failed`` are told what became of each that was begun.
 
     ``on_demand``: none is opened before ``connect``. ``failed`` gets the reason.
     ``make``: what a connection is.
@@ -55,19 +57,19 @@ class Opener:
         self._make = make
         self._stood = stood
         self._failed = failed
-        self._connecting = 0
+        self.connecting = 0
         self._max_connecting = MAX_SHAKING if address.tls else MAX_CONNECTING
         self._again_at: deque[float] = deque()
 
     @property
     def standing(self) -> int:
         """Connections that stand."""
-        return len(self.by_fd) - self._connecting
+        return len(self.by_fd) - self.connecting
 
     @property
-    def has_room(self) -> bool:
-        """Whether fewer are open than are wanted."""
-        return len(self.by_fd) < self._size
+    def missing(self) -> int:
+        """How many fewer there are than are wanted."""
+        return self._size - len(self.by_fd)
 
     def open_all(self) -> None:
         """Begin to connect all that are missing, some at a time."""
@@ -82,7 +84,7 @@ class Opener:
         while self._again_at and self._again_at[0] <= now:
             self._again_at.popleft()
         missing = self._size - len(self.by_fd) - len(self._again_at)
-        for _ in range(min(missing, self._max_connecting - self._connecting)):
+        for _ in range(min(missing, self._max_connecting - self.connecting)):
             self.connect()
 
     def connect(self) -> None:
@@ -93,7 +95,7 @@ class Opener:
             self._not_stood(reason_of(error.errno))
             return
         connection = self._make(raw)
-        self._connecting += 1
+        self.connecting += 1
         self.by_fd[connection.fd] = connection
         self._cohort.register(connection.fd, OUT, self._owner)
 
@@ -109,7 +111,7 @@ class Opener:
             return
         self._cohort.poller.modify(connection.fd, IN)
         if stood:
-            self._connecting -= 1
+            self.connecting -= 1
             self._stood(connection)
             self.open_more()
 
@@ -123,7 +125,7 @@ class Opener:
         """Close it, whether it stands or not."""
         self._cohort.unregister(connection.fd)
         if self.by_fd.pop(connection.fd, None) is not None and connection.state == CONNECTING:
-            self._connecting -= 1
+            self.connecting -= 1
         connection.state = CLOSED
         connection.raw.close()
 

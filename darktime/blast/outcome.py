@@ -180,11 +180,15 @@ def _streams(record: Record, measured: Offered | None) -> dict[str, Any]:
 
 
 def _health(session: Session, outcome: Outcome) -> dict[str, Any]:
-    """The generator's worst figures over the plans, and the verdict of the last."""
+    """The generator's worst figures over the plans. Its verdict: of a search the last, of plans that were asked for any."""
     healths = [offered.health for offered in session.offered]
-    verdict = session.probes[-1].health if session.probes else HEALTHY
+    verdicts = [probe.health for probe in session.probes]
+    if session.search is not None:
+        verdicts = verdicts[-1:]
+    verdict = next((one for one in verdicts if one != HEALTHY), HEALTHY)
     if outcome.lost:
-        verdict = f"void: lost {', '.join(outcome.lost)}"
+        names = outcome.lost if outcome.roll is None else map(outcome.roll.name, outcome.lost)
+        verdict = f"void: lost {', '.join(names)}"
     return {
         "send_lag_p99_ms": round(max((health.send_lag_p99_ms for health in healths), default=0.0), 3),
         "loop_lag_max_ms": round(max((health.loop_lag_max_ms for health in healths), default=0.0), 3),

@@ -40,6 +40,15 @@ class Overload:
     sentence: str
 
 
+def at_capacity(probes: Sequence[Probe], capacity_per_s: float) -> Probe:
+    """The last probe that was held there, which overload is held against: what passed last may be a look well below.
+
+    Raises ValueError where nothing was held.
+    """
+    held = [probe for probe in reversed(probes) if probe.passed]
+    return min(held, key=lambda probe: abs(probe.rate_per_s - capacity_per_s))
+
+
 def judge_overload(baseline: Probe, beyond: Sequence[Probe], recovery: Sequence[Second]) -> Overload:
     """``baseline``: the probe at capacity; ``beyond``: those above it; ``recovery``: the seconds at half of it.
 

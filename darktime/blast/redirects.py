@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urljoin, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 STATUSES = frozenset({301, 302, 303, 307, 308})
 MAX_HOPS = 5
+# What may stand in the target of a request (RFC 3986), the signs of percent-encoding too; the rest is encoded.
+_AS_IT_IS = "/%:@!$&'()*+,;=-._~?"
 
 
 def next_request(request: bytes, reply: Reply, origins: Sequence[bytes]) -> bytes | None:
@@ -19,11 +22,26 @@ def next_request(request: bytes, reply: Reply, origins: Sequence[bytes]) -> byte
     ``origins``: how the instance is written in an absolute location, as ``http://host:port``.
     """
     location = next((value for name, value in reply.headers if name == b"location"), b"")
-    here = next((one for one in origins if location.startswith((one + b"/", one + b"?")) or location == one), b"")
-    path = location.removeprefix(here) or b"/"
-    if not reply.keep_alive or not path.startswith(b"/"):
+    line, _, rest = request.partition(b"\r\n")
+    path = _path(location, line.split(b" ")[1], origins)
+    if not reply.keep_alive or path is None:
         return None
-    _, _, rest = request.partition(b"\r\n")
     head = rest.partition(b"\r\n\r\n")[0]
     lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-")]
     return b"\r\n".join([b"GET " + path + b" HTTP/1.1", *lines, b"", b""])
+
+
+def _path(location: bytes, asked: bytes, origins: Sequence[bytes]) -> bytes | None:
+    """Path and query that a location means, relative to the path that was asked for; None where it means another host."""
+    if not location:
+        return None
+    try:
+        found = urlsplit(
+            urljoin(f"{origins[0].decode('latin-1')}{asked.decode('latin-1')}", location.decode("latin-1"))
+        )
+    except ValueError:
+        return None
+    if f"{found.scheme}://{found.netloc}".lower() not in {one.decode("latin-1").lower() for one in origins}:
+        return None
+    target = f"{found.path or '/'}?{found.query}" if found.query else found.path or "/"
+    return quote(target.encode("latin-1"), safe=_AS_IT_IS).encode("ascii")

@@ -133,7 +133,7 @@ class RequestPool:
         if len(self._waiting) >= MAX_WAITING:
             return False
         self._waiting.append(planned)
-        if self._fresh and self._opener.has_room:
+        if self._fresh and self._opener.missing > 0:
             self._opener.connect()
         else:
             self.counts.waited += 1
@@ -144,9 +144,8 @@ class RequestPool:
         now = time.monotonic()
         while (connection := self._next_idle()) is not None:
             self._send(connection, now, on_time=True)
-        while self._fresh and self._opener.has_room:
-            self._waiting.append(now)
-            self._opener.connect()
+        if self._fresh:
+            self._begin_fresh()
 
     def drop_waiting(self) -> int:
         """Forget the requests that wait; how many they were. None of them was sent."""
@@ -451,6 +450,18 @@ class RequestPool:
                 self._waiting.append(time.monotonic())
             self._opener.connect()
 
+    def _begin_fresh(self) -> None:
+        """A connection for each request that waits and has none; closed, for each place that is free.
+
+        Those whose connection failed are among them: a tenth of a second later, as the chores come.
+        """
+        opener = self._opener
+        missing = opener.missing if self.closed_model else min(opener.missing, len(self._waiting) - opener.connecting)
+        for _ in range(missing):
+            if self.closed_model:
+                self._waiting.append(time.monotonic())
+            opener.connect()
+
     def _goes_on(self, connection: Connection, oldest: float) -> bool:  # noqa: ARG002 - for pools whose replies are long
         """Whether a request that was sent before ``oldest`` may still take its time."""
         return False
@@ -469,4 +480,7 @@ class RequestPool:
             planned = self._waiting.popleft()
             self.counts.fail("timeout")
             self._spans.latencies.append(now - planned)
-        self._opener.open_more()
+        if self._fresh:
+            self._begin_fresh()
+        else:
+            self._opener.open_more()

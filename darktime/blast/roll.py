@@ -13,7 +13,7 @@ from darktime.blast.machine import Machine, here
 from darktime.blast.messages import ADMITTED, CLOCK, JOIN, PING, PONG, PROTOCOL, TURNED_AWAY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 # At first a handful of messages, quickly: the fastest of them tells the offset. Then one now and then, since clocks drift.
 FIRST_PINGS = 16
@@ -57,6 +57,11 @@ class Roll:
             return Clock(wall_s=self._wall_s)
         offset_s, error_s = offset.best(time.monotonic())
         return Clock(offset_s=offset_s, error_s=error_s, wall_s=self._wall_s)
+
+    def nodes(self, pids: Collection[int]) -> list[str]:
+        """The workers that these processes of this machine are; one that never joined goes by its process."""
+        joined = {machine.pid: node for node, machine in self.machines.items() if machine.shares_clock(self._here)}
+        return [joined.get(pid, f"process {pid}") for pid in pids]
 
     def name(self, node: str) -> str:
         """A worker, for people."""

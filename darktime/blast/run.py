@@ -82,7 +82,7 @@ def blast(
     fleet = Fleet(settings, environment, note=on_note)
     witness = None
     if settings.with_canary:
-        witness = Witness(address, "/channels-stats" if push else task.path)
+        witness = Witness(address, "/channels-stats" if push else task.path, task.headers)
     head = Head(environment, task, fleet.workers, stop=halted, dead=fleet.dead, roll=fleet.roll, on_second=note)
     session = Session(
         settings,

@@ -51,6 +51,7 @@ class Search:
         self.min_per_s = min(min_per_s, max_per_s)
         self.precision = precision
         self.budget_spent = False
+        self.next_s = 0.0  # what the try took that there was no time for
         self.noise = ""
         self._start = max(min(start_per_s, max_per_s), self.min_per_s)
         self._confirm = confirm
@@ -131,12 +132,14 @@ class Search:
             limited_by=self.limited_by,
             noise=self.noise,
             confirmed=self.confirmed,
+            next_s=self.next_s,
         )
 
     def next(self, remaining_s: float = math.inf) -> Try | None:
         """The next try, the same until it is recorded; None at the end, or if it would take more than is left."""
         attempt = self._attempt()
         self.budget_spent = attempt is not None and attempt.duration_s > remaining_s
+        self.next_s = attempt.duration_s if attempt is not None and self.budget_spent else 0.0
         return None if self.budget_spent else attempt
 
     def next_rate(self) -> float | None:

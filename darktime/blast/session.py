@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from darktime.blast.cold_start import without_cold_start
-from darktime.blast.interval import Interval
-from darktime.blast.overload import Overload, judge_overload
+from darktime.blast.interval import of_plans
+from darktime.blast.overload import Overload, at_capacity, judge_overload
 from darktime.blast.plan import Plan
 from darktime.blast.result import FAIL, judge
 from darktime.blast.search import Durations, Search
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from darktime.blast.head import Head
+    from darktime.blast.interval import Interval
     from darktime.blast.offered import Offered
     from darktime.blast.record import Record
     from darktime.blast.result import Probe
@@ -92,16 +93,7 @@ class Session:
 
     def interval(self) -> Interval:
         """What the search, or the one rate that was asked for, has shown."""
-        if self.search is not None:
-            return self.search.interval
-        if not self.probes:
-            return Interval(highest_pass_per_s=None, lowest_fail_per_s=None)
-        failed = [probe for probe in self.probes if not probe.passed]
-        probe = failed[0] if failed else self.probes[-1]
-        return Interval(
-            highest_pass_per_s=None if failed else probe.rate_per_s,
-            lowest_fail_per_s=probe.rate_per_s if failed else None,
-        )
+        return of_plans(self.probes) if self.search is None else self.search.interval
 
     def cold_start(self) -> str:
         """What was left out of the figures of the rate that was asked for; empty without a cold start."""
@@ -160,7 +152,7 @@ class Session:
 
     def _cool_down(self, limit_s: float) -> None:
         """Leave an instance that did not hold in peace until the canary is answered as before: a queue is no capacity."""
-        if self._witness is None:
+        if self._witness is None or not self._witness.knows:
             return
         calm_us, calm, until = self._witness.calm_us(), 0, time.monotonic() + limit_s
         while time.monotonic() < until and not self._stop():
@@ -175,7 +167,7 @@ class Session:
         capacity = self.search.highest_pass_per_s
         if capacity is None or self.search.lowest_fail_per_s is None:
             return
-        baseline = next(probe for probe in reversed(self.probes) if probe.passed)
+        baseline = at_capacity(self.probes, capacity)
         beyond = []
         for factor in BEYOND:
             if self._stop():

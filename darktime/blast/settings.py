@@ -110,9 +110,11 @@ def resolve(instance: str, *, cacert: str | None = None, insecure: bool = False)
     try:
         parts = urlsplit(url)
         tls = parts.scheme == "https"
-        host, port = parts.hostname, parts.port or (443 if tls else 80)
+        host, port = parts.hostname, (443 if tls else 80) if parts.port is None else parts.port
     except ValueError as error:
         raise UsageError(f"--instance {instance!r}: {error}; write HOST:PORT") from error
+    if port == 0:
+        raise UsageError(f"--instance {instance!r}: nobody listens at port 0; write the port of the instance")
     if parts.scheme not in ("http", "https"):
         raise UsageError(f"--instance {instance!r}: only http:// and https:// are spoken")
     if not tls and (cacert is not None or insecure):

@@ -19,20 +19,22 @@ class SlowReaders:
         self.links: list[Link] = []
         self._bytes_per_s = 0.0
         self._read_at = 0.0
+        self._saved = 0.0  # a fraction of a byte
 
     def choose(
         self, links: Sequence[Link], wanted: int, bytes_per_s: float, now: float, *, rather_not: Collection[Link]
     ) -> None:
         """Make ``wanted`` of them slow, evenly over the channels; those of ``rather_not`` are taken last."""
         self._bytes_per_s = bytes_per_s
-        self._read_at = now
+        self._read_at, self._saved = now, 0.0
         for link in sorted(links, key=rather_not.__contains__)[:wanted]:
             link.slow = True
             self.links.append(link)
 
     def allowance(self, now: float) -> int:
         """Bytes that each may read now; what is not a whole byte yet is kept for the next time."""
-        allowed = int(min(now - self._read_at, ALLOWANCE_S) * self._bytes_per_s)
-        if allowed >= 1:
-            self._read_at = now
+        self._saved += min(now - self._read_at, ALLOWANCE_S) * self._bytes_per_s
+        self._read_at = now
+        allowed = int(self._saved)
+        self._saved -= allowed
         return allowed

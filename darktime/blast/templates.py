@@ -7,6 +7,7 @@ body of JSON, and put as it is into a header or any other body.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from dataclasses import dataclass
@@ -26,16 +27,17 @@ MAX_USERS = 1_000_000
 # Requests that are made before the run; of more, each is made when it is sent.
 MAX_MADE = 100_000
 LATIN_1 = 0xFF
+BYTE_ORDER_MARK = "\ufeff"  # spreadsheets put it before the first name
 
 
 def read_users(text: str) -> list[dict[str, str]]:
     """Users of CSV whose first line names the columns. Raises ValueError for a line that does not fit, and for none."""
-    rows = csv.reader(text.splitlines(), strict=True)
-    columns = [name.strip() for name in next(rows, [])]
-    if not columns or not all(columns) or len(set(columns)) < len(columns):
-        raise ValueError("its first line names the columns, each once, as in uid,token")
+    rows = csv.reader(io.StringIO(text.removeprefix(BYTE_ORDER_MARK), newline=""), strict=True)
     users = []
     try:
+        columns = [name.strip() for name in next(rows, [])]
+        if not columns or not all(columns) or len(set(columns)) < len(columns):
+            raise ValueError("its first line names the columns, each once, as in uid,token")
         for values in rows:
             if not values:
                 continue

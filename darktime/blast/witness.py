@@ -9,9 +9,12 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from darktime.blast.canary import TIMEOUT_S
 from darktime.blast.histogram import Histogram
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from darktime.blast.settings import Address
 
 # Fewer answers are no witness: their p99 is their slowest.
@@ -20,14 +23,22 @@ END_S = 2.0
 
 
 class Witness:
-    """Starts the canary; ``between`` gives what it saw in a span (seconds, UTC). ``close`` ends it."""
+    """Starts the canary; ``p99_ms`` is of what it saw in a span (seconds, UTC). ``close`` ends it.
 
-    def __init__(self, address: Address, path: str) -> None:
-        words = [json.dumps(asdict(address)), path, str(os.getpid())]
+    ``headers``: what the cohort's requests carry beside the usual.
+    """
+
+    def __init__(self, address: Address, path: str, headers: Mapping[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "darktime.blast.canary", *words], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+            [sys.executable, "-m", "darktime.blast.canary", str(os.getpid())],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE,
         )
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
+        asked = {"address": asdict(address), "path": path, "headers": dict(headers or {})}
+        with self._process.stdin as stdin:
+            stdin.write(json.dumps(asked).encode() + b"\n")
         os.set_blocking(self._process.stdout.fileno(), False)
         self._rest = b""
         self.answers: list[tuple[float, int]] = []
@@ -49,6 +60,16 @@ class Witness:
         self.answers += new
         return new
 
+    @property
+    def pid(self) -> int:
+        """The canary's process."""
+        return self._process.pid
+
+    @property
+    def knows(self) -> bool:
+        """Whether it was ever answered: who never was (it may not come in) has nothing to say of how others are served."""
+        return any(took >= 0 for _, took in self.answers)
+
     def calm_us(self) -> float:
         """What an answer may take while nothing is wrong: twice the quarter of its fastest, or 10 ms more."""
         self.listen()
@@ -57,10 +78,14 @@ class Witness:
         return max(2.0 * usual, usual + 10_000.0)
 
     def p99_ms(self, since_s: float, until_s: float) -> tuple[float | None, int]:
-        """p99 of its answers in a span, a failure counting as the slowest; None where they are too few. How many."""
+        """p99 of its answers in a span, and how many they are; None where they are too few, or where it knows nothing.
+
+        A failure counts as the longest that it would have waited.
+        """
         self.listen()
-        times = sorted(took for at, took in self.answers if since_s <= at <= until_s)
-        if len(times) < LEAST_ANSWERS or times[0] < 0:
+        longest_us = TIMEOUT_S * 1e6
+        times = sorted(took if took >= 0 else longest_us for at, took in self.answers if since_s <= at <= until_s)
+        if len(times) < LEAST_ANSWERS or not self.knows:
             return None, len(times)
         return times[min(int(len(times) * 0.99), len(times) - 1)] / 1000, len(times)
 

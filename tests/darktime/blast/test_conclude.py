@@ -6,7 +6,10 @@ import pytest
 
 from darktime.blast.conclude import Interval, conclude
 from darktime.blast.connections import RESET_REASONS, TIMEOUT_REASONS, connection_ceiling, turns_away
+from darktime.blast.interval import of_plans
 from darktime.blast.result import judge
+from darktime.blast.search import Search
+from darktime.blast.session import FINE
 from darktime.blast.slo import Slo
 from darktime.blast.sockets import reason_of
 from darktime.errors import ExitCode
@@ -224,3 +227,37 @@ def test_dropped_syns_show_as_connects_of_one_three_and_seven_seconds_or_never()
 
 def test_a_slow_network_is_no_dropped_syn():
     assert ceiling(*((ms, 40) for ms in range(300, 4000, 50))) is None
+
+
+def of_a_scenario(*probes):
+    return answer(list(probes), of_plans(probes))
+
+
+def test_a_plan_that_the_generator_could_not_offer_gives_no_capacity_however_well_the_next_one_went():
+    concluded = of_a_scenario(failed(5000, cpu_share=0.97), held(100))
+    assert (concluded.exit_code, concluded.limit) == (ExitCode.INVALID, "generator")
+    assert concluded.sentence.startswith("No capacity is given")
+
+
+def test_of_plans_in_a_row_the_one_that_failed_speaks_with_its_own_figures():
+    concluded = of_a_scenario(undecided(50), failed(300), held(100))
+    assert (concluded.exit_code, concluded.limit) == (ExitCode.FAILED, "instance")
+    assert "did not hold 300 requests/s" in concluded.sentence
+    assert "p99 812 ms" in concluded.sentence
+    assert of_a_scenario(failed(5000, cpu_share=0.97), failed(300), held(100)).sentence == concluded.sentence
+
+
+def test_a_plan_that_is_undecided_makes_the_scenario_so_and_of_plans_that_held_the_highest_is_told():
+    assert of_a_scenario(undecided(50), held(100)).exit_code == ExitCode.WAIT
+    concluded = of_a_scenario(held(5000), held(100))
+    assert concluded.exit_code == ExitCode.OK
+    assert concluded.sentence.startswith("The instance held 5,000 requests/s")
+
+
+def test_a_search_without_the_time_for_one_rate_says_how_much_that_takes():
+    search = Search(start_per_s=50, max_per_s=200_000, confirm=True, durations=FINE)
+    assert search.next(19.9) is None
+    concluded = answer([], search.interval)
+    assert concluded.exit_code == ExitCode.WAIT
+    assert "the first rate alone takes 20 s" in concluded.sentence
+    assert "--duration" in concluded.sentence

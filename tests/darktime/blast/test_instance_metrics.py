@@ -216,6 +216,7 @@ def test_a_reader_ends_with_whoever_started_it():
         ("/a\r\nX: y", "percent-encoded"),
         ("http://127.0.0.1:99999/metrics", "--metrics"),
         ("http://no-such-host.invalid/metrics", "not found"),
+        ("http://127.0.0.1:0/metrics", "port 0"),
     ],
 )
 def test_metrics_elsewhere_obey_the_rules_of_hosts(metrics, why):

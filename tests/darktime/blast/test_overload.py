@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from darktime.blast.counts import Counts
 from darktime.blast.offered import Second
-from darktime.blast.overload import judge_overload
+from darktime.blast.overload import at_capacity, judge_overload
 from darktime.blast.result import judge
 from darktime.blast.slo import Slo
 from tests.darktime.blast.simulated import heard, offered, times
@@ -91,3 +91,12 @@ def test_without_a_probe_beyond_or_any_goodput_nothing_is_said():
         judge_overload(probe(1000, 1000), [], [])
     with pytest.raises(ValueError, match="peak"):
         judge_overload(probe(1000, 0), [probe(2000, 0)], [])
+
+
+def test_overload_is_held_against_the_rate_that_was_capacity_and_not_against_a_look_below_it():
+    probes = [probe(1000, 1000), probe(1100, 800), probe(1000, 1000), probe(1100, 700), probe(800, 800)]
+    baseline = at_capacity(probes, 1000.0)
+    assert baseline is probes[2]
+    beyond = [probe(1200, 700), probe(2000, 450)]
+    assert judge_overload(baseline, beyond, []).verdict == "collapse"
+    assert judge_overload(probes[-1], beyond, []).verdict == "degrading", "what the look below would have made of it"

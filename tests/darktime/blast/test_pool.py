@@ -1,11 +1,14 @@
 """A pool of connections, without a run around it."""
 
+import socket
+import threading
 import time
+from contextlib import contextmanager, suppress
 
 from darktime.blast.cohort import Cohort
 from darktime.blast.requests import RequestPool
 from darktime.blast.settings import resolve
-from darktime.blast.sources import Listed, request
+from darktime.blast.sources import Fixed, Listed, get, request
 from tests.darktime.blast.test_engine import server
 
 
@@ -39,3 +42,85 @@ def test_the_answer_to_head_has_no_body_whatever_its_head_announces_also_when_re
             pool.close()
             cohort.close()
     assert (counts.requests, counts.failures, counts.statuses) == (6, 0, {"200": 6}), counts.reasons
+
+
+def once(listener):
+    """Answers one request a connection, one connection at a time, until it is closed."""
+    while True:
+        try:
+            link, _ = listener.accept()
+        except OSError:
+            return
+        with link, suppress(OSError):
+            link.settimeout(0.5)  # who connected may have nothing to ask any more
+            link.recv(65_536)
+            link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
+@contextmanager
+def listening(port=0):
+    listener = socket.create_server(("127.0.0.1", port), reuse_port=False)
+    thread = threading.Thread(target=once, args=(listener,), daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+@contextmanager
+def fresh_pool(port, size):
+    cohort, address = Cohort(), resolve(f"127.0.0.1:{port}")
+    pool = RequestPool(cohort, address, Fixed(get(address, "/")), size=size, timeout_s=5.0, fresh=True)
+    try:
+        yield cohort, pool
+    finally:
+        pool.close()
+        cohort.close()
+
+
+def counted_until(cohort, pool, met, limit_s=10.0):
+    """Counts since the last time, as soon as they meet it."""
+    counts, until = pool.take(), time.monotonic() + limit_s
+    while not met(counts) and time.monotonic() < until:
+        cohort.turn(0.02)
+        counts.merge(pool.take())
+    assert met(counts), (counts.requests, counts.reasons)
+    return counts
+
+
+def test_closed_and_fresh_a_place_whose_connection_failed_is_taken_again():
+    with listening() as port:
+        pass
+    with fresh_pool(port, 4) as (cohort, pool):
+        pool.closed_model = True
+        pool.start_closed()
+        counted_until(cohort, pool, lambda counts: counts.reasons.get("connect_refused", 0) >= 12)
+        with listening(port):
+            counted_until(cohort, pool, lambda counts: counts.statuses.get("200", 0) >= 100)
+
+
+def test_a_place_whose_connection_failed_is_not_taken_again_in_a_storm():
+    with listening() as port:
+        pass
+    with fresh_pool(port, 4) as (cohort, pool):
+        pool.closed_model = True
+        pool.start_closed()
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            cohort.turn(0.02)
+        assert 4 <= pool.take().connect_errors <= 4 * 12
+
+
+def test_fresh_and_open_who_waited_behind_a_full_pool_gets_a_connection_when_the_others_failed():
+    with listening() as port:
+        pass
+    with fresh_pool(port, 2) as (cohort, pool):
+        for _ in range(2):
+            pool.submit(time.monotonic())
+        waiting = [pool.submit(time.monotonic()) for _ in range(5)]
+        with listening(port):
+            counts = counted_until(cohort, pool, lambda counts: counts.requests == 2 + len(waiting))
+    assert counts.statuses.get("200", 0) >= 5, counts.reasons

@@ -68,6 +68,10 @@ def test_users_are_csv_with_the_names_of_columns_in_front():
     ]
 
 
+def test_the_mark_that_spreadsheets_put_in_front_is_no_part_of_the_first_name():
+    assert read_users("\ufeffuid,token\r\n1,2\r\n") == [{"uid": "1", "token": "2"}]
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -77,6 +81,8 @@ def test_users_are_csv_with_the_names_of_columns_in_front():
         ("uid,token\nann\n", "line 2 has 1 values for 2 columns"),
         ("uid\nann\x07\n", "line 2 has a character"),
         ('uid\n"a\n', "line 2"),
+        ('"uid,token\n1,2\n', "line 2: "),
+        ('uid,token\n1,"ab\ncd"\n', "line 3 has a character"),
     ],
 )
 def test_users_that_cannot_be_read_are_named_by_line(text, named):

@@ -1,0 +1,31 @@
+"""Slow readers read as many bytes a second as they may, however few, and make nothing up in a burst."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from darktime.blast.slow_readers import ALLOWANCE_S, SlowReaders
+
+
+def reader(bytes_per_s):
+    slow = SlowReaders()
+    slow.choose([], 0, bytes_per_s, 0.0, rather_not=())
+    return slow
+
+
+@pytest.mark.parametrize("bytes_per_s", [0.5, 1.0, 4.0, 19.0, 400.0])
+def test_fractions_of_a_byte_are_kept(bytes_per_s):
+    slow = reader(bytes_per_s)
+    read = sum(slow.allowance(at / 10) for at in range(1, 601))
+    assert read == pytest.approx(60 * bytes_per_s, abs=1)
+
+
+@given(st.floats(0.1, 1e6), st.lists(st.floats(0, 30), min_size=1, max_size=50))
+def test_no_more_is_ever_read_at_once_than_the_allowance(bytes_per_s, waits):
+    slow, now, read = reader(bytes_per_s), 0.0, 0
+    for wait in waits:
+        now += wait
+        part = slow.allowance(now)
+        assert part <= bytes_per_s * ALLOWANCE_S + 1
+        read += part
+    assert read <= now * bytes_per_s + 1
