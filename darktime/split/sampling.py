@@ -70,7 +70,8 @@ def buckets_for(percent: float) -> int:
 def control_buckets(limit: int) -> range:
     """A quarter as many buckets as may be mirrored, whose users are watched beside those that are: each costs log lines.
 
-    At least a hundredth of all, a tenth at most. Behind ``limit``, as far as there are any; where nearly all may be mirrored, the last, as long as those are not in.
+    At least a hundredth of all, a tenth at most. Behind ``limit``, as far as there are any; where nearly all may be
+    mirrored, the last, as long as those are not in.
     """
     size = min(max(limit // 4, LEAST_CONTROL), MOST_CONTROL)
     start = min(limit, BUCKETS - size)
