@@ -57,7 +57,7 @@ def test_as_json_it_has_the_committed_shape_and_a_gzipped_log_says_the_same(log,
     plain = capsys.readouterr().out
     require_schema(json.loads(plain))
     packed = log.with_name("access.log.gz")
-    packed.write_bytes(gzip.compress(log.read_bytes()))
+    packed.write_bytes(gzip.compress(log.read_bytes(), mtime=0))
     assert run(DARKTIME, ["plan", "--log", str(packed), "--percent", "5", "--json"]) == ExitCode.OK
     assert capsys.readouterr().out == plain
 
@@ -77,7 +77,7 @@ def test_what_cannot_be_is_one_clear_line(log, capsys, words, why):
     assert why in capsys.readouterr().err
 
 
-BROKEN = gzip.compress(b"x" * 5000)
+BROKEN = gzip.compress(b"x" * 5000, mtime=0)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b broken", BROKEN[:12] + b"\xff" * 20 + BROKEN[20:], BROKEN[:-9]])

@@ -66,7 +66,7 @@ def test_deflate_without_its_header_is_read_too() -> None:
 @pytest.mark.parametrize(
     ("one", "why"),
     [
-        (answer(gzip.compress(b"0" * (DECODED_BYTES + 1)), coding="gzip"), BOMB),
+        (answer(gzip.compress(b"0" * (DECODED_BYTES + 1), mtime=0), coding="gzip"), BOMB),
         (answer(gzip.compress(gzip.compress(b"0" * 50_000_000)), coding="gzip"), BROKEN),
         (answer(gzip.compress(PLAIN)[:-9], coding="gzip"), BROKEN),
         (answer(b"not gzip", coding="gzip"), BROKEN),

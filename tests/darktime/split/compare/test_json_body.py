@@ -104,7 +104,7 @@ def test_a_changed_leaf_is_named_by_its_path(one: Any, other: Any) -> None:
         ({"u": {"17": 1, "18": 2}}, {"u": {"17": 1, "19": 2}}, {("u.{id}", MISSING), ("u.{id}", EXTRA)}),
         ({"a b": 1}, {"a b": 2}, {('"a b"', CHANGED)}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 def test_each_kind_of_difference_is_told_from_the_others(one: Any, other: Any, found: set[tuple[str, str]]) -> None:
     assert kinds(one, other) == found
