@@ -358,7 +358,10 @@ def _watching(
     from darktime.split.steering import Steering
 
     settings = running.settings
-    vigil, lookout = Vigil(running.processes), Lookout(running.population, settings.key)
+    vigil, lookout = (
+        Vigil(running.processes),
+        Lookout(running.population, settings.key, lists=settings.only_listed or settings.never_listed),
+    )
     steering = Steering(
         folder=running.folder, max_percent=settings.max_percent, ramps=folder / RAMPS, experiment=experiment
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from darktime.errors import UsageError
+from darktime.report.figures import visible
 from darktime.split import levels
 from darktime.split.vigil import FRONT, read_state
 
@@ -47,6 +48,9 @@ class Watching:
         self._lookout = lookout
         self._steering = steering
         self.looks = 0  # verdicts that were asked for while it ran
+        if plan is not None and plan[0].percent != self._percent:
+            say(f"it stands at {self._percent:g} % already, as another host began it: the ramp's plan is not followed")
+            plan = None
         self._plan = plan
         self._told = ""
 
@@ -101,18 +105,27 @@ class Watching:
         return self._pilot(now)
 
     def _pilot(self, now: float) -> str:
-        if self._plan is None:
+        if self._plan is None or levels.killed(self._running.folder):
             return ""
         pilot, stage = self._plan
         if not pilot.due(now):
             return ""
         self.looks = pilot.looks
-        decision = pilot.decide(stage.judge(look=pilot.looks), now)
-        say(decision.said)
+        try:
+            decision = pilot.decide(stage.judge(look=pilot.looks), now)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            say(f"no verdict could be made, it stays at {self._percent:g} %: {error}")
+            return ""
+        say(visible(decision.said))
         if decision.percent == 0:
             self._steering.stop(decision.said)
         elif decision.percent is not None:
-            self._steering.ramp(decision.percent, why=decision.said, who="darktime split")
+            try:
+                self._steering.ramp(decision.percent, why=decision.said, who="darktime split", expected=self._percent)
+            except UsageError as error:
+                self._plan = None
+                say(f"{error}; the ramp's plan is not followed any more")
+                return ""
             self._ramped(decision.percent)
             stage.begin()
         return decision.over

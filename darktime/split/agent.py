@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from darktime.split.experiment import Experiment, Standing
 
 FOLLOW_EVERY_S = 0.5
+BY_AGENT = "by the agent, for the experiment in Redis\n"
 
 
 def run(
@@ -63,7 +64,10 @@ def run(
 
 def _keep_following(follower: Follower, over: threading.Event) -> None:
     while not over.wait(FOLLOW_EVERY_S):
-        follower.look()
+        try:
+            follower.look()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next look tries it all again
+            follower.failed(error)
 
 
 class Follower:
@@ -77,6 +81,7 @@ class Follower:
         self._away = False
         self._killed = False
         self._percent: float | None = None
+        self._failure = ""
 
     def look(self) -> None:
         """Ask Redis how it stands, a second at most, and follow; without an answer all stays as it is."""
@@ -87,25 +92,36 @@ class Follower:
                 self._say(f"Redis does not answer, the percentage stays as it is: {error}")
             self._away = True
             return
-        except DarktimeError as error:
-            self._say(str(error))
+        except DarktimeError as error:  # of another version: not ours to follow
+            self.failed(error)
             standing = None
         if self._away:
             self._away = False
             self._say("Redis answers again")
         self._follow(standing)
 
+    def failed(self, error: Exception) -> None:
+        """What it found could not be followed; said once."""
+        if str(error) != self._failure:
+            self._failure = str(error)
+            self._say(f"the experiment cannot be followed: {error}")
+
     def _follow(self, standing: Standing | None) -> None:
         percent = 0.0 if standing is None else min(standing.percent, self._max_percent)
-        killed = standing is not None and standing.killed
-        if killed != self._killed:  # a kill file that somebody made here stays his
-            self._killed = killed
-            (levels.kill if killed else levels.resume)(self._folder)
-            self._say("mirroring was killed" if killed else "mirroring may go on")
+        killed = self._killed if standing is None else standing.killed  # what is over is not let go on
+        if killed and not self._killed:
+            levels.kill(self._folder, by=BY_AGENT)
+            self._killed = True
+            self._say("mirroring was killed")
         if percent != self._percent:
-            self._percent = percent
             levels.set_percent(self._folder, percent, self._max_percent)
+            self._percent = percent
             self._say("the experiment is over" if standing is None else f"{percent:g} % from now on")
+        if self._killed and not killed:
+            levels.resume(self._folder, by=BY_AGENT)  # a kill file that somebody made here stays his
+            self._killed = False
+            self._say("mirroring may go on")
+        self._failure = ""
 
 
 def main(argv: list[str] | None = None) -> int:

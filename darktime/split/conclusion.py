@@ -84,9 +84,10 @@ def conclude(
         fields=fields_of(fields),
         incidents=vigil.incidents,
         look=look,
+        reasons={} if countable else dict(state.get("reasons", {})),  # what failed has failed all the same
     )
     pairs = [Pair.from_record(record) for record in records]
-    verdict = judge(pairs, whole, settings, left=judged.left, fields=fields, look=look)
+    verdict = judge(pairs, [*whole, *judged.reasons_alone()], settings, left=judged.left, fields=fields, look=look)
     production_watched = watched.record()
     verdict = harmed(tempered(verdict, vigil.incidents), production_watched)
     ended = datetime.now(UTC)

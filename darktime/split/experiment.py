@@ -89,13 +89,21 @@ class Experiment:
 
         self._change(change)
 
-    def ramp(self, percent: float, *, who: str, why: str, now: float) -> float:
-        """Set the percentage for all hosts, and record it; what it was before. Raises UsageError."""
+    def ramp(self, percent: float, *, who: str, why: str, now: float, expected: float | None = None) -> float:
+        """Set the percentage for all hosts, and record it; what it was before. Raises UsageError.
+
+        ``expected``: what it must be before, and not killed: who decides on what he saw must not override who knew better.
+        """
         wanted = buckets_for(percent)
 
         def change(pipe: Pipeline, standing: Standing | None) -> float:
             if standing is None:
                 raise UsageError(f"experiment {self.name} does not run, or its time is over: start a split")
+            if expected is not None and (standing.percent != expected or standing.killed):
+                there = "killed" if standing.killed else f"at {standing.percent:g} percent"
+                raise UsageError(
+                    f"experiment {self.name} is {there} by now, and not at {expected:g} percent: nothing was changed"
+                )
             if wanted > buckets_for(standing.max_percent):
                 raise UsageError(
                     f"{percent:g} percent: experiment {self.name} allows {standing.max_percent:g} percent at most, as the least "

@@ -8,6 +8,7 @@ of alpha / (k (k + 1)), all of them together with alpha.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +33,9 @@ LEAST_REQUESTS: Final = 200
 # A look is worth it when so much more has come.
 GROWTH: Final = 2.0
 _DEALINGS: Final = 20_000
+_MOST_DEALINGS: Final = 400_000
+# So many dealings as bad as what happened must be possible below the limit, or nothing can be told from none.
+_MARGIN: Final = 4
 _TAIL: Final = 0.05
 _QUIET: Final = "their requests took as long, and failed as often, as the control group's"
 
@@ -79,19 +83,23 @@ def look(came: Population, *, alpha: float) -> Harm:
         return Harm(harmed=None, sentence=f"{few}, are too few to see harm", figures=figures)
     worse = []
     share = alpha / 3  # of times twice, and of errors
+    if _MARGIN / _possible(len(copied), len(others)) > share:
+        few = f"{len(copied)} buckets, and {len(others)} in the control group,"
+        return Harm(harmed=None, sentence=f"{few} are too few to see harm by now", figures=figures)
     for what, words in (("took", "until nginx was through"), ("up", "at production")):
         low, high = figures["others"][f"{what}_p95_ms"], figures["copied"][f"{what}_p95_ms"]
         if low is None or high is None or high <= SLOWER * low + SLACK_MS:
             continue
         steps = [[getattr(bucket, what) for bucket in some] for some in (copied, others)]
-        if _chance(*_beyond(*steps)) < share:
+        slow = _beyond(steps[0], steps[1])
+        if _chance(slow[0], slow[1], share) < share:
             worse.append(f"p95 {words} {high:,.0f} ms against {low:,.0f} ms")
     rates = [
         sum(bucket.errors for bucket in some) / count for some, count in zip((copied, others), requests, strict=True)
     ]
     if rates[0] > rates[1] + MORE_ERRORS:
         counts = [[(bucket.errors, bucket.requests) for bucket in some] for some in (copied, others)]
-        if _chance(*counts) < share:
+        if _chance(counts[0], counts[1], share) < share:
             worse.append(f"{rates[0]:.2%} errors against {rates[1]:.2%}")
     who = f"Users whose requests are copied ({requests[0]:,} requests, {requests[1]:,} of the control group)"
     if worse:
@@ -146,11 +154,17 @@ def _beyond(
     return copied_, others_
 
 
-def _chance(copied: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) -> float:
+def _possible(copied: int, others: int) -> float:
+    """How many dealings there are, of those that are drawn at the most."""
+    return min(math.comb(copied + others, copied), _MOST_DEALINGS)
+
+
+def _chance(copied: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]], share: float) -> float:
     """How often another dealing of the same buckets has as large a share of hits among the copied, or a larger one.
 
-    Each bucket is (hits, requests). Of 20,000 dealings, the one that happened among them.
+    Each bucket is (hits, requests). Of so many dealings as it takes to tell ``share``, the one that happened among them.
     """
+    dealings = round(min(max(_DEALINGS, 2 * _MARGIN / share), _MOST_DEALINGS))
     import numpy as np  # noqa: PLC0415 - the agent of a production host must not pay for it
 
     some = [[one for one in group if one[1]] for group in (copied, others)]
@@ -159,13 +173,13 @@ def _chance(copied: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]
     seen = _excess(hits[:size].sum(), requests[:size].sum(), hits.sum(), requests.sum())
     draw = np.random.default_rng(1)
     as_bad = 0
-    block = max(1, min(_DEALINGS, 2_000_000 // len(hits)))
-    for begin in range(0, _DEALINGS, block):
-        many = min(block, _DEALINGS - begin)
+    block = max(1, min(dealings, 2_000_000 // len(hits)))
+    for begin in range(0, dealings, block):
+        many = min(block, dealings - begin)
         dealt = np.argpartition(draw.random((many, len(hits))), size - 1, axis=1)[:, :size]
         found = _excess(hits[dealt].sum(axis=1), requests[dealt].sum(axis=1), hits.sum(), requests.sum())
         as_bad += int(np.count_nonzero(found >= seen - 1e-12))
-    return (1 + as_bad) / (1 + _DEALINGS)
+    return (1 + as_bad) / (1 + dealings)
 
 
 def _excess(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from darktime.split.nginx_blocks import (
     MIRROR,
     gate_tests,
+    lease_test,
     log_target,
     maps,
     mirror_locations,
@@ -39,10 +40,10 @@ map $request_length $darktime_log {
   default $darktime_copied;
 }
 
-map "$darktime_copied:$darktime_here" $darktime_uncopied {
+map "$darktime_copied:$darktime_told" $darktime_uncopied {
   volatile;
   default "";
-  "~^:." $darktime_other;
+  ":1" $darktime_other;
 }
 
 map $request_length $darktime_other_log {
@@ -82,9 +83,9 @@ def server_include(settings: CopySettings, folder: Path, place: Place) -> str:
     gate = "    if ($darktime_copied) {\n      return 204;\n    }\n"  # an internal redirect asks once more
     # No body, whatever the server sets; where bodies are copied no server may set one.
     bare = '    proxy_set_body "";\n'
-    gate += "    if ($darktime_here = -) {\n      return 204;\n    }\n" + gate_tests(
-        settings, safe_path(folder, "folder"), 204
-    )
+    root = safe_path(folder, "folder")
+    gate += "    if ($darktime_here = -) {\n      return 204;\n    }\n" + lease_test(root, 204)
+    gate += "    set $darktime_told 1;\n" + gate_tests(settings, root, 204)
     lines = [
         f"# darktime {VERSION}: for server {' '.join(place.server_names) or '_'}. To end all mirroring: touch {folder}/kill",
         *(["uninitialized_variable_warn off;"] if "uninitialized_variable_warn" not in place.server_has else []),
@@ -100,7 +101,7 @@ def location_include(settings: CopySettings, place: Place) -> str:
     lines = [
         f"# darktime {VERSION}: for location {place.location}",
         # Asked here, so that it means the request and not the mirror's own path; and that it was here is known by it.
-        "set $darktime_here -$darktime_bucket;",
+        "set $darktime_here -$darktime_bucket$darktime_other;",
         *(f"mirror {_words(args)};" for args in place.mirrors),
         f"mirror {MIRROR};",
     ]

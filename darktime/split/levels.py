@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from darktime.errors import UsageError
@@ -105,9 +106,11 @@ def listed(folder: Path, name: str, user: str) -> bool | None:
     return (there / user).is_file() if there.is_dir() else None
 
 
-def kill(folder: Path) -> None:
-    """End all mirroring with the next request, whoever renews what, until ``resume``."""
-    (folder / "kill").touch(mode=0o600)
+def kill(folder: Path, *, by: str = "") -> None:
+    """End all mirroring with the next request, whoever renews what, until ``resume``. Who did it stays in the file."""
+    with suppress(FileExistsError), (folder / "kill").open("x", encoding="utf-8") as file:
+        (folder / "kill").chmod(0o600)
+        file.write(by)
 
 
 def killed(folder: Path) -> bool:
@@ -121,6 +124,8 @@ def lets_in(folder: Path, bucket: int) -> bool:
     return os.path.exists(f"{root}/level/{level_name(bucket)}") and not os.path.exists(f"{root}/kill")  # noqa: PTH110 - each copy
 
 
-def resume(folder: Path) -> None:
-    """Take the kill file away."""
-    (folder / "kill").unlink(missing_ok=True)
+def resume(folder: Path, *, by: str | None = None) -> None:
+    """Take the kill file away; with ``by`` only one that was made so."""
+    file = folder / "kill"
+    if by is None or (file.is_file() and file.read_text(encoding="utf-8", errors="replace") == by):
+        file.unlink(missing_ok=True)

@@ -86,7 +86,7 @@ def read_line(datagram: bytes, secret: str) -> LogLine | OtherLine | None:
         return None
     try:
         fields = json.loads(datagram[start:].decode("utf-8", "surrogateescape"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict) or fields.get("v") != 1:
         return None
@@ -142,10 +142,11 @@ def _exact_length(fields: dict[str, object]) -> int | None:
 
 def plain_type(content_type: str) -> str:
     """A content type without its parameters, in lower case."""
-    return content_type.partition(";")[0].strip().lower()
+    plain = content_type.partition(";")[0].strip().lower()
+    return plain.encode("utf-8", "backslashreplace").decode()  # what is no UTF-8 can be written down, too
 
 
 def _number(text: object) -> float | None:
     """The last number of what nginx lists when it asked several servers."""
     found = _NUMBER.findall(text) if isinstance(text, str) and len(text) < 1000 else []  # noqa: PLR2004 - a hostile list
-    return float(found[-1]) if found else None
+    return float(found[-1]) if found and len(found[-1]) < _MOST_DIGITS else None

@@ -18,14 +18,18 @@ EVERY_S: Final = 2.0
 
 
 class Lookout:
-    """``look`` at what the relay wrote down. ``keyless`` and ``harm`` are what was found, None while nothing was."""
+    """``look`` at what the relay wrote down. ``keyless`` and ``harm`` are what was found, None while nothing was.
 
-    def __init__(self, path: Path, key: str) -> None:
+    ``lists``: listed users are in, or are not: no other users are like those that are, so that there is no control group.
+    """
+
+    def __init__(self, path: Path, key: str, *, lists: bool = False) -> None:
         self.keyless: str | None = None
         self.harm: Harm | None = None
         self.seen = Population()
         self._path = path
         self._key = key
+        self._lists = lists
         self._watch = Watch()
         self._next_s = 0.0
 
@@ -36,7 +40,8 @@ class Lookout:
         self._next_s = now + EVERY_S
         self.seen = read_population(self._path) or self.seen
         self.keyless = too_few(self.seen.keyed, self._key)
-        self.harm = self._watch.look(self.seen) or self.harm
+        if not self._lists:
+            self.harm = self._watch.look(self.seen) or self.harm
 
     def ramped(self) -> None:
         """Another percentage is mirrored from now on."""
@@ -51,10 +56,15 @@ class Lookout:
     def record(self) -> dict[str, Any]:
         """As the results hold it."""
         harm = self.harm
+        unseen = (
+            "not watched: a list says who is in, so that nobody is like them"
+            if self._lists
+            else "too little was seen to tell"
+        )
         return {
             "keyed": dict(self.seen.keyed),
             "harmed": None if harm is None else harm.harmed,
-            "sentence": "too little was seen to tell" if harm is None else harm.sentence,
+            "sentence": unseen if harm is None else harm.sentence,
             "groups": None if harm is None else harm.figures,
         }
 

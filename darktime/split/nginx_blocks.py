@@ -42,7 +42,7 @@ def maps(settings: CopySettings) -> list[str]:
         HOST_MAP,
         f'map {key} $darktime_user {{\n  default "";\n  "~^[A-Za-z0-9_.:-]{{1,128}}\\z" {key};\n}}\n',
         f'map "$request_method:$http_upgrade:$http_x_darktime" $darktime_plain {{\n  default "";\n{plain}}}\n',
-        f'map "$uri?$args" $darktime_path {{\n{allowed}}}\n',
+        f'map "$uri?$args $request_uri" $darktime_path {{\n{allowed}}}\n',
         # The draw comes first: it costs least, and most are not in it. It counts for a valid key only.
         f'split_clients "{settings.salt}:{key}" $darktime_part {{\n{parts}  * "";\n}}\n',
         *(_map(variable, f"only_{at}", f'"~{pattern}" 1') for at, (variable, pattern) in enumerate(only)),
@@ -169,16 +169,21 @@ def log_target(settings: CopySettings) -> str:
 
 
 def gate_tests(settings: CopySettings, root: str, code: int) -> str:
-    """Ends a request with ``code`` unless its bucket is in, nobody has killed the split, its lease stands, and the lists allow it.
+    """Ends a request with ``code`` unless its bucket is in, nobody has killed the split, and the lists allow it.
 
     A user's name may stand in a path: it has no slash, and a folder is no file.
     """
-    tests = [f"!-f {root}/level/$darktime_bucket", f"-f {root}/kill", f"!-f {root}/lease/$darktime_slot"]
+    tests = [f"!-f {root}/level/$darktime_bucket", f"-f {root}/kill"]
     if settings.only_listed:
         tests.append(f"!-f {root}/{ONLY}/$darktime_user")
     if settings.never_listed:
         tests.append(f"-f {root}/{NEVER}/$darktime_user")
     return "".join(f"    if ({test}) {{\n      return {code};\n    }}\n" for test in tests)
+
+
+def lease_test(root: str, code: int) -> str:
+    """Ends a request with ``code`` unless the lease stands: without one nothing is copied, and nothing is told either."""
+    return f"    if (!-f {root}/lease/$darktime_slot) {{\n      return {code};\n    }}\n"
 
 
 def mirror_locations(settings: CopySettings, *, gate: str = "", reset: str = "") -> list[str]:

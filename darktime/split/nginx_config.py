@@ -15,6 +15,7 @@ from darktime.split.nginx_blocks import (
     HOST_MAP,
     MIRROR,
     gate_tests,
+    lease_test,
     log_target,
     maps,
     mirror_locations,
@@ -127,7 +128,7 @@ def _front_server(settings: SplitSettings, root: str) -> str:
         gate += "    if ($darktime_bucket) {\n      return 418;\n    }\n"
         passed = f"    proxy_pass http://darktime_route_{index};\n"
         if route.mirrored:
-            passed = f"    access_log {log_target(settings)} darktime_other if=$darktime_other;\n{passed}"
+            gate += _told_gate(index)
         locations.append(f"  location {match} {{\n{gate if route.mirrored else ''}{passed}  }}\n")
     for index, route in enumerate(settings.routes):
         if route.mirrored:
@@ -156,20 +157,24 @@ def _matches(routes: tuple[Route, ...]) -> list[tuple[int, Route, str]]:
 
 
 def _candidate_locations(settings: SplitSettings, root: str, index: int) -> list[str]:
-    tests = gate_tests(settings, root, 418)
+    tests = gate_tests(settings, root, 418) + lease_test(root, 418)
     if settings.body_methods:
         tests += (
             f"    error_page 419 = @darktime_reader_{index};\n    if ($darktime_reads) {{\n      return 419;\n    }}\n"
         )
     passed = f"    proxy_pass http://darktime_route_{index};\n"
-    others = f"    access_log {log_target(settings)} darktime_other if=$darktime_other;\n"
     copied = f"    mirror {MIRROR};\n    access_log {log_target(settings)} darktime;\n"
     found = [
         (
             f"  location @darktime_candidate_{index} {{\n    error_page 418 = @darktime_plain_{index};\n{tests}"
             f"{copied}    mirror_request_body off;\n{passed}  }}\n"
         ),
-        f"  location @darktime_plain_{index} {{\n{others}{passed}  }}\n",
+        f"  location @darktime_plain_{index} {{\n{_told_gate(index)}{passed}  }}\n",
+        (
+            f"  location @darktime_told_{index} {{\n    error_page 418 = @darktime_quiet_{index};\n{lease_test(root, 418)}"
+            f"    access_log {log_target(settings)} darktime_other;\n{passed}  }}\n"
+        ),
+        f"  location @darktime_quiet_{index} {{\n{passed}  }}\n",
     ]
     if settings.body_methods:
         # A body that is copied is read whole first; nobody else's is.
@@ -178,3 +183,8 @@ def _candidate_locations(settings: SplitSettings, root: str, index: int) -> list
             f"  location @darktime_reader_{index} {{\n{size}{copied}    mirror_request_body on;\n{passed}  }}\n"
         )
     return found
+
+
+def _told_gate(index: int) -> str:
+    """Who is told of though it is not copied goes on where the lease is asked for."""
+    return f"    error_page 419 = @darktime_told_{index};\n    if ($darktime_other) {{\n      return 419;\n    }}\n"

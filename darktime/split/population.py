@@ -107,7 +107,7 @@ class Population:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able: a bucket is a list of requests, errors and the two scales."""
+        """A copy that JSON can hold: a bucket is a list of requests, errors and the two scales, by step (a whole number)."""
         return {
             "keyed": dict(self.keyed),
             "copied": {name: _saved(bucket) for name, bucket in self.copied.items()},
@@ -125,8 +125,7 @@ class Population:
 
 
 def _saved(bucket: Bucket) -> list[Any]:
-    scales = ({str(step): count for step, count in scale.items()} for scale in (bucket.took, bucket.up))
-    return [bucket.requests, bucket.errors, *scales]
+    return [bucket.requests, bucket.errors, dict(bucket.took), dict(bucket.up)]
 
 
 def _bucket(saved: list[Any]) -> Bucket:

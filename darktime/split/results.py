@@ -35,7 +35,13 @@ def latency_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def pair_lines(text: str) -> list[dict[str, Any]]:
     """The pairs in a part of the relay's file; a line that is still being written is left for the next reading."""
     whole, newline, _ = text.rpartition("\n")
-    return [json.loads(line) for line in whole.splitlines()] if newline else []
+    found = []
+    for line in whole.split("\n") if newline else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:  # what a full disk left of one
+            continue
+    return found
 
 
 def copies_of(relay: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Judged:
     fields: Sequence[SavedField] = ()
     incidents: Sequence[str] = ()
     look: int = 1
+    reasons: Mapping[str, int] = field(default_factory=dict)  # of the compared hop, where no balance counted
 
     def record(self) -> dict[str, Any]:
         """As the results hold it."""
@@ -70,7 +71,14 @@ class Judged:
             "fields": [asdict(one) for one in self.fields],
             "incidents": list(self.incidents),
             "look": self.look,
+            "reasons": dict(self.reasons),
         }
+
+    def reasons_alone(self) -> list[SavedHop]:
+        """The hop of which only the reasons are known: what is still on its way is no loss, what failed has failed."""
+        if not self.reasons:
+            return []
+        return [SavedHop(hop="relay>compared", explained=self.reasons, missing=(), extra=(), undecoded=0)]
 
 
 def fields_of(fields: Iterable[FieldFinding]) -> tuple[SavedField, ...]:
@@ -102,6 +110,7 @@ def judged_of(results: Mapping[str, Any]) -> Judged:
             fields=tuple(SavedField(**one) for one in saved["fields"]),
             incidents=tuple(saved["incidents"]),
             look=int(saved["look"]),
+            reasons={str(name): int(count) for name, count in saved.get("reasons", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f'"judged" in the results is not what a split saves ({error!r}): run it again') from error
@@ -151,7 +160,7 @@ def judge_again(
     judged = judged_of(results)
     verdict = judge(
         pairs,
-        hops_of(results, judged),
+        [*hops_of(results, judged), *judged.reasons_alone()],
         settings,
         left=judged.left,
         fields=judged.fields,

@@ -12,7 +12,8 @@ from darktime.split.compare import Pair
 from darktime.split.experiment import away
 from darktime.split.lookout import read_population
 from darktime.split.nginx_blocks import CENSUS_PERCENT
-from darktime.split.results import copies_of, latency_of, pair_lines, verdict_record
+from darktime.split.results import copies_of, findings_of, latency_of, pair_lines, verdict_record
+from darktime.split.saved import fields_of
 from darktime.split.stage import COMPARED, Left
 from darktime.split.verdict import judge
 from darktime.split.vigil import read_state
@@ -92,7 +93,8 @@ class Snapshots:
             self._judged = time.monotonic()
             pairs = [Pair.from_record(record) for record in self._newest]
             left = Left(hop=COMPARED, explained=state.get("reasons", {}))
-            self._verdict = verdict_record(judge(pairs, [left], left=state.get("left", {})))
+            fields = fields_of(findings_of(state))
+            self._verdict = verdict_record(judge(pairs, [left], left=state.get("left", {}), fields=fields))
         return self._verdict
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from darktime.split.compare import Pair
-from darktime.split.results import pair_lines
+from darktime.split.results import findings_of, pair_lines
+from darktime.split.saved import fields_of
 from darktime.split.verdict import judge
 from darktime.split.vigil import read_state
 
@@ -55,12 +56,12 @@ class Stage:
 
     def judge(self, *, look: int) -> Verdict:
         """The verdict over what came since; ``look``: the how many-th it is of this run."""
-        text = ""
+        whole = b""
         if self._pairs.exists():
             with self._pairs.open("rb") as file:
                 file.seek(self._from)
-                text = file.read().decode("utf-8")
-        pairs = [Pair.from_record(record) for record in pair_lines(text)]
+                whole = file.read()
+        pairs = [Pair.from_record(record) for record in pair_lines(whole.decode("utf-8", "replace"))]
         state = read_state(self._state)
         explained = Counter(state.get("reasons", {})) - self._left
         left = {
@@ -68,4 +69,6 @@ class Stage:
             for name, reasons in state.get("left", {}).items()
         }
         hop = Left(hop=COMPARED, explained=explained)
-        return judge(pairs, [hop], self._settings, left=left, look=look)
+        # What differs in the answers is counted over the whole run: reported once, it stays so.
+        fields = fields_of(findings_of(state))
+        return judge(pairs, [hop], self._settings, left=left, fields=fields, look=look)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from darktime.split.experiment import Experiment
 
+log = logging.getLogger(__name__)
 REMEDY = "'darktime kill' and the kill file work without it, on this host"
 
 
@@ -31,12 +33,15 @@ class Steering:
         self._ramps = ramps
         self._experiment = experiment
 
-    def ramp(self, percent: float, *, why: str, who: str | None = None) -> float:
-        """Mirror exactly this percentage from the next request on; what it was. Raises UsageError, with nothing changed."""
+    def ramp(self, percent: float, *, why: str, who: str | None = None, expected: float | None = None) -> float:
+        """Mirror exactly this percentage from the next request on; what it was. Raises UsageError, with nothing changed.
+
+        ``expected``: only if it stands there still, and nobody has killed it.
+        """
         who, now = who or whoami(), time.time()
         if self._experiment is not None:
             try:
-                before = self._experiment.ramp(percent, who=who, why=why, now=now)
+                before = self._experiment.ramp(percent, who=who, why=why, now=now, expected=expected)
             except away() as error:
                 raise UsageError(
                     f"the Redis of the experiment does not answer ({error}): nothing was changed; {REMEDY}"
@@ -89,8 +94,11 @@ class Steering:
     def _note(self, record: dict[str, Any]) -> None:
         if self._ramps is None:
             return
-        with os.fdopen(os.open(self._ramps, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as file:
-            file.write(json.dumps(record) + "\n")
+        try:
+            with os.fdopen(os.open(self._ramps, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:  # the ramp is made; Redis has its record too
+            log.warning("%s: %s", self._ramps, error)
 
 
 def whoami() -> str:

@@ -70,7 +70,7 @@ class Files:
                     write_whole(self._settings.state, self._state())
                     if self._settings.population is not None and self.population:
                         write_whole(self._settings.population, self.population)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next round goes on
                 self.failures += 1
                 if self.failures == 1:
                     log.warning("the relay's files cannot be written: %s", error)
@@ -85,17 +85,32 @@ class Files:
             self.pairs_dropped += len(pairs)
             return
         try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as file:
-                file.write(lines)
+            _append(path, lines)
         except OSError:
             self.pairs_dropped += len(pairs)
             raise
         self._written_bytes += len(lines)
 
 
+def _append(path: Path, lines: bytes) -> None:
+    """Write whole lines or none: of a full disk no half of one stays."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        before = os.fstat(file).st_size
+        try:
+            left = memoryview(lines)
+            while left:
+                left = left[os.write(file, left) :]
+        except OSError:
+            os.ftruncate(file, before)
+            raise
+    finally:
+        os.close(file)
+
+
 def write_whole(path: Path, state: dict[str, Any]) -> None:
     """Write a JSON file whole or not at all."""
     draft = path.with_name(path.name + ".new")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, 0o600), "wb") as file:
-        file.write(orjson.dumps(state))
+        file.write(orjson.dumps(state, option=orjson.OPT_NON_STR_KEYS))
     draft.replace(path)

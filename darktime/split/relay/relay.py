@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from functools import partial
@@ -264,7 +265,7 @@ class Relay:
             try:
                 told = orjson.loads(event.data)
                 channel = str(told["channel"])
-                name, at = f"{channel} {told['id']}", float(told["at"])
+                name, at = f"{channel} {told['id']}", _finite(told["at"])
             except (ValueError, TypeError, KeyError):
                 self.events_unnamed += 1
                 continue
@@ -306,3 +307,10 @@ class Relay:
             "users": list(self._users.values()),
             **({} if self._comparison is None else self._comparison.state()),
         }
+
+
+def _finite(told: Any) -> float:
+    number = float(told)
+    if not math.isfinite(number):
+        raise ValueError(number)
+    return number

@@ -100,6 +100,7 @@ REQUESTS = [
     ("GET", "/chosen?stop=1"), ("GET", "/chosen"), ("GET", "/logout"), ("GET", "/aa"),
 ]  # fmt: skip
 OTHERS = ["/", "/", "/aa/x?y=1"]
+REFUSED = 5  # before a copy could be made: /denied, /basic, /asked?may=-no, the second /slow, /chosen?stop=1
 # Of these, whose access is granted and who may be copied.
 COPIED = {
     "/", "/thread/1?x=1&y=%20", "/thread/1", "/big", "/chunked", "/basic:ann", "/asked?may=yes", "/slow?zone=1", "/cached/1",
@@ -271,9 +272,23 @@ def test_answers_logs_and_what_production_sees_are_what_they_were(
     assert len(set(relay.ids)) == len(made), "no request was copied twice"
     others = [one for one in told if isinstance(one, OtherLine)]
     quiet = 2  # their access_log is off there, so the location cannot be mirrored
-    assert len(copied) + len(others) == 2 * (len(REQUESTS) + len(OTHERS)) - quiet, "one line a request, copied or not"
-    assert Counter(one.keyed for one in others)["none"] == len(REQUESTS) + len(OTHERS) - 1, "of those without a cookie"
+    asked = len(REQUESTS) + len(OTHERS) - REFUSED
+    assert len(copied) + len(others) == 2 * asked - quiet, "one line a request, copied or not"
+    assert Counter(one.keyed for one in others)["none"] == asked - 1, "of those without a cookie"
     assert len(after.log("error.log")) == len(before.log("error.log"))
+
+
+def test_without_a_lease_nobody_is_told_of_whatever_is_asked(
+    pair: tuple[Theirs, Theirs, Quick, socket.socket], folder: Path, settings: CopySettings
+) -> None:
+    """Who takes the port of a split that has ended learns nothing, and their error log is not filled."""
+    _, after, relay, lines = pair
+    levels.set_percent(folder, 100.0, 100.0)
+    for cookie in (INSIDE, OUTSIDE):
+        for method, target in REQUESTS:
+            after.ask(method, target, cookie)
+    assert all_lines(lines, settings.secret) == []
+    assert relay.requests == 0
 
 
 def test_an_upload_is_passed_on_while_it_comes_as_before(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from darktime.errors import UsageError
-from darktime.split import levels
+from darktime.split import levels, nginx_blocks
 from darktime.split.commands import agent_command
+from darktime.split.log_format import OtherLine, read_line
 from tests.darktime.split.servers import Quick
 from tests.support.waiting import wait_until
 
@@ -76,6 +79,33 @@ def test_without_a_lease_nobody_is_mirrored_and_a_kill_file_ends_it_at_once(
     assert not it.copied()
     with pytest.raises(UsageError, match="allows 50 percent"):
         levels.set_percent(folder, 50.1, 50)
+
+
+def test_without_a_lease_nobody_is_told_of_either(
+    make_split: Callable, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nginx_blocks, "CENSUS_PERCENT", 100)
+    production = Quick()
+    try:
+        split = make_split(production.address, slot_s=1000, max_percent=10.0)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lines, ExitStack() as last:
+            lines.bind(("127.0.0.1", split.settings.log_port))
+            lines.settimeout(5)
+            split.start(percent=0, lease=False)
+            client = last.enter_context(split.client())
+            for user in range(30):
+                client.get("/page", f"Cookie: uid=u{user}")
+            levels.renew(folder, time.time(), 1000)
+            client.get("/page", "X-Last: 1")
+            told = read_line(lines.recv(65536), split.settings.secret)
+            assert isinstance(told, OtherLine)
+            assert (told.keyed, told.census) == ("none", True), "the first that is told of came with the lease"
+            for user in range(30):
+                client.get("/page", f"Cookie: uid=u{user}")
+            parts = {read_line(lines.recv(65536), split.settings.secret).part[:1] for _ in range(30)}
+            assert parts == {"b", "c", ""}, "who may be in, the control group, and everybody else"
+    finally:
+        production.stop()
 
 
 @pytest.mark.parametrize("slot_s", [10, 100])
