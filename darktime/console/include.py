@@ -92,6 +92,9 @@ def prove(running: RunningSplit, url: str, say: Callable[[str], None]) -> None:
     """Send one request of a user who is in, and look for its copy. Raises UsageError when none arrives."""
     from darktime.split.probe import arrived, send_probe
 
+    if running.settings.only_listed or running.settings.only:
+        say("no copy was looked for: only certain users, or only certain requests, are copied")
+        return
     user = send_probe(url, running.settings)
     if user is None:
         say("no copy was looked for: users are told apart by their address, and ours is not production's")

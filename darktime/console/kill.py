@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from darktime.console.running import steering_options
+from darktime.errors import ExitCode
 
 if TYPE_CHECKING:
     from darktime.split.steering import Steering
@@ -15,14 +16,22 @@ if TYPE_CHECKING:
 @click.command("kill")
 @steering_options
 @click.option("--resume", is_flag=True, help="Take the kill file away again.")
-def command(*, steering: Steering, resume: bool) -> None:
-    """End all mirroring at once. A file: nginx looks for it, whether or not a process of ours is alive."""
-    undone = steering.kill(killed=not resume)
-    if steering.file is None:
-        click.echo("mirroring goes on, on every host" if resume else "nothing is mirrored any more, on any host")
-    elif resume:
-        click.echo(f"removed {steering.file}: mirroring goes on")
-    else:
-        click.echo(f"made {steering.file}: nothing is mirrored from the next request on")
-    if undone:
-        click.echo(undone, err=True)
+def command(*, steerings: list[Steering], resume: bool) -> int:
+    """End all mirroring at once. A file: nginx looks for it, whether or not a process of ours is alive.
+
+    Where several splits have been left here, and none is named, all of them are killed.
+    """
+    undone = []
+    for steering in steerings:
+        failed = steering.kill(killed=not resume)
+        if steering.file is not None:
+            done = (
+                "removed {}: mirroring goes on" if resume else "made {}: nothing is mirrored from the next request on"
+            )
+            click.echo(done.format(steering.file) + (", on this host" if failed else ""))
+        elif not failed:
+            click.echo("mirroring goes on, on every host" if resume else "nothing is mirrored any more, on any host")
+        undone += [failed] if failed else []
+    for why in undone:
+        click.echo(why, err=True)
+    return int(ExitCode.USAGE if undone else ExitCode.OK)

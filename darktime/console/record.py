@@ -11,7 +11,7 @@ import click
 
 from darktime import __version__
 from darktime.console.folders import keep_results, run_folder
-from darktime.console.split import KEY_REMEDY, perform
+from darktime.console.split import KEY_REMEDY, perform, user_options
 from darktime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 RECORDING = "recording.jsonl"
-NO_BODIES = {"emit": None, "max_body": 65_536, "copy_bodies": False}
+NO_BODIES = {"emit": None, "max_body": 65_536, "copy_bodies": False, "no_bodies": True}
 NO_COMPARISON = {"margins": None, "compare": "status", "secondary": None, "ignore": (), "unordered": ()}
 REMEDY = """\
 production is not set: say --production http://HOST:PORT, or production in [record] of darktime.toml
@@ -43,6 +43,7 @@ production is not set: say --production http://HOST:PORT, or production in [reco
 @click.option("--max-percent", type=float, help="Fixed in the configuration; --percent when left out.")
 @click.option("--path", multiple=True, metavar="PREFIX", help="Record only paths that begin so; may be repeated.")
 @click.option("--exclude", multiple=True, metavar="WORD", help="Not a path or query with this; may be repeated.")
+@user_options
 @click.option("--methods", default="GET,HEAD", metavar="LIST", help="What may be recorded; bodies are not.")
 @click.option("--allow-header", multiple=True, metavar="NAME", help="It is recorded too; may be repeated.")
 @click.option("--allow-cookie", multiple=True, metavar="NAME", help="It is recorded; may be repeated.")
@@ -80,7 +81,7 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
         raise UsageError(KEY_REMEDY)
     folder = run_folder("record", out)
     asked["record"] = asked["record"] or folder / RECORDING
-    nothing_else = {"schedule": None, "only": (), "only_users": None, "never": None, **NO_COMPARISON, **NO_BODIES}
+    nothing_else = {"schedule": None, **NO_COMPARISON, **NO_BODIES}
     results = perform(folder, _conclude, dark=None, dark_state="isolated", **nothing_else, **asked)
     keep_results(folder, results)
     if as_json:

@@ -33,11 +33,14 @@ def run_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def steering_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--run DIR``, and ``--redis URL --experiment NAME`` for a host where no split runs; gives ``steering``."""
+    """Adds ``--run DIR``, and ``--redis URL --experiment NAME`` for a host where no split runs; gives ``steerings``.
+
+    Those are one, but where several splits were left here, and none is named.
+    """
 
     @wraps(command)
     def with_steering(*, folder: Path | None, redis: str | None, experiment: str | None, **given: Any) -> Any:
-        return command(steering=steering_of(folder, redis, experiment), **given)
+        return command(steerings=steerings_of(folder, redis, experiment), **given)
 
     for option in (
         click.option("--experiment", metavar="NAME", help="With --redis: which one."),
@@ -53,8 +56,8 @@ def steering_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_steering
 
 
-def steering_of(folder: Path | None, redis: str | None, experiment: str | None) -> Steering:
-    """What steers the split of that folder, or the experiment in that Redis. Raises UsageError."""
+def steerings_of(folder: Path | None, redis: str | None, experiment: str | None) -> list[Steering]:
+    """What steers the splits of that folder or of this place, or the experiment in that Redis. Raises UsageError."""
     from darktime.split.experiment import Experiment, client_of
     from darktime.split.steering import Steering
 
@@ -63,16 +66,20 @@ def steering_of(folder: Path | None, redis: str | None, experiment: str | None) 
             raise UsageError(
                 "--redis URL goes with --experiment NAME, and without --run: it steers all hosts of that one"
             )
-        return Steering(folder=None, max_percent=100.0, ramps=None, experiment=Experiment(client_of(redis), experiment))
+        return [
+            Steering(folder=None, max_percent=100.0, ramps=None, experiment=Experiment(client_of(redis), experiment))
+        ]
     if experiment is not None:
         raise UsageError("--experiment goes with --redis URL: a split that runs here is found by --run")
-    about = find_running(None, None, folder)
-    return Steering(
-        folder=Path(about["folder"]),
-        max_percent=float(about["max_percent"]),
-        ramps=Path(about["ramps"]),
-        experiment=experiment_of(about),
-    )
+    return [
+        Steering(
+            folder=Path(about["folder"]),
+            max_percent=float(about["max_percent"]),
+            ramps=Path(about["ramps"]),
+            experiment=experiment_of(about),
+        )
+        for about in ([find_running(None, None, folder)] if folder is not None else running_here())
+    ]
 
 
 def experiment_of(about: dict[str, Any]) -> Experiment | None:
@@ -87,12 +94,36 @@ def experiment_of(about: dict[str, Any]) -> Experiment | None:
 
 
 def find_running(_ctx: click.Context | None, _param: click.Parameter | None, folder: Path | None) -> dict[str, Any]:
-    """What describes the running split in that folder, or in the newest. Raises UsageError."""
+    """What describes the running split in that folder, or the one that runs here. Raises UsageError."""
     from darktime.split.running import find
 
-    if folder is None:
-        runs = sorted(RUNS.glob(f"*/{ABOUT}"))
-        if not runs:
-            raise UsageError(f"no split runs here (none in {RUNS.resolve()}): name its results folder with --run DIR")
-        folder = runs[-1].parent
-    return find(folder / ABOUT) | {"ramps": str(folder / RAMPS), "run": str(folder)}
+    if folder is not None:
+        return _known(find(folder / ABOUT), folder)
+    found = running_here()
+    if len(found) > 1:
+        raise UsageError(
+            f"several splits run here: name one, {' or '.join('--run ' + about['run'] for about in found)}"
+        )
+    return found[0]
+
+
+def running_here() -> list[dict[str, Any]]:
+    """What describes each split that runs here, oldest first; where no process of any is alive, those that were left.
+
+    Raises UsageError where there is none.
+    """
+    from darktime.split.running import alive, find
+
+    left, why = [], f"no split runs here (none in {RUNS.resolve()}): name its results folder with --run DIR"
+    for path in sorted(RUNS.glob(f"*/{ABOUT}")):
+        try:
+            left.append(_known(find(path), path.parent))
+        except UsageError as error:
+            why = str(error)
+    if not left:
+        raise UsageError(why)
+    return [about for about in left if alive(about)] or left
+
+
+def _known(about: dict[str, Any], folder: Path) -> dict[str, Any]:
+    return about | {"ramps": str(folder / RAMPS), "run": str(folder)}

@@ -20,7 +20,7 @@ from darktime.console.folders import keep_results, run_folder
 from darktime.console.include import prove, read_includes, write_includes
 from darktime.console.margins import margins_of_file, settings_of
 from darktime.console.recording import record_settings, to_whom, upstream
-from darktime.console.running import RAMPS
+from darktime.console.running import ABOUT, RAMPS
 from darktime.console.watching import Watching, say, signals
 from darktime.errors import UsageError
 from darktime.split.vigil import Vigil
@@ -57,6 +57,20 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
 ('darktime plan --log access.log --percent 5' says which of them would serve)"""
 
 
+def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds what says whose requests alone are copied: ``only``, ``only_users``, ``never``."""
+    file = click.Path(path_type=Path, dir_okay=False, exists=True)
+    for option in (
+        click.option("--never", type=file, help="A file of users: they are never in."),
+        click.option("--only-users", type=file, help="A file of users: nobody else is in."),
+        click.option(
+            "--only", multiple=True, metavar="KIND:NAME=VALUE", help="Copy only such: header:Host=www.example.org."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command("split")
 @click.option("--percent", type=float, help="Share of the USERS that is mirrored; this or --ramp.")
 @click.option("--ramp", metavar="LIST", help="One percentage after the other, each when the verdict is GO: 1,5,25,50.")
@@ -80,15 +94,7 @@ only you know what makes a user: say --key, or key in [split] of darktime.toml: 
 )
 @click.option("--path", multiple=True, metavar="PREFIX", help="Mirror only paths that begin so; may be repeated.")
 @click.option("--exclude", multiple=True, metavar="WORD", help="No copy of a path or query with this; may be repeated.")
-@click.option("--only", multiple=True, metavar="KIND:NAME=VALUE", help="Copy only such: header:Host=www.example.org.")
-@click.option(
-    "--only-users",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="A file of users: nobody else is in.",
-)
-@click.option(
-    "--never", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="A file of users: they are never in."
-)
+@user_options
 @click.option(
     "--methods", default="GET,HEAD", metavar="LIST", help="What may be copied; all but GET and HEAD with their bodies."
 )
@@ -190,6 +196,10 @@ def percent_of(asked: dict[str, Any]) -> tuple[float, Schedule | None]:
     """With how many percent it begins, and how it goes on. Raises UsageError."""
     from darktime.split.schedule import read_schedule
 
+    if given("ramp") and not given("percent"):
+        asked["percent"] = None  # of the settings file
+    elif given("percent") and not given("ramp"):
+        asked["ramp"] = None
     if (asked["percent"] is None) == (asked["ramp"] is None):
         raise UsageError(
             "say --percent 5, or a plan: --ramp 1,5,25,50 --hold 600; one of them ('darktime split --help' says more)"
@@ -225,6 +235,40 @@ def lists_of(asked: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     }
 
 
+# What the includes have fixed: the option, and the setting that it is.
+FIXED = {
+    "dark_state": "dark_state", "key": "key", "experiment": "salt", "path": "only_paths", "only": "only",
+    "exclude": "excluded", "methods": "methods", "allow_header": "allow_headers", "allow_cookie": "allow_cookies",
+    "allow_query": "allow_query", "max_body": "max_body",
+}  # fmt: skip
+
+
+def as_included(settings: CopySettings, asked: dict[str, Any]) -> None:
+    """What the includes say holds. Raises UsageError for an option that says otherwise, and for more than they allow."""
+    said = choices(
+        {**asked, "dark_state": asked["dark_state"] or settings.dark_state, "key": asked["key"] or settings.key}
+    )
+    for option, name in FIXED.items():
+        if given(option) and said[name] != getattr(settings, name):
+            raise UsageError(
+                f"--{option.replace('_', '-')} was fixed when the includes were written: leave it out, or write them again "
+                "with --emit"
+            )
+    schedule = asked["schedule"]
+    most = schedule.percents[-1] if schedule is not None else asked["percent"]
+    if max(most, asked["max_percent"] or 0) > settings.max_percent:
+        raise UsageError(
+            f"the includes allow {settings.max_percent:g} percent at most: write them again with --max-percent"
+        )
+    asked |= {"experiment": settings.salt, "key": settings.key, "max_percent": settings.max_percent}
+
+
+def given(option: str) -> bool:
+    """Whether it was said on the command line, and not in the settings file or not at all."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
 def choices(asked: dict[str, Any]) -> dict[str, Any]:
     """Whose requests are copied, and what of them, as the settings take it."""
     from darktime.split.settings import ALLOWED_HEADERS, EXCLUDED
@@ -240,7 +284,7 @@ def choices(asked: dict[str, Any]) -> dict[str, Any]:
         "never_listed": asked.get("never") is not None,
         "excluded": (*EXCLUDED, *asked["exclude"]),
         "max_body": asked["max_body"],
-        "copy_bodies": asked["copy_bodies"] or not asked["emit"],
+        "copy_bodies": asked["copy_bodies"] or not (asked["emit"] or asked.get("no_bodies")),
         "methods": tuple(one.strip().upper() for one in asked["methods"].split(",") if one.strip()),
         "allow_headers": (*ALLOWED_HEADERS, *asked["allow_header"]),
         "allow_cookies": tuple(asked["allow_cookie"]),
@@ -310,6 +354,9 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
             last.callback(leave_nothing, redis.client, name)  # once nobody writes there any more
         write_private(folder / REDIS, redis.url + "\n")
         last.callback((folder / REDIS).unlink)
+        last.callback(
+            (folder / ABOUT).unlink, missing_ok=True
+        )  # who looks for a split that runs must not find this one
         experiment = Experiment(client_of(redis.url), asked["experiment"])
         ledger = LedgerNames(url=redis.url, name=name, url_file=folder / REDIS)
         ledger = ledger if asked["dark"] else replace(ledger, hop_compared=RECORDED)
@@ -317,7 +364,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
             running = start(stack, folder, ledger, standing.percent)
             watching, vigil, lookout = _watching(running, folder, experiment, schedule, asked["margins"])
             with signals() as ended:
-                describe(running, folder / "split.json")
+                describe(running, folder / ABOUT)
                 say(f"to stop: Ctrl-C, 'darktime kill', or touch {running.folder / 'kill'}")
                 if asked["joined"] and asked["probe"] and standing.percent:
                     prove(running, asked["probe"], say)
@@ -479,6 +526,7 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float]
     asked["dark"] = None if side is None else ", ".join(side.urls)
     darks = () if side is None else tuple(one.at for one in side.instances)
     settings, where, hosts = read_includes(folder, asked)
+    as_included(settings, asked)
     lists, compare, endpoints = lists_of(asked), comparing(asked), endpoints_of(asked)
     others = [("dark", at) for at in darks]
     if asked["production"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -253,6 +254,7 @@ def describe(running: RunningSplit, path: Path) -> None:
         "listen": getattr(settings, "listen", None),
         "redis": str(path.parent / "redis.url"),
         "only": list(settings.only),
+        "pid": os.getpid(),
     }
     write_private(path, json.dumps(about))
 
@@ -273,6 +275,12 @@ def find(path: Path) -> dict[str, Any]:
     if ended:
         raise UsageError(f"the split of {path} has ended: its folder {folder} is gone")
     return about
+
+
+def alive(about: dict[str, Any]) -> bool:
+    """Whether the command of that split is alive; of one that does not say who it is, nobody knows: yes."""
+    pid = about.get("pid")
+    return pid is None or Path(f"/proc/{pid}").exists()
 
 
 def free_tcp_port() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import logging
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from darktime.split.experiment import Experiment
 
-log = logging.getLogger(__name__)
 REMEDY = "'darktime kill' and the kill file work without it, on this host"
 
 
@@ -98,7 +96,9 @@ class Steering:
             with os.fdopen(os.open(self._ramps, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:  # the ramp is made; Redis has its record too
-            log.warning("%s: %s", self._ramps, error)
+            import logging  # noqa: PLC0415 - as good as never
+
+            logging.getLogger(__name__).warning("%s: %s", self._ramps, error)
 
 
 def whoami() -> str:

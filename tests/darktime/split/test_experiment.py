@@ -215,6 +215,51 @@ def listens(host, port):
     return True
 
 
+def test_what_was_killed_stays_so_when_the_experiment_vanishes(experiment, valkey, stack, tmp_path):
+    join(experiment)
+    host = Host(stack, tmp_path / "host", valkey)
+    experiment.set_killed(killed=True)
+    wait_until(lambda: levels.killed(host.folder), what="the kill file")
+    with valkey.client() as client:
+        client.flushall()
+    host.at(0.0)
+    assert levels.killed(host.folder), "its time is over, and what it was killed for is not mended by that"
+
+
+def test_a_kill_file_of_somebody_here_outlives_the_resume_of_somebody_else(experiment, valkey, stack, tmp_path):
+    join(experiment)
+    host = Host(stack, tmp_path / "host", valkey)
+    levels.kill(host.folder)
+    for killed in (True, False):
+        experiment.set_killed(killed=killed)
+        wait_until(lambda said=("was killed" if killed else "may go on"): said in host.agent.tail(), what="its word")
+    assert levels.killed(host.folder)
+
+
+def test_what_could_not_be_followed_is_tried_again(experiment, valkey, stack, tmp_path):
+    join(experiment)
+    host = Host(stack, tmp_path / "host", valkey)
+    with valkey.client() as client:
+        client.hset(keys_of(NAME)[0], "until", "no number")
+    wait_until(lambda: "cannot be followed" in host.agent.tail(), timeout_s=10, what="its word")
+    with valkey.client() as client:
+        client.hset(keys_of(NAME)[0], "until", str(time.time() + 60))
+    ramp(experiment, 3.0)
+    host.at(3.0)
+
+
+def test_who_decides_on_what_he_saw_does_not_override_who_ramped_or_killed_meanwhile(experiment):
+    join(experiment)
+    ramp(experiment, 0.0)
+    with pytest.raises(UsageError, match="at 0 percent by now, and not at 5"):
+        experiment.ramp(25.0, who="darktime split", why="GO", now=time.time(), expected=5.0)
+    ramp(experiment, 5.0)
+    experiment.set_killed(killed=True)
+    with pytest.raises(UsageError, match="killed by now"):
+        experiment.ramp(25.0, who="darktime split", why="GO", now=time.time(), expected=5.0)
+    assert experiment.standing().percent == 5.0
+
+
 @pytest.mark.engine("ip")
 def test_one_ramp_reaches_the_agents_of_two_hosts_and_one_of_them_cut_off_keeps_what_was(stack, tmp_path):
     with network(3) as (hub, one, two):

@@ -3,11 +3,13 @@
 from collections import Counter
 
 import numpy as np
+import orjson
 import pytest
 
 from darktime.blast.wilson import wilson
 from darktime.split.harm import Watch, look
 from darktime.split.log_format import LogLine, OtherLine
+from darktime.split.lookout import Lookout
 from darktime.split.population import STEPS, Bucket, Population
 
 RUNS = 400
@@ -131,3 +133,37 @@ def test_without_a_control_group_it_says_that_it_cannot_see():
     seen = look(people, alpha=0.05)
     assert seen.harmed is None
     assert "too few to see harm" in seen.sentence
+
+
+def test_with_few_buckets_or_after_many_looks_it_finds_harm_or_says_that_it_cannot_tell():
+    people, watch, found = Population(), Watch(), []
+    for rounds in range(22):
+        for number in range(10):
+            people.copied.setdefault(f"b{number:03d}", Bucket()).requests += 400 * 2**rounds
+            people.copied[f"b{number:03d}"].errors += 400 * 2**rounds
+            people.others.setdefault(f"c{number:03d}", Bucket()).requests += 400 * 2**rounds
+            for group in (people.copied, people.others):
+                for bucket in group.values():
+                    bucket.took[5] = bucket.up[5] = bucket.requests
+        found.append(watch.look(people).harmed)
+    assert found[0] is True, "every request fails"
+    assert False not in found, "a look that can tell nothing does not say that all is well"
+    few = Population()
+    few.copied = {name: one for name, one in people.copied.items() if name < "b003"}
+    few.others = people.others
+    assert look(few, alpha=0.0001).harmed is None
+
+
+def test_where_a_list_says_who_is_in_nobody_is_like_them_and_harm_is_not_judged(tmp_path):
+    people = Population()
+    for number in range(400):
+        people.add(LogLine(id="0" * 32, at=0.0, status=200, took=0.4, seconds=0.4, part=f"b{number % 10:03d}"))
+        people.add(other(number, 0.01))
+    path = tmp_path / "population.json"
+    path.write_bytes(orjson.dumps(people.to_dict(), option=orjson.OPT_NON_STR_KEYS))
+    watched, listed = Lookout(path, "cookie:uid"), Lookout(path, "cookie:uid", lists=True)
+    for one in (watched, listed):
+        one.look(1000.0)
+    assert watched.harmed
+    assert not listed.harmed
+    assert "a list says who is in" in listed.record()["sentence"]

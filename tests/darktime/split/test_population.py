@@ -2,6 +2,7 @@
 
 import json
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,7 +126,7 @@ def test_what_came_between_two_moments_is_the_difference_and_nothing_is_lost_whe
     for line in after:
         whole.add(line)
         only.add(line)
-    came = Population.from_dict(json.loads(json.dumps(whole.to_dict()))).since(then)
+    came = Population.from_dict(orjson.loads(orjson.dumps(whole.to_dict(), option=orjson.OPT_NON_STR_KEYS))).since(then)
     assert came.keyed == only.keyed
     alive = {name: bucket for name, bucket in came.others.items() if bucket.requests}
     assert alive == only.others
@@ -158,3 +159,18 @@ def test_what_was_seen_instead_of_a_key_is_said():
     said = too_few({"valid": 1, "unusable": 250, "none": 2000}, "cookie:uid")
     assert "of 2,251 requests that were looked at, 1 carried cookie:uid; 250 carried one that is no user" in said
     assert "darktime plan --log" in said
+
+
+@pytest.mark.parametrize("hostile", [b'{"a":' + b"[" * 60_000, b'{"v":1,"k":"' + b"x" * 60_000], ids=["deep", "long"])
+def test_no_datagram_of_a_stranger_ends_who_reads_it(hostile):
+    assert read_line(hostile, SECRET) is None
+
+
+def test_a_number_that_is_none_is_no_number_and_a_type_that_is_no_text_can_be_written_down():
+    line = json.dumps({
+        "v": 1, "k": SECRET, "id": "a" * 32, "at": "1.5", "status": "200", "type": "x", "took": "9" * 400, "bytes": "9" * 400,
+    }).encode().replace(b'"type": "x"', b'"type": "application/\xe9"')  # fmt: skip
+    found = read_line(line, SECRET)
+    assert found.took is None
+    assert found.length == 0
+    orjson.dumps(found.content_type)
