@@ -63,6 +63,7 @@ def once_each(production: Taker, dark: Taker, alone: Any) -> None:
     """Exactly the sampled users' requests are at the dark instance, once each, with their bodies."""
     wait_until(lambda: alone.state["requests"] >= len(USERS), what="all requests at the relay")
     wait_until(lambda: alone.state["answered"] == len(IN), what="all copies answered")
+    wait_until(lambda: alone.state["outside"] >= len(USERS) - len(IN), what="all others let go")
     taken = [one for one in dark.taken if "x-who" in one.headers]
     assert Counter(one.headers["x-who"] for one in taken) == Counter(IN)
     for one in taken:
