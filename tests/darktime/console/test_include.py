@@ -131,6 +131,9 @@ def test_an_nginx_that_is_there_is_joined_and_its_files_are_left_to_their_owner(
         patch(folder)
         assert config.read_text() != before
         reload(config)
+        other = command(*join, "--path", "/thread/", cwd=tmp_path)
+        assert other.returncode == 2
+        assert "--path was fixed when the includes were written" in other.stderr
         argv = [DARKTIME, "split", "--percent", "100", *map(str, join)]
         with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as split:
             state = tmp_path / "run" / "relay.json"

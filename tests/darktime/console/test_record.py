@@ -8,8 +8,12 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from darktime.blast import replaying
+from darktime.console import record
 from darktime.console.main import DARKTIME, run
+from darktime.console.split import choices, lists_of
 from darktime.split.record.reader import read
 from realtime_core.stack import free_port
 from tests.darktime.console.noting_server import NotingServer
@@ -138,3 +142,21 @@ def test_without_production_or_key_or_over_a_file_that_is_there_it_is_refused(tm
         assert run(DARKTIME, [*given, "--key", "cookie:uid", "--file", "r.jsonl"]) == 2
         assert "is there already" in capsys.readouterr().err
     assert (tmp_path / "r.jsonl").read_text() == "mine"
+
+
+def test_who_must_never_be_in_is_not_recorded_and_bodies_are_not_either(tmp_path, monkeypatch):
+    """Also where it stands in the settings of the split."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "never.txt").write_text("ann\n")
+    (tmp_path / "darktime.toml").write_text(
+        "[split]\nnever = 'never.txt'\nonly = ['header:Host=a']\nkey = 'cookie:uid'\n"
+    )
+    told = {}
+    monkeypatch.setattr(record, "perform", lambda folder, finish, **asked: told.update(asked) or sys.exit(0))
+    with pytest.raises(SystemExit):
+        run(DARKTIME, ["record", "--percent", "5", "--production", "http://127.0.0.1:9", "--methods", "GET,POST"])
+    found = choices(told)
+    assert lists_of(told) == {"never": ("ann",)}
+    assert found["only"] == ("header:Host=a",)
+    assert found["never_listed"]
+    assert not found["copy_bodies"]

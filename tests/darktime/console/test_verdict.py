@@ -227,3 +227,12 @@ def test_the_settings_file_that_init_writes_names_every_margin_with_its_default(
     made = VerdictSettings()
     for name in MARGINS:
         assert told[name] == (made.latency_slack_s * 1000 if name == "latency_slack_ms" else getattr(made, name))
+
+
+def test_what_the_dark_side_failed_counts_though_a_stream_was_held_and_no_balance_could(saved, capsys):
+    """The ledger of a run whose streams production still holds proves no loss; a timeout is one all the same."""
+    whole = saved(some_pairs(), judged=judged(hops=[]), name="whole")
+    assert asked(capsys, whole)[0] == 0
+    failed = saved(some_pairs(), judged=judged(hops=[], reasons={"dark_timeout": 1000}), name="failed")
+    code, out, _ = asked(capsys, failed)
+    assert code == 3, out

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
 import pytest
 
-from darktime.split.results import pair_lines, settled, tempered
+from darktime.split.relay.files import _append
+from darktime.split.results import harmed, pair_lines, settled, tempered
 from darktime.split.verdict import Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DIED = ("the relay died",)
 
@@ -43,3 +51,40 @@ def test_copies_are_settled_when_each_was_compared_or_has_a_reason(relay: dict[s
 def test_a_line_that_is_still_being_written_is_left_for_later() -> None:
     assert pair_lines('{"a": 1}\n{"b"') == [{"a": 1}]
     assert pair_lines('{"a"') == []
+
+
+def test_half_a_line_that_a_full_disk_left_costs_that_line_and_no_more() -> None:
+    assert pair_lines('{"a": 1}\n{"b": "…{"c": 3}\n{"d": 4}\n') == [{"a": 1}, {"d": 4}]
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from darktime.split.relay.files import _append
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+_append(Path(sys.argv[1]), b"x" * 60)
+try:
+    _append(Path(sys.argv[1]), b"y" * 60)
+except OSError:
+    sys.exit(7)
+"""
+
+
+def test_of_lines_that_a_full_disk_does_not_take_none_is_left_in_half(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, timeout=20, check=False)
+    assert done.returncode == 7, done.stderr
+    assert path.read_bytes() == b"x" * 60
+    _append(path, b"z")
+    assert path.read_bytes() == b"x" * 60 + b"z"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_run_that_harmed_production_is_no_go_and_says_so_first() -> None:
+    go = Verdict(outcome="GO", reasons=("all is well",))
+    watched = {"harmed": True, "sentence": "they are served worse"}
+    assert harmed(go, None) is go
+    assert harmed(go, {**watched, "harmed": None}) is go
+    judged = harmed(go, watched)
+    assert (judged.outcome, judged.reasons) == ("NO-GO", ("they are served worse", "all is well"))
