@@ -17,6 +17,7 @@ from darktime.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from darktime.split.lookout import Lookout
     from darktime.split.running import RunningSplit
     from darktime.split.vigil import Vigil
     from realtime_core.ledger import HopBalance
@@ -101,12 +102,15 @@ def _conclude(
     *,
     began: datetime,
     balances: Sequence[HopBalance],
-    **_watched: Any,
+    watched: Lookout,
+    **_others: Any,
 ) -> dict[str, Any]:
     from darktime.split.record.conclusion import conclude
     from darktime.split.vigil import FRONT, read_state
 
     ended = datetime.now(UTC)
+    if watched.harmed and watched.harm is not None:
+        vigil.incidents.append(watched.harm.sentence)
     countable = [] if vigil.lost("relay") else balances  # a relay that died closed no account
     return {
         "schema_version": SCHEMA_VERSION,

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     Finish = Callable[..., dict[str, Any]]
 
 REDIS = "redis.url"
+PAIRS = "pairs.jsonl"
+MOST_TTL_S = 7 * 24 * 3600.0
 REMEDY = '''\
 production and dark are not set: add these two lines to darktime.toml ('darktime init' writes one)
 
@@ -343,6 +345,12 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
     from darktime.split.running import describe
     from realtime_core.stack import Stack, external_valkey
 
+    if not 0 < asked["ttl"] <= MOST_TTL_S:
+        raise UsageError(
+            f"--ttl {asked['ttl']:g}: above 0, at most {MOST_TTL_S:,.0f} seconds: nothing is mirrored for ever"
+        )
+    if (folder / PAIRS).exists():
+        raise UsageError(f"{folder} holds a split's results already: name another folder with --out DIR")
     began, name = datetime.now(UTC), f"split-{secrets.token_hex(4)}"
     schedule = asked["schedule"]
     start = _joined(asked) if asked["joined"] else _whole(asked)

@@ -77,6 +77,10 @@ def conclude(
     # Streams that production still holds are in flight, and a relay that died closed no account: neither is a loss.
     countable = not state.get("streams") and not vigil.lost("relay")
     whole = [one for one in balances if one.hop in JUDGED_HOPS] if countable else []
+    if state.get("pairs_dropped"):
+        vigil.incidents.append(
+            f"{state['pairs_dropped']:,} pairs had no room in {running.pairs.name}, so they are not judged"
+        )
     fields = findings_of(state)
     judged = Judged(
         hops=[one.hop for one in whole],

@@ -79,7 +79,8 @@ class Experiment:
         """Take part no more; the last one ends it, and leaves nothing behind."""
 
         def change(pipe: Pipeline, standing: Standing | None) -> None:
-            if standing is None:
+            if standing is None:  # its time was over before
+                pipe.delete(self._ramps)
                 return
             hosts = [one for one in standing.hosts if one != host]
             if hosts:

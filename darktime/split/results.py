@@ -74,7 +74,10 @@ def settled(relay: Mapping[str, Any]) -> bool:
     through = relay.get("compared", 0) + relay.get("recorded", 0)
     fields = relay.get("comparison")
     told = fields is None or (not fields["open"] and fields["told"] == fields["compared"])
-    return bool(told and relay.get("offered", 0) == relay.get("received", 0) == through + out)
+    came = relay.get("offered", 0) - sum(
+        relay.get("mirror_reasons", {}).values()
+    )  # but what the sink, or its client, ended
+    return bool(told and came == relay.get("received", 0) == through + out)
 
 
 def hop_record(balance: HopBalance) -> dict[str, Any]:

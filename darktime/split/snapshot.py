@@ -50,7 +50,7 @@ class Snapshots:
         folder, run = Path(self._about["folder"]), self._run
         state = read_state(run / "relay.json")
         self._read_pairs(run / "pairs.jsonl")
-        now = time.time()
+        now, alone = time.time(), state.get("stand_alone") is True  # it is its own lease, and follows no Redis
         return {
             "schema_version": SCHEMA_VERSION,
             "kind": "status",
@@ -58,8 +58,10 @@ class Snapshots:
             "percent": levels.percent_of(folder),
             "max_percent": self._about["max_percent"],
             "killed": levels.killed(folder),
-            "leased": any(levels.leased(folder, now, slot_s) for slot_s in (1, 10, 100, 1000)),
-            "hosts": self._hosts(),
+            "leased": bool(state["open"])
+            if alone
+            else any(levels.leased(folder, now, one) for one in (1, 10, 100, 1000)),
+            "hosts": [] if alone else self._hosts(),
             "relay_alive": _fresh(run / "relay.json", now),
             "traffic": _traffic(read_population(run / "population.json")),
             "users": len(state.get("users", [])),

@@ -329,3 +329,30 @@ def test_it_mirrors_sampled_users_until_it_is_stopped_and_ends_with_a_verdict(tm
     assert results["copies"]["received"] == results["copies"]["compared"] == USERS
     pairs = [json.loads(line) for line in (tmp_path / "run" / "pairs.jsonl").read_text().splitlines()]
     assert {pair["endpoint"] for pair in pairs} == {"/channels-{what}"}
+
+
+@pytest.mark.parametrize("ttl", ["inf", "nan", "0", "-1", "1e9"])
+def test_nothing_is_mirrored_for_ever(tmp_path, ttl):
+    done = ended(
+        tmp_path,
+        "--production",
+        "http://127.0.0.1:9",
+        "--dark",
+        "http://127.0.0.1:8",
+        "--ttl",
+        ttl,
+        "--dark-state",
+        "isolated",
+    )
+    assert done.returncode == 2
+    assert "--ttl" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_holds_results_gets_no_others(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "pairs.jsonl").write_text("")
+    words = ("--production", "http://127.0.0.1:9", "--dark", "http://127.0.0.1:8", "--dark-state", "isolated")
+    done = ended(tmp_path, *words, "--out", "run")
+    assert done.returncode == 2
+    assert "holds a split's results already" in done.stderr

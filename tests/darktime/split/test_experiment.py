@@ -112,6 +112,8 @@ def test_it_ends_with_its_time_though_nobody_ends_it(experiment):
     wait_until(lambda: experiment.standing() is None, what="the end of its time")
     with pytest.raises(UsageError, match="its time is over"):
         ramp(experiment, 1.0)
+    experiment.leave("one:1")
+    assert experiment.ramps() == [], "the next of that name begins anew"
 
 
 def test_one_that_another_version_began_is_not_touched(experiment, valkey):

@@ -42,6 +42,8 @@ def test_what_died_makes_no_other_verdict_better_or_worse(outcome: str) -> None:
         ({"offered": 3, "received": 3, "compared": 2, "reasons": {"in_flight": 1}}, True),
         ({"offered": 3, "received": 2, "compared": 2, "reasons": {}}, False),
         ({"offered": 3, "received": 3, "compared": 2, "reasons": {}}, False),
+        ({"offered": 4, "received": 3, "compared": 3, "reasons": {}, "mirror_reasons": {"shed_sink": 1}}, True),
+        ({"offered": 4, "received": 3, "compared": 3, "reasons": {}, "mirror_reasons": {}}, False),
     ],
 )
 def test_copies_are_settled_when_each_was_compared_or_has_a_reason(relay: dict[str, object], *, yes: bool) -> None:
