@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darktime import __version__
+from darktime.console.asked import KEY_REMEDY
 from darktime.console.folders import keep_results, run_folder
-from darktime.console.split import KEY_REMEDY, perform, user_options
+from darktime.console.performing import perform
+from darktime.console.split import user_options
 from darktime.errors import UsageError
 
 if TYPE_CHECKING:

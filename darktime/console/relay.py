@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from darktime.console.asked import KEY_REMEDY, STATE_REMEDY, choices, whole_bodies
 from darktime.console.dark_side import dark_options, side_of
 from darktime.console.folders import keep_results, run_folder
-from darktime.console.split import KEY_REMEDY, STATE_REMEDY, choices, whole_bodies
 from darktime.console.watching import say
 from darktime.errors import DarktimeError, UsageError
 

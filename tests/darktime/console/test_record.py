@@ -12,8 +12,8 @@ import pytest
 
 from darktime.blast import replaying
 from darktime.console import record
+from darktime.console.asked import choices, lists_of
 from darktime.console.main import DARKTIME, run
-from darktime.console.split import choices, lists_of
 from darktime.split.record.reader import read
 from realtime_core.stack import free_port
 from tests.darktime.console.noting_server import NotingServer

@@ -1,0 +1,172 @@
+"""What a split is asked for on the command line and in its file, as its parts take it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from darktime.console.recording import upstream
+from darktime.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from darktime.split.commands import CompareOptions
+    from darktime.split.schedule import Schedule
+    from darktime.split.settings import CopySettings
+
+
+STATE_REMEDY = """\
+only you know what the dark instance may change: say --dark-state, or dark_state in [split] of darktime.toml:
+"isolated" (its own database), "readonly" (it writes nothing), "shared" (production's database: with --path only)"""
+KEY_REMEDY = """\
+only you know what makes a user: say --key, or key in [split] of darktime.toml: cookie:NAME, header:NAME, query:NAME or ip
+('darktime plan --log access.log --percent 5' says which of them would serve)"""
+# What the includes have fixed: the option, and the setting that it is.
+FIXED = {
+    "dark_state": "dark_state", "key": "key", "experiment": "salt", "path": "only_paths", "only": "only",
+    "exclude": "excluded", "methods": "methods", "allow_header": "allow_headers", "allow_cookie": "allow_cookies",
+    "allow_query": "allow_query", "max_body": "max_body",
+}  # fmt: skip
+
+
+def percent_of(asked: dict[str, Any]) -> tuple[float, Schedule | None]:
+    """With how many percent it begins, and how it goes on. Raises UsageError."""
+    from darktime.split.schedule import read_schedule
+
+    if given("ramp") and not given("percent"):
+        asked["percent"] = None  # of the settings file
+    elif given("percent") and not given("ramp"):
+        asked["ramp"] = None
+    if (asked["percent"] is None) == (asked["ramp"] is None):
+        raise UsageError(
+            "say --percent 5, or a plan: --ramp 1,5,25,50 --hold 600; one of them ('darktime split --help' says more)"
+        )
+    if asked["ramp"] is None:
+        return asked["percent"], None
+    schedule = read_schedule(asked["ramp"], asked["hold"])
+    asked["max_percent"] = asked["max_percent"] or schedule.percents[-1]
+    return schedule.percents[0], schedule
+
+
+def given(option: str) -> bool:
+    """Whether it was said on the command line, and not in the settings file or not at all."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def endpoints_of(asked: dict[str, Any]) -> Path | None:
+    """The file with the application's own templates. Raises UsageError where it holds none."""
+    from darktime.split.compare.templates import read_templates
+
+    path: Path | None = asked.get("endpoints")
+    if path is not None:
+        read_templates(path.read_text(encoding="utf-8", errors="replace"))
+        path = path.resolve()
+    return path
+
+
+def lists_of(asked: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The listed users, by the list's name. Raises UsageError."""
+    from darktime.split.conditions import read_users
+    from darktime.split.levels import NEVER, ONLY
+
+    files = ((ONLY, "--only-users", asked["only_users"]), (NEVER, "--never", asked["never"]))
+    return {
+        name: read_users(path.read_text(encoding="utf-8", errors="surrogateescape"), f"{option} {path}")
+        for name, option, path in files
+        if path is not None
+    }
+
+
+def as_included(settings: CopySettings, asked: dict[str, Any]) -> None:
+    """What the includes say holds. Raises UsageError for an option that says otherwise, and for more than they allow."""
+    said = choices(
+        {**asked, "dark_state": asked["dark_state"] or settings.dark_state, "key": asked["key"] or settings.key}
+    )
+    for option, name in FIXED.items():
+        if given(option) and said[name] != getattr(settings, name):
+            raise UsageError(
+                f"--{option.replace('_', '-')} was fixed when the includes were written: leave it out, or write them again "
+                "with --emit"
+            )
+    schedule = asked["schedule"]
+    most = schedule.percents[-1] if schedule is not None else asked["percent"]
+    if max(most, asked["max_percent"] or 0) > settings.max_percent:
+        raise UsageError(
+            f"the includes allow {settings.max_percent:g} percent at most: write them again with --max-percent"
+        )
+    asked |= {"experiment": settings.salt, "key": settings.key, "max_percent": settings.max_percent}
+
+
+def choices(asked: dict[str, Any]) -> dict[str, Any]:
+    """Whose requests are copied, and what of them, as the settings take it."""
+    from darktime.split.settings import ALLOWED_HEADERS, EXCLUDED
+
+    return {
+        "dark_state": asked["dark_state"],
+        "key": asked["key"],
+        "salt": asked["experiment"],
+        "max_percent": asked["max_percent"] or asked["percent"],
+        "only_paths": tuple(asked["path"]),
+        "only": tuple(asked.get("only", ())),
+        "only_listed": asked.get("only_users") is not None,
+        "never_listed": asked.get("never") is not None,
+        "excluded": (*EXCLUDED, *asked["exclude"]),
+        "max_body": asked["max_body"],
+        "copy_bodies": asked["copy_bodies"] or not (asked["emit"] or asked.get("no_bodies")),
+        "methods": tuple(one.strip().upper() for one in asked["methods"].split(",") if one.strip()),
+        "allow_headers": (*ALLOWED_HEADERS, *asked["allow_header"]),
+        "allow_cookies": tuple(asked["allow_cookie"]),
+        "allow_query": tuple(asked["allow_query"]),
+    }
+
+
+def comparing(asked: dict[str, Any]) -> CompareOptions:
+    """What is compared, as the relay takes it. Raises UsageError for what cannot be read, or would compare nothing."""
+    from darktime.split.commands import CompareOptions
+    from darktime.split.compare.attributes import BODY, read_attributes
+    from darktime.split.compare.rules import read_rules
+    from darktime.split.instances import address
+    from darktime.split.relay.settings import CompareSettings
+
+    attributes = read_attributes(asked["compare"])
+    ignore, unordered = read_rules(asked["ignore"]), read_rules(asked["unordered"])
+    if BODY in attributes and not asked["secondary"]:
+        raise UsageError(
+            "compare body: nobody but production's users gets production's bodies; name a second instance of today's code "
+            "with --secondary http://HOST:PORT"
+        )
+    if not asked["secondary"]:
+        return CompareOptions(attributes=attributes)
+    secondary = upstream(asked["secondary"], "secondary")
+    settings = CompareSettings(
+        secondary=address(secondary),
+        share=asked["compare_share"],
+        body_bytes=asked["compare_bytes"],
+        per_s=asked["compare_per_s"],
+        ignore=ignore,
+        unordered=unordered,
+        html_whitespace=asked["html_whitespace"],
+    )
+    return CompareOptions(
+        attributes=attributes,
+        secondary=f"http://{secondary}",
+        share=settings.share,
+        body_bytes=settings.body_bytes,
+        per_s=settings.per_s,
+        ignore=tuple(rule.text for rule in ignore),
+        unordered=tuple(rule.text for rule in unordered),
+        html_whitespace=settings.html_whitespace,
+    )
+
+
+def whole_bodies(settings: CopySettings) -> list[str]:
+    """What is said before bodies are copied: nothing of them is masked."""
+    if not settings.body_methods:
+        return []
+    methods, limit = ", ".join(settings.body_methods), settings.max_body
+    return [
+        f"copies of {methods} carry bodies of up to {limit:,} bytes as they are: what people type, passwords too, goes there"
+    ]
