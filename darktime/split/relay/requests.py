@@ -188,7 +188,8 @@ def _head(text: str) -> tuple[str, str, str, list[tuple[str, str]]]:
     words = first.split(" ")
     if len(words) != 3 or words[2] not in {"HTTP/1.1", "HTTP/1.0"} or not _METHOD.fullmatch(words[0]):  # noqa: PLR2004
         raise NotACopy(f"expected a request, read {first[:80]!r}")
-    if "\n" in text.replace("\r\n", "") or "\0" in text:
+    bare = text.replace("\r\n", "")
+    if "\n" in bare or "\r" in bare or "\0" in text:
         raise NotACopy(f"expected lines that end as HTTP's do, read {first[:80]!r}")
     headers = []
     for line in lines:

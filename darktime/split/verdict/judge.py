@@ -88,8 +88,15 @@ def _concluded(findings: Findings, figures: dict[str, Any]) -> Verdict:
     needs = "; ".join(findings.needs) or None
     if findings.against:
         return Verdict(outcome="NO-GO", reasons=tuple(findings.against), figures=figures)
+    if not figures["pairs"] and not needs:
+        needs = "something that was compared"  # whatever the margins ask for, nothing proves nothing
     if findings.unsure or needs:
-        return Verdict(outcome="WAIT", reasons=tuple(findings.unsure or findings.needs), needs=needs, figures=figures)
+        return Verdict(
+            outcome="WAIT",
+            reasons=tuple(findings.unsure or findings.needs or ("nothing was compared",)),
+            needs=needs,
+            figures=figures,
+        )
     reason = (
         f"{figures['pairs']:,} pairs of {figures['users']:,} users: errors, differences and latency are within margins, "
         "and every copy is accounted for"

@@ -259,7 +259,7 @@ def test_no_peer_makes_the_reader_fail_in_another_way_than_by_name(raw: bytes) -
     "lines",
     [
         "Content-Length: 1\r\nTransfer-Encoding: chunked", "Content-Length: 1\r\nContent-Length: 2", "Content-Length: +1",
-        "Transfer-Encoding: gzip", "Name : value", " folded", "Name\x00: value", "A: b\nC: d",
+        "Transfer-Encoding: gzip", "Name : value", " folded", "Name\x00: value", "A: b\nC: d", "A: b\rC: d",
     ],
 )  # fmt: skip
 def test_a_request_that_could_be_read_in_two_ways_is_none(lines: str) -> None:

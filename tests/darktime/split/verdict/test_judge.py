@@ -247,3 +247,8 @@ def test_whatever_the_pairs_are_there_is_a_verdict_and_json_can_hold_it(some, lo
     assert verdict.outcome in {"NO-GO", "WAIT"}  # 200 pairs are asked for
     assert json.loads(json.dumps(verdict.figures, allow_nan=False)) == verdict.figures
     assert verdict == judge(some, [hop(explained={"dark_reset": 1})], settings, calibration=calibration, look=look)
+
+
+def test_of_nothing_nothing_is_proved_whatever_little_is_asked_for() -> None:
+    verdict = judge([], [], VerdictSettings(min_pairs=0, min_users=0))
+    assert (verdict.outcome, verdict.reasons) == ("WAIT", ("nothing was compared",))
