@@ -32,7 +32,7 @@ def record_settings(asked: Mapping[str, Any], settings: CopySettings) -> RecordS
     limits = RecordLimits(
         bytes=asked["record_bytes"] or usual.bytes,
         requests=asked.get("max_requests") or usual.requests,
-        seconds=asked.get("max_seconds") or usual.seconds,
+        seconds=usual.seconds,
     )
     path = asked["record"].absolute()
     if path.exists() or path.is_symlink():

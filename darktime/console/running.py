@@ -28,7 +28,7 @@ def run_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "about",
         type=click.Path(path_type=Path, file_okay=False),
         callback=find_running,
-        help="The split's results folder; the newest in runs/ when left out.",
+        help="The split's results folder; when left out, the one that runs here.",
     )(command)
 
 
@@ -49,7 +49,7 @@ def steering_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--run",
             "folder",
             type=click.Path(path_type=Path, file_okay=False),
-            help="The split's results folder; the newest in runs/ when left out.",
+            help="The split's results folder; when left out, the one that runs here.",
         ),
     ):
         with_steering = option(with_steering)

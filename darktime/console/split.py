@@ -106,7 +106,9 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--html-whitespace", is_flag=True, help="Any white space in HTML is one space.")
 @click.option("--nginx", metavar="PATH", help="The nginx to run.")
-@click.option("--redis", metavar="URL", help="Where to count, instead of an embedded Valkey.")
+@click.option(
+    "--redis", metavar="URL", help="Where to count, and where hosts share the experiment; else an embedded Valkey."
+)
 @click.option(
     "--emit",
     type=click.Path(path_type=Path, file_okay=False),
