@@ -10,6 +10,8 @@ import pytest
 from tests.darktime.blast.runs import blast, burning, running, undisturbed
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.quiet
+
 HTTP = ("--path", "/")
 
 

@@ -16,6 +16,8 @@ from tests.darktime.blast.runs import undisturbed
 from tests.darktime.blast.simulated import health
 from tests.darktime.blast.test_growth import came, even, one_by_one
 
+pytestmark = pytest.mark.quiet
+
 STRICT = parse_slo("p99<200ms,errors<1%")
 
 

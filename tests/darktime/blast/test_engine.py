@@ -12,6 +12,8 @@ import pytest
 
 from tests.realtime_core.push.client import metric
 
+pytestmark = pytest.mark.quiet
+
 
 def blast(instance, *words, timeout=40):
     done = subprocess.run(

@@ -22,6 +22,8 @@ from realtime_core.stack import ready_line
 from tests.support.namespaces import network, require_time_namespaces
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.quiet
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

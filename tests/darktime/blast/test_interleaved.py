@@ -18,6 +18,8 @@ from darktime.errors import ExitCode
 from tests.support.schemas import require_schema
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.quiet
+
 DARKESTTIME = Path(sys.executable).parent / "darkesttime"
 TABLE = {
     (0.95, 1): 12.706,

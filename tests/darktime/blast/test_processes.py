@@ -14,6 +14,8 @@ import pytest
 from darktime.report import validate
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.quiet
+
 BLAST = [sys.executable, "-m", "darktime.blast"]
 
 

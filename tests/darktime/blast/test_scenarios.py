@@ -16,6 +16,8 @@ import pytest
 from darktime.blast.catalogue import names
 from tests.realtime_core.push.client import metric
 
+pytestmark = pytest.mark.quiet
+
 ROOT = Path(__file__).parents[3]
 DOC = ROOT / "docs" / "scenarios.md"
 STREAMS = ("--number", "streams=30", "--number", "connections=4")

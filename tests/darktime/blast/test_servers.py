@@ -32,6 +32,8 @@ from tests.darktime.blast.servers.token_times import token_times
 from tests.realtime_core.push.client import browser_events
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.quiet
+
 GET = b"GET /some/path HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
