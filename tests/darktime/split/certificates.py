@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _EC = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 
@@ -14,28 +17,45 @@ _EC = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 class Authority:
     """A CA. ``cacert``: its certificate, for who trusts it."""
 
-    def __init__(self, folder: Path, *, days: int = 2) -> None:
+    def __init__(self, folder: Path) -> None:
         if shutil.which("openssl") is None:
             pytest.skip("needs the openssl program")
         self._folder = folder
         self._made = 0
         self.cacert, self._key = folder / "ca.pem", folder / "ca.key"
         openssl(
-            f"req -x509 {_EC} -days {days} -subj /CN=darktime-tests -addext basicConstraints=critical,CA:TRUE",
+            f"req -x509 {_EC} -days 2 -subj /CN=darktime-tests -addext basicConstraints=critical,CA:TRUE",
             *("-keyout", self._key, "-out", self.cacert),
         )
 
-    def issue(self, *names: str, days: int = 2, usage: str = "serverAuth") -> tuple[Path, Path]:
-        """A certificate for these names (``DNS:…``, ``IP:…``), and its key."""
+    def issue(
+        self,
+        *names: str,
+        days: int = 2,
+        usage: str = "serverAuth",
+        issuer: bool = False,
+        by: tuple[Path, Path] | None = None,
+    ) -> tuple[Path, Path]:
+        """A certificate for these names (``DNS:…``, ``IP:…``), and its key; ``issuer``: which may issue others as ``by``."""
+        cacert, cakey = by or (self.cacert, self._key)
         self._made += 1
         certificate, key, request = (self._folder / f"{self._made}.{kind}" for kind in ("pem", "key", "csr"))
-        extensions = (f"subjectAltName={','.join(names)}", f"extendedKeyUsage={usage}")
+        extensions = [f"subjectAltName={','.join(names)}", f"extendedKeyUsage={usage}"]
+        extensions += ["basicConstraints=critical,CA:TRUE"] if issuer else []
         added = [word for one in extensions for word in ("-addext", one)]
-        openssl(f"req {_EC} -subj /CN=tests", *added, "-keyout", key, "-out", request)
+        openssl(f"req {_EC} -subj /CN=tests-{self._made}", *added, "-keyout", key, "-out", request)
         openssl(
             f"x509 -req -days {days} -copy_extensions copy",
-            *("-in", request, "-CA", self.cacert, "-CAkey", self._key, "-out", certificate),
+            *("-in", request, "-CA", cacert, "-CAkey", cakey, "-out", certificate),
         )
+        return certificate, key
+
+    def issue_by_two(self, *names: str) -> tuple[Path, Path]:
+        """The same by an issuer whose issuer is the CA's: two certificates more come with it."""
+        one = self.issue("DNS:one.example", issuer=True)
+        two = self.issue("DNS:two.example", issuer=True, by=one)
+        certificate, key = self.issue(*names, by=two)
+        certificate.write_text("".join(path.read_text() for path in (certificate, two[0], one[0])))
         return certificate, key
 
 
