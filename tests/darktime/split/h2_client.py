@@ -66,6 +66,13 @@ class H2Client:
             self._receive()
         return answer
 
+    def stream(self, path: str, *headers: tuple[str, str], until: bytes) -> Answer:
+        """An answer that goes on, read until its body ends so."""
+        answer = self._begin(path, headers, "GET", b"")
+        while not answer.body.endswith(until):
+            self._receive()
+        return answer
+
     def many(self, path: str, headers: Sequence[tuple[str, str]], *, parallel: int) -> list[Answer]:
         """One request a header, so many at once (fewer where the server allows fewer)."""
         answers: list[Answer] = []
