@@ -143,10 +143,13 @@ def test_that_nobody_verifies_production_is_said_loudly(refused, authority, orig
     assert "NOBODY VERIFIES" in said
 
 
-def test_http_2_without_tls_is_a_newer_nginxs(refused):
+@pytest.mark.parametrize("by_file", [False, True], ids=["option", "file"])
+def test_http_2_without_tls_is_a_newer_nginxs(refused, tmp_path, by_file):
     nginx = find_nginx()
     old = tuple(map(int, nginx.version.split("."))) < (1, 25, 1)
-    said = refused("--dark", "http://127.0.0.1:2", "--http2", "--nginx", nginx.path)
+    if by_file:
+        (tmp_path / "darktime.toml").write_text("[split]\nhttp2 = true\n")
+    said = refused("--dark", "http://127.0.0.1:2", "--nginx", nginx.path, *(() if by_file else ("--http2",)))
     assert ("takes nginx 1.25.1 or newer" in said) == old
 
 

@@ -12,7 +12,9 @@ import pytest
 
 from darktime.errors import UsageError
 from darktime.split.certificate import check_certificate
+from darktime.split.dark_side import parse_instance
 from darktime.split.front import Front
+from darktime.split.instances import refuse_our_own_front
 from realtime_core.stack import find_nginx
 from tests.darktime.split.certificates import Authority, openssl
 from tests.darktime.split.conftest import CANDIDATE, binaries
@@ -241,6 +243,15 @@ def test_events_come_at_once_by_http_2_beside_other_requests_and_the_copy_ends_w
         wait_until(lambda: dark.streams == 1, what="the copy of the stream")
         assert held.seconds is None
     wait_until(lambda: production.streams == 0 and dark.streams == 0, what="the end of both")
+
+
+def test_a_dark_name_that_leads_back_by_tls_to_productions_front_is_refused(
+    make_split: Callable, authority: Authority, pair: tuple[Path, Path]
+) -> None:
+    split = make_split("127.0.0.1:1", front=front_for(find_nginx().path, pair))
+    split.start()
+    with pytest.raises(UsageError, match="leads back"):
+        refuse_our_own_front(split.settings.secret, [parse_instance(f"https://{split.address}")], front="here")
 
 
 def test_an_older_nginx_takes_http_2_without_tls_only_in_place_of_http_1_so_it_is_refused() -> None:
