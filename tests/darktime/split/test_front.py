@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SAMPLED, NOT_SAMPLED = ("cookie", "uid=u1"), ("cookie", "other=1")
 PARALLEL = 200
 HANG_S = 1.0
+LONG_HANG_S = 8.0  # far beyond the noise of a busy machine; nobody here waits for it
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,7 @@ def test_no_stream_of_an_http_2_client_is_refused_or_slower_while_the_dark_insta
 ) -> None:
     """A stream counts until its mirror has ended: beyond nginx's limit (128) clients that keep to it are refused."""
     production, dark = origin(), origin()
-    dark.hang_s = HANG_S
+    dark.hang_s = LONG_HANG_S
     cookies = [("cookie", f"uid=u{number}") for number in range(PARALLEL)]
 
     def asked(naive: str | None, percent: float) -> list[Answer]:
@@ -196,7 +197,7 @@ def test_no_stream_of_an_http_2_client_is_refused_or_slower_while_the_dark_insta
     assert not any(one.reset for one in (*baseline, *ours))
     assert {one.status for one in ours} == {200}
     slowest = max(one.seconds or 0 for one in ours)
-    assert slowest < max(one.seconds or 0 for one in baseline) + HANG_S / 2
+    assert slowest < max(one.seconds or 0 for one in baseline) + LONG_HANG_S / 2
     assert any(one.refused for one in naive), "or this could not fail"
 
 
