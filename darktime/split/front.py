@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 # From here on HTTP/2 is a switch of the server, and a plain port tells HTTP/1 and HTTP/2 apart by how a client begins.
 HTTP2_SWITCH: Final = (1, 25, 1)
+# nginx counts a stream until its mirror has ended, and refuses what is beyond. At its own limit, 128, a client that keeps so many
+# open would now and then be ahead of the relay; browsers open 256 at the most.
+STREAMS: Final = 512
 FORWARDED_PROTO: Final = "X-Forwarded-Proto"
 
 
@@ -59,6 +62,8 @@ class Front:
         lines = [f"listen {listen}{flags};"]
         if self.http2 and not self.http2_by_listen:
             lines.append("http2 on;")
+        if self.http2:
+            lines.append(f"http2_max_concurrent_streams {STREAMS};")
         if self.tls:
             lines += [
                 f"ssl_certificate {self.certificate};",

@@ -117,6 +117,14 @@ def test_a_certificate_that_has_expired_or_is_another_keys_is_said_before_anythi
     assert "--certificate goes with --certificate-key" in refused(*dark, "--certificate", pair[0])
 
 
+def test_a_recording_has_the_same_front(tmp_path, monkeypatch, capsys, authority):
+    monkeypatch.chdir(tmp_path)
+    certificate, key = authority.issue("DNS:site.example", days=-1)
+    words = ["--certificate", str(certificate), "--certificate-key", str(key), "--production", "http://127.0.0.1:1"]
+    assert run(DARKTIME, ["record", "--percent", "5", "--key", "cookie:uid", *words]) == ExitCode.USAGE
+    assert "it has expired" in capsys.readouterr().err
+
+
 def test_a_production_whose_certificate_nobody_can_verify_is_said_and_not_a_502_to_users(refused, authority, origin):
     dark, strange = ("--dark", f"http://{origin().address}"), origin(authority.issue("DNS:localhost"))
     url = f"https://localhost:{strange.server_port}"

@@ -11,6 +11,19 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+_LATER = """\
+[ca]
+default_ca = later
+[later]
+new_certs_dir = {folder}
+database = {folder}/index
+serial = {folder}/serial
+default_md = sha256
+policy = any
+copy_extensions = copy
+[any]
+commonName = supplied
+"""
 _EC = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 
 
@@ -47,6 +60,18 @@ class Authority:
         openssl(
             f"x509 -req -days {days} -copy_extensions copy",
             *("-in", request, "-CA", cacert, "-CAkey", cakey, "-out", certificate),
+        )
+        return certificate, key
+
+    def issue_for_later(self, *names: str) -> tuple[Path, Path]:
+        """One that is not valid before the year 2090."""
+        certificate, key = self.issue(*names)
+        (self._folder / "index").touch()
+        config = self._folder / "ca.conf"
+        config.write_text(_LATER.format(folder=self._folder))
+        openssl(
+            f"ca -batch -config {config} -startdate 20900101000000Z -enddate 20910101000000Z -create_serial",
+            *("-in", certificate.with_suffix(".csr"), "-cert", self.cacert, "-keyfile", self._key, "-out", certificate),
         )
         return certificate, key
 

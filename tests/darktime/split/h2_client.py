@@ -59,6 +59,11 @@ class H2Client:
         while not self._settled:
             self._receive()
 
+    @property
+    def limit(self) -> int:
+        """How many streams the server allows at once."""
+        return self._h2.remote_settings.max_concurrent_streams
+
     def ask(self, path: str, *headers: tuple[str, str], method: str = "GET", body: bytes = b"") -> Answer:
         """One request and its answer."""
         answer = self._begin(path, headers, method, body)
@@ -78,7 +83,7 @@ class H2Client:
         answers: list[Answer] = []
         left = list(headers)
         while left or self._open:
-            room = min(parallel, self._h2.remote_settings.max_concurrent_streams)
+            room = min(parallel, self.limit)
             while left and len(self._open) < room:
                 answers.append(self._begin(path, [left.pop()], "GET", b""))
             self._receive()

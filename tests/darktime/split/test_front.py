@@ -19,18 +19,18 @@ from realtime_core.stack import find_nginx
 from tests.darktime.split.certificates import Authority, openssl
 from tests.darktime.split.conftest import CANDIDATE, binaries
 from tests.darktime.split.h2_client import H2Client
-from tests.darktime.split.servers import BINARY, Client
+from tests.darktime.split.servers import BINARY, Client, Quick
 from tests.darktime.split.test_isolation import HOP_BY_HOP
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.darktime.split.h2_client import Answer
 
 SAMPLED, NOT_SAMPLED = ("cookie", "uid=u1"), ("cookie", "other=1")
-PARALLEL = 200
+PARALLEL, REQUESTS_BY_2 = 200, 800
 HANG_S = 1.0
 LONG_HANG_S = 8.0  # far beyond the noise of a busy machine; nobody here waits for it
 
@@ -55,6 +55,13 @@ def trusting(authority: Authority, *protocols: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(authority.cacert))
     context.set_alpn_protocols(list(protocols))
     return context
+
+
+@pytest.fixture
+def quick() -> Iterator[Quick]:
+    one = Quick()
+    yield one
+    one.stop()
 
 
 class Http1:
@@ -171,23 +178,24 @@ def test_a_user_whose_browser_cuts_its_cookies_up_is_the_same_user(
 
 @pytest.mark.parametrize("nginx", binaries().values(), ids=binaries().keys())
 def test_no_stream_of_an_http_2_client_is_refused_or_slower_while_the_dark_instance_hangs_and_a_naive_mirror_refuses(
-    make_split: Callable, origin: Callable, authority: Authority, pair: tuple[Path, Path], nginx: Path
+    make_split: Callable, origin: Callable, quick: Quick, authority: Authority, pair: tuple[Path, Path], *, nginx: Path
 ) -> None:
-    """A stream counts until its mirror has ended: beyond nginx's limit (128) clients that keep to it are refused."""
-    production, dark = origin(), origin()
+    """A stream counts until its mirror has ended. Production answers faster than the relay: there must be room for both."""
+    dark = origin()
     dark.hang_s = LONG_HANG_S
-    cookies = [("cookie", f"uid=u{number}") for number in range(PARALLEL)]
+    cookies = [("cookie", f"uid=u{number}") for number in range(REQUESTS_BY_2)]
 
     def asked(naive: str | None, percent: float) -> list[Answer]:
-        split = make_split(production.address, front=front_for(nginx, pair))
+        split = make_split(quick.address, front=front_for(nginx, pair))
         if naive is None:
             split.start_relay(dark.address)
         split.start(nginx=nginx, naive=naive, percent=percent)
         with H2Client(split.address, trusting(authority, "h2")) as client:
+            assert client.limit > 2 * PARALLEL
             answers = client.many("/page", cookies, parallel=PARALLEL)
         if naive is None and percent:
-            wait_until(lambda: split.state().get("offered") == PARALLEL, what="a copy of each, or its reason")
-            assert split.state()["received"] > PARALLEL / 2
+            wait_until(lambda: split.state().get("offered") == REQUESTS_BY_2, what="a copy of each, or its reason")
+            assert split.state()["received"]
         split.nginx.stop()
         if naive is None:
             split.relay.stop()
@@ -284,6 +292,7 @@ def test_a_certificate_that_would_serve_is_taken_and_says_until_when(authority: 
         ("good.pem", "locked.key", "locked by a passphrase"),
         ("broken.pem", "good.key", "not readable as PEM"),
         ("expired.pem", "expired.key", "it has expired; renew it"),
+        ("later.pem", "later.key", "it is not valid yet"),
         ("client.pem", "client.key", "no client would take it"),
         ("old issuer.pem", "good.key", "an issuer's in the same file has expired"),
     ],
@@ -306,6 +315,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, authority: Authority, pair: 
     keep("good", pair)
     keep("other", authority.issue("DNS:other.example"))
     keep("expired", authority.issue("DNS:site.example", days=-1))
+    keep("later", authority.issue_for_later("DNS:site.example"))
     keep("client", authority.issue("DNS:site.example", usage="clientAuth"))
     good = (folder / "good.pem").read_text()
     old, _ = authority.issue("DNS:issuer.example", days=-1, issuer=True)
