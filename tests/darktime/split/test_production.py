@@ -165,6 +165,14 @@ def test_a_plain_server_at_https_and_a_file_without_cas_are_named(origin: Callab
             check_tls(plain, cacert)
 
 
+def test_a_production_that_does_not_answer_is_waited_for_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("darktime.split.production_tls.LIMIT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(UsageError, match=rf"production {url}: no TLS there \(.*timed out"):
+            check_tls(production_of([url], insecure=True), None)
+
+
 def test_the_machines_cas_are_those_that_everybody_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: Authority
 ) -> None:
