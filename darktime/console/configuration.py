@@ -17,12 +17,18 @@ ONE_OR_TEXTS = "a text, or a list of texts"
 # Table by table, the keys people may write, and of what kind; each is the flag of the command of that name.
 KEYS: dict[str, dict[str, str]] = {
     "split": {
-        "production": TEXT,
+        "production": ONE_OR_TEXTS,
+        "production_cacert": TEXT,
+        "production_name": TEXT,
+        "production_insecure": FLAG,
         "dark": ONE_OR_TEXTS,
         "dark_cacert": TEXT,
         "dark_insecure": FLAG,
         "dark_connections": WHOLE,
         "listen": TEXT,
+        "certificate": TEXT,
+        "certificate_key": TEXT,
+        "http2": FLAG,
         "key": TEXT,
         "experiment": TEXT,
         "percent": NUMBER,
@@ -159,6 +165,11 @@ TEMPLATE = """\
 production = "http://127.0.0.1:8000"   # where your users' requests go today
 dark = "http://127.0.0.1:8001"         # the new code: it gets copies, its replies go nowhere
 listen = "127.0.0.1:8080"              # nginx takes production's requests here
+# certificate = "site.pem"             # ... by TLS: the certificate and its issuers ...
+# certificate_key = "site.key"         # ... and its key
+# http2 = false                        # no HTTP/2; with a certificate it is offered
+# production_cacert = "ca.pem"         # production at https://: the CA to trust, in place of this machine's
+# production_name = "www.example.org"  # ... and the name in its certificate
 key = "cookie:uid"                     # what makes a user: the same user is always in or always out
 experiment = "first"                   # the salt: another name draws other users
 max_percent = 10                       # fixed in the nginx configuration; no ramp goes beyond it

@@ -27,7 +27,8 @@ NOT_COPIED = (
 
 def write_includes(folder: Path, asked: dict[str, Any], choices: dict[str, Any]) -> None:
     """Write the includes into ``folder`` and say how the change is made, and how it is taken back."""
-    from darktime.split.emit import DIFF, STATE, choose, emit
+    from darktime.split.change import STATE, commands
+    from darktime.split.emit import choose, emit
     from darktime.split.running import free_udp_port
     from darktime.split.settings import CopySettings
     from darktime.split.theirs import read_theirs
@@ -47,12 +48,12 @@ def write_includes(folder: Path, asked: dict[str, Any], choices: dict[str, Any])
     for line in about_bodies(settings):
         click.echo(line, err=True)
     change = emit(folder, settings, theirs, chosen)
-    take = f"{nginx} -t -c {theirs.config} && {nginx} -s reload -c {theirs.config}"
+    make, back = commands(folder, nginx, theirs.config)
     click.echo(change.encode("utf-8", "replace").decode())
     for line in (
         f"mirrored: {', '.join(place.name for place in chosen)}; at most {settings.max_percent:g} % of users",
-        f"to make this change:  patch -p0 -d / < {folder / DIFF} && {take}",
-        f"to take it back:      patch -R -p0 -d / < {folder / DIFF} && {take}",
+        f"to make this change:  {make}",
+        f"to take it back:      {back}",
         f"then, to mirror:      darktime split --include {folder} --dark URL --percent {asked['percent']:g}",
         f"to end it at once:    touch {state / 'kill'}",
     ):

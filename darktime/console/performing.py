@@ -12,10 +12,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from darktime.console.asked import as_included, choices, comparing, endpoints_of, lists_of, whole_bodies
+from darktime.console.asked import as_included, choices, comparing, endpoints_of, given, lists_of, whole_bodies
 from darktime.console.dark_side import side_of
+from darktime.console.front import front_asked, production_asked, reached, refuse_beside_theirs
 from darktime.console.include import prove, read_includes
-from darktime.console.recording import record_settings, to_whom, upstream
+from darktime.console.recording import record_settings, to_whom
 from darktime.console.running import ABOUT, RAMPS
 from darktime.console.watching import Watching, say, signals
 from darktime.errors import UsageError
@@ -181,20 +182,25 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
     from darktime.split.settings import Route, SplitSettings
     from realtime_core.stack import find_nginx
 
-    production, side = upstream(asked["production"], "production"), side_of(asked)
+    nginx, production, side = find_nginx(asked["nginx"]), production_asked(asked), side_of(asked)
+    front = front_asked(asked, nginx, say)
+    asked["production"] = ", ".join(production.urls)
     asked["dark"] = None if side is None else ", ".join(side.urls)
     darks = () if side is None else tuple(one.at for one in side.instances)
     lists, compare, endpoints = lists_of(asked), comparing(asked), endpoints_of(asked)
-    check_instances(production, *darks, listen=asked["listen"])
+    check_instances(production.instances, () if side is None else side.instances, listen=asked["listen"])
     if compare.secondary is not None:
-        others = [("production", production), ("listen", asked["listen"]), *(("dark", at) for at in darks)]
+        today = (("production", at) for at in production.at)
+        others = [*today, ("listen", asked["listen"]), *(("dark", at) for at in darks)]
         check_secondary(compare.secondary.removeprefix("http://"), others=others)
+    tls = reached(production, say)
 
     def start(stack: Stack, results: Path, ledger: LedgerNames, percent: float) -> RunningSplit:
         private = stack.adopt(PrivateFolder()).path
         settings = SplitSettings(
             listen=asked["listen"],
-            routes=(Route(prefix="/", upstreams=(production,), mirrored=True),),
+            front=front,
+            routes=(Route(prefix="/", upstreams=production.at, mirrored=True, tls=tls),),
             relay_socket=private / "relay.sock",
             sink_socket=private / "sink.sock",
             log_port=free_udp_port(),
@@ -206,7 +212,7 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
             stack,
             settings,
             folder=private,
-            nginx=find_nginx(asked["nginx"]).path,
+            nginx=nginx.path,
             dark=side,
             percent=percent,
             ttl_s=asked["ttl"],
@@ -218,7 +224,9 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
             compare=compare,
             endpoints=endpoints,
         )
-        say(f"mirroring {percent:g} % of users {to_whom(asked)}; production's requests go to {settings.listen}")
+        say(
+            f"mirroring {percent:g} % of users {to_whom(asked)}; production's requests go to {front.address(settings.listen)}"
+        )
         return running
 
     return start
@@ -226,22 +234,25 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
 
 def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float], RunningSplit]:
     """What starts a split beside an nginx that is already there."""
+    from darktime.split.dark_side import parse_instance
     from darktime.split.instances import check_instances, check_secondary
     from darktime.split.running import start_joined
 
     folder, side = asked["joined"].resolve(), side_of(asked)
     asked["dark"] = None if side is None else ", ".join(side.urls)
     darks = () if side is None else tuple(one.at for one in side.instances)
+    refuse_beside_theirs(given, "--include")
     settings, where, hosts = read_includes(folder, asked)
     as_included(settings, asked)
     lists, compare, endpoints = lists_of(asked), comparing(asked), endpoints_of(asked)
     others = [("dark", at) for at in darks]
     if asked["production"]:
-        others.append(("production", upstream(asked["production"], "production")))
-        check_instances(others[-1][1], *darks)
+        today = [parse_instance(url, "production") for url in asked["production"]]
+        others += [("production", one.at) for one in today]
+        check_instances(today, () if side is None else side.instances)
     if compare.secondary is not None:
         check_secondary(compare.secondary.removeprefix("http://"), others=others)
-    asked["production"] = asked["production"] or where
+    asked["production"] = ", ".join(asked["production"]) or where
 
     def start(stack: Stack, results: Path, ledger: LedgerNames, percent: float) -> RunningSplit:
         running = start_joined(

@@ -1,4 +1,4 @@
-"""``darktime plan``: what mirroring a percentage of the users would mean, told from an access log. Reads only."""
+"""``darktime plan``: what mirroring a percentage of the users would mean, told from an access log and nginx's files. Reads only."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from darktime.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from darktime.split.change import Change
 
 SCHEMA_VERSION = 1
 
@@ -32,9 +34,23 @@ SCHEMA_VERSION = 1
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The application's own: an OpenAPI document (JSON), or a template a line.",
 )
+@click.option(
+    "--nginx-conf",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Of the nginx that is there: how it would change, in place of an example.",
+)
+@click.option("--nginx", metavar="PATH", help="That nginx; its own configuration, where --nginx-conf names no other.")
+@click.option("--location", multiple=True, metavar="'SERVER LOCATION'", help="What would be mirrored there.")
+@click.option(
+    "--emit",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/etc/darktime"),
+    metavar="DIR",
+    help="Where 'darktime split --emit DIR' would write its includes; nothing is written now.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The whole plan on stdout, for machines.")
 def command(*, log: Path, as_json: bool, **asked: Any) -> None:
-    """Tell from an access log (combined, common or JSON) what a split would do: users, copies, keys, risks."""
+    """Tell from an access log (combined, common or JSON) what a split would do: users, copies, keys, risks, nginx's change."""
     from darktime.report.summaries import plan as summary
     from darktime.split.compare.templates import read_templates
     from darktime.split.plan.plan import make_plan
@@ -55,10 +71,31 @@ def command(*, log: Path, as_json: bool, **asked: Any) -> None:
         excluded=[*EXCLUDED, *asked["exclude"]],
         templates=templates,
     ).to_dict()
+    change = _change(asked).to_dict()
     if as_json:
-        click.echo(json.dumps({"kind": "plan", "schema_version": SCHEMA_VERSION, **plan}))
+        click.echo(json.dumps({"kind": "plan", "schema_version": SCHEMA_VERSION, **plan, "nginx_change": change}))
     else:
-        click.echo("\n".join(summary.tell(plan)))
+        click.echo("\n".join([*summary.tell(plan), "", *summary.tell_change(change)]))
+
+
+def _change(asked: dict[str, Any]) -> Change:
+    """What would change in the nginx that is there, or in any. Raises UsageError."""
+    from darktime.split.change import any_change, change_of
+
+    folder = asked["emit"].absolute()
+    if asked["nginx"] is None and asked["nginx_conf"] is None:
+        if asked["location"]:
+            raise UsageError("--location is of an nginx that is there: say --nginx-conf FILE or --nginx PATH too")
+        return any_change(folder)
+    from darktime.split.emit import choose, refuse_included
+    from darktime.split.theirs import read_theirs
+    from realtime_core.stack import find_nginx
+
+    folder, nginx = folder.resolve(), find_nginx(asked["nginx"]).path
+    theirs = read_theirs(nginx, asked["nginx_conf"])
+    refuse_included(folder, theirs)
+    chosen = choose(theirs.places, asked["location"])
+    return change_of(folder, theirs.texts, chosen, nginx=nginx, config=theirs.config)
 
 
 def _lines(log: Path) -> Iterator[str]:

@@ -12,6 +12,7 @@ import click
 from darktime import __version__
 from darktime.console.asked import KEY_REMEDY
 from darktime.console.folders import keep_results, run_folder
+from darktime.console.front import front_options
 from darktime.console.performing import perform
 from darktime.console.split import user_options
 from darktime.errors import UsageError
@@ -35,10 +36,7 @@ production is not set: say --production http://HOST:PORT, or production in [reco
 
 @click.command("record")
 @click.option("--percent", type=float, required=True, help="Share of the USERS that is recorded.")
-@click.option("--production", metavar="URL", help="Where production's requests go: http://HOST:PORT.")
-@click.option(
-    "--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="Where nginx takes production's requests."
-)
+@front_options
 @click.option(
     "--key", metavar="KIND:NAME", help="What makes a user: cookie:, header: or query:NAME, or ip; must be said."
 )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darktime.console.asked import KEY_REMEDY, STATE_REMEDY, choices, percent_of
+from darktime.console.asked import KEY_REMEDY, STATE_REMEDY, choices, given, percent_of
 from darktime.console.dark_side import dark_options
 from darktime.console.folders import keep_results, run_folder
+from darktime.console.front import front_options, refuse_beside_theirs
 from darktime.console.include import write_includes
 from darktime.console.margins import margins_of_file, settings_of
 from darktime.console.performing import perform
@@ -48,11 +49,8 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--hold", type=float, default=600.0, metavar="SECONDS", help="With --ramp: each is held so long at least."
 )
-@click.option("--production", metavar="URL", help="Where production's requests go: http://HOST:PORT.")
+@front_options
 @dark_options
-@click.option(
-    "--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="Where nginx takes production's requests."
-)
 @click.option(
     "--key", metavar="KIND:NAME", help="What makes a user: cookie:, header: or query:NAME, or ip; must be said."
 )
@@ -148,6 +146,7 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
     if not asked["key"] and not joined:
         raise UsageError(KEY_REMEDY)
     if emitted:
+        refuse_beside_theirs(given, "--emit")
         write_includes(emitted, asked, choices(asked))
         return 0
     asked["margins"] = settings_of(margins_of_file(click.get_current_context()))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from darktime.blast.settings import reserve_open_files
 from darktime.extras import require
+from darktime.split.dark_side import parse_instance
 from darktime.split.instances import address, check_instances
 from realtime_core.stack import external_valkey, find_nginx, require_free
 
@@ -35,4 +36,6 @@ def preflight(settings: DemoSettings) -> None:
     if settings.listen:
         require_free(*address(settings.listen), "nginx")
     if settings.production and settings.dark:
-        check_instances(settings.production, settings.dark)
+        check_instances(
+            [parse_instance(f"http://{settings.production}", "production")], [parse_instance(f"http://{settings.dark}")]
+        )

@@ -71,9 +71,9 @@ class DarkSide:
         return tuple(one.url for one in self.instances)
 
 
-def parse_instance(url: str) -> Instance:
+def parse_instance(url: str, what: str = "dark") -> Instance:
     """Read ``http://HOST:PORT`` or ``https://HOST:PORT`` (443 where the port is left out). Raises UsageError."""
-    refused = UsageError(f"dark {url}: http://HOST:PORT or https://HOST:PORT, please, as in http://127.0.0.1:8001")
+    refused = UsageError(f"{what} {url}: http://HOST:PORT or https://HOST:PORT, please, as in http://127.0.0.1:8001")
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 0)

@@ -14,21 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from darktime.errors import UsageError
-from darktime.split.config_text import Insertion, diff, insert
+from darktime.split.change import DIFF, STATE, diff_of, named
 from darktime.split.folder import SECRET, alone, write_private
 from darktime.split.include import HTTP, http_include, location_include, server_include
-from darktime.split.settings import CopySettings, safe_path
+from darktime.split.settings import CopySettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from darktime.split.in_force import Place, Spot
+    from darktime.split.in_force import Place
     from darktime.split.theirs import Theirs
 
 VERSION: Final = 1
-DIFF: Final = "darktime.diff"
 ABOUT: Final = "include.json"
-STATE: Final = "state"
 _PASSING: Final = ("proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass")
 _MOST_NAMED: Final = 12
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")  # no pattern
@@ -66,31 +64,15 @@ def choose(found: Sequence[Place], wanted: Sequence[str]) -> tuple[Place, ...]:
 
 def emit(folder: Path, settings: CopySettings, theirs: Theirs, chosen: Sequence[Place]) -> str:
     """Write the includes and all else into ``folder``; the change as a diff. Raises UsageError."""
-    if any(folder in Path(name).parents for name in theirs.texts):
-        raise UsageError(
-            f"{theirs.config} has includes of {folder} already: take them back first, patch -R -p0 -d / < {folder / DIFF}"
-        )
+    refuse_included(folder, theirs)
     if settings.body_methods:
         _refuse_unread(chosen)
     state = folder / STATE
     files: dict[str, str] = {HTTP: http_include(settings)}
-    insertions: list[Insertion] = []
-
-    def put(spot: Spot, name: str) -> None:
-        text = f"include {safe_path(folder / name, 'folder')};"
-        insertions.append(Insertion(file=spot.file, line=spot.line, words=spot.words, text=text))
-
-    servers: dict[tuple[str, int], str] = {}
-    for number, place in enumerate(chosen, 1):
-        at = (place.server_at.file, place.server_at.line)
-        server = servers.setdefault(at, f"darktime.server-{len(servers) + 1}.conf")
-        location = f"darktime.location-{number}.conf"
+    for place, server, location in named(chosen):
         files[server] = server_include(settings, state, place)
         files[location] = location_include(settings, place)
-        put(place.http_after, HTTP)
-        put(place.server_at, server)
-        put(place.at, location)
-    change = diff(theirs.texts, insert(theirs.texts, insertions))
+    change = diff_of(folder, theirs.texts, chosen)
     about = {
         "version": VERSION,
         "config": str(theirs.config),
@@ -105,6 +87,14 @@ def emit(folder: Path, settings: CopySettings, theirs: Theirs, chosen: Sequence[
         for name, text in files.items():
             write_private(folder / name, text)
     return change
+
+
+def refuse_included(folder: Path, theirs: Theirs) -> None:
+    """Raise UsageError where their configuration has includes of that folder already."""
+    if any(folder in Path(name).parents for name in theirs.texts):
+        raise UsageError(
+            f"{theirs.config} has includes of {folder} already: take them back first, patch -R -p0 -d / < {folder / DIFF}"
+        )
 
 
 def _refuse_unread(chosen: Sequence[Place]) -> None:

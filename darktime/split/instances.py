@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from darktime.errors import UsageError
@@ -26,32 +27,33 @@ def address(listen: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def check_instances(production: str, *darks: str, listen: str | None = None) -> None:
-    """Check that all (HOST:PORT) answer, and that no two names stand for one server, or for our own address.
+def check_instances(productions: Sequence[Instance], darks: Sequence[Instance], *, listen: str | None = None) -> None:
+    """Check that all answer, and that no dark one is one of production's, or any our own address (``listen``, HOST:PORT).
 
-    ``dark`` is None where nothing is sent to anybody.
+    There are no ``darks`` where nothing is sent to anybody.
 
     Raises:
         UsageError: nobody listens, a name is not known, or the dark instance is production or what we listen on.
     """
-    named = [("production", production), *(("dark", at) for at in darks)]
-    found = [(name, at, resolved(at, name)) for name, at in named]
-    for _, dark, its_own in found[1:]:
-        if same(found[0][2], its_own):
+    today = [("production", one, resolved(one.at, "production")) for one in productions]
+    new = [("dark", one, resolved(one.at, "dark")) for one in darks]
+    for (_, production, theirs), (_, dark, its_own) in product(today, new):
+        if same(theirs, its_own):
             raise UsageError(
-                f"production {production} and dark {dark} are the same server: copies to production would hurt it; "
+                f"production {production.at} and dark {dark.at} are the same server: copies to production would hurt it; "
                 "name another instance"
             )
+    found = [*today, *new]
     if listen is not None:
-        for name, at, its_own in found:
+        for name, one, its_own in found:
             if same(its_own, resolved(listen, "listen")):
                 raise UsageError(
-                    f"{name} {at} is where nginx is to listen ({listen}): requests would go in a circle; "
+                    f"{name} {one.at} is where nginx is to listen ({listen}): requests would go in a circle; "
                     "name the instance behind it, or listen elsewhere"
                 )
-    for name, at, _ in found:
-        if not answers(*address(at), timeout_s=CONNECT_TIMEOUT_S):
-            raise UsageError(f"{name} http://{at}: nobody listens there; start it, or name another")
+    for name, one, _ in found:
+        if not answers(*address(one.at), timeout_s=CONNECT_TIMEOUT_S):
+            raise UsageError(f"{name} {one.url}: nobody listens there; start it, or name another")
 
 
 def check_secondary(secondary: str, *, others: Sequence[tuple[str, str]]) -> None:

@@ -9,8 +9,10 @@ never to the dark instance; when the relay does not answer, to nginx's own sink.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from darktime.split.front import FORWARDED_PROTO
 from darktime.split.nginx_blocks import (
     HOST_MAP,
     MIRROR,
@@ -55,7 +57,7 @@ def render_naive(settings: SplitSettings, folder: Path, dark: str) -> dict[str, 
     locations = []
     for index, route, match in _matches(settings.routes):
         mirror = f"    mirror {MIRROR};\n" if route.mirrored else ""
-        locations.append(f"  location {match} {{\n{mirror}    proxy_pass http://darktime_route_{index};\n  }}\n")
+        locations.append(f"  location {match} {{\n{mirror}{_passed(route, index)}  }}\n")
     server = (
         f"server {{\n{_front(settings)}"
         + "".join(locations)
@@ -86,11 +88,23 @@ def _whole(settings: SplitSettings, root: str, blocks: list[str]) -> str:
 def _upstreams(routes: tuple[Route, ...]) -> list[str]:
     return [
         f"upstream darktime_route_{index} {{\n"
-        + "".join(f"  server {upstream} max_fails=0;\n" for upstream in route.upstreams)
+        + "".join(f"  server {upstream}{_fails(route)};\n" for upstream in route.upstreams)
         # Shorter than any server's own: a connection that the server is about to close must not get a request.
         + "  keepalive 256;\n  keepalive_timeout 1s;\n  keepalive_requests 100000;\n}\n"
         for index, route in enumerate(routes)
     ]
+
+
+def _fails(route: Route) -> str:
+    """One server alone is never given up; of several nginx gives one up as it always does, and asks another."""
+    return " max_fails=0" if len(route.upstreams) == 1 else ""
+
+
+def _passed(route: Route, index: int) -> str:
+    """What passes a request of a route on to production."""
+    if route.tls is None:
+        return f"    proxy_pass http://darktime_route_{index};\n"
+    return f"    proxy_pass https://darktime_route_{index};\n{route.tls.lines()}"
 
 
 def _front(settings: SplitSettings) -> str:
@@ -107,7 +121,8 @@ def _front(settings: SplitSettings) -> str:
         for suffix in ("", "-Id", "-Version", "-User", "-At", "-Stripped", "-Body")
     )
     return (
-        f"  listen {settings.listen};\n  server_name _;\n  recursive_error_pages on;\n  underscores_in_headers on;\n"
+        f"{settings.front.listen_lines(settings.listen)}"
+        "  server_name _;\n  recursive_error_pages on;\n  underscores_in_headers on;\n"
         "  keepalive_requests 100000;\n  client_max_body_size 0;\n  large_client_header_buffers 4 64k;\n"
         "  proxy_http_version 1.1;\n  proxy_buffering off;\n  proxy_request_buffering off;\n"
         "  proxy_buffer_size 16k;\n  proxy_buffers 4 16k;\n"
@@ -117,7 +132,7 @@ def _front(settings: SplitSettings) -> str:
         f"{hidden}"
         "  proxy_set_header Host $darktime_host;\n  proxy_set_header Connection $darktime_connection;\n"
         "  proxy_set_header Upgrade $http_upgrade;\n  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n"
-        f"{ours}"
+        f"{ours}{settings.front.passed_lines()}"
     )
 
 
@@ -126,14 +141,14 @@ def _front_server(settings: SplitSettings, root: str) -> str:
     for index, route, match in _matches(settings.routes):
         gate = f"    error_page 418 = @darktime_candidate_{index};\n"
         gate += "    if ($darktime_bucket) {\n      return 418;\n    }\n"
-        passed = f"    proxy_pass http://darktime_route_{index};\n"
+        passed = _passed(route, index)
         if route.mirrored:
             gate += _told_gate(index)
         locations.append(f"  location {match} {{\n{gate if route.mirrored else ''}{passed}  }}\n")
     for index, route in enumerate(settings.routes):
         if route.mirrored:
             locations += _candidate_locations(settings, root, index)
-    mirrors = "".join(mirror_locations(settings))
+    mirrors = "".join(_mirror_locations(settings))
     return f"server {{\n{_front(settings)}{''.join(locations)}{probe_location(settings.secret)}{mirrors}}}\n"
 
 
@@ -162,7 +177,7 @@ def _candidate_locations(settings: SplitSettings, root: str, index: int) -> list
         tests += (
             f"    error_page 419 = @darktime_reader_{index};\n    if ($darktime_reads) {{\n      return 419;\n    }}\n"
         )
-    passed = f"    proxy_pass http://darktime_route_{index};\n"
+    passed = _passed(settings.routes[index], index)
     copied = f"    mirror {MIRROR};\n    access_log {log_target(settings)} darktime;\n"
     found = [
         (
@@ -183,6 +198,15 @@ def _candidate_locations(settings: SplitSettings, root: str, index: int) -> list
             f"  location @darktime_reader_{index} {{\n{size}{copied}    mirror_request_body on;\n{passed}  }}\n"
         )
     return found
+
+
+def _mirror_locations(settings: SplitSettings) -> list[str]:
+    """A copy says as production's request does that its client came by TLS, or the new code might redirect it there."""
+    told = settings.front.passed_lines("    ")
+    if told:  # and nothing else of it
+        kept = tuple(name for name in settings.allow_headers if name.lower() != FORWARDED_PROTO.lower())
+        settings = replace(settings, allow_headers=kept)
+    return mirror_locations(settings, reset=told)
 
 
 def _told_gate(index: int) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from darktime.errors import UsageError
 from darktime.split import levels
+from darktime.split.change import STATE
 from darktime.split.commands import agent_command, nginx_command, relay_command
 from darktime.split.dark_side import dark_side, parse_instance
-from darktime.split.emit import STATE
 from darktime.split.folder import prepare, write_private
 from darktime.split.instances import address, answers, refuse_our_own_front
 from darktime.split.nginx_config import render

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from darktime.errors import UsageError
 from darktime.split.conditions import only_maps
+from darktime.split.front import Front
 from darktime.split.key import parse_key
 from darktime.split.sampling import buckets_for, valid_salt
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from darktime.split.key import UserKey
+    from darktime.split.production import UpstreamTls
 
 DarkState = Literal["isolated", "readonly", "shared"]
 
@@ -62,11 +64,15 @@ def safe_path(path: Path, what: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A path prefix, the servers (HOST:PORT) that answer it, and whether its sampled users' requests are mirrored."""
+    """A path prefix, the servers (HOST:PORT) that answer it, and whether its sampled users' requests are mirrored.
+
+    ``tls``: how they are reached by TLS; None: they are not.
+    """
 
     prefix: str
     upstreams: tuple[str, ...]
     mirrored: bool = False
+    tls: UpstreamTls | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for what cannot be."""
@@ -78,6 +84,8 @@ class Route:
             raise UsageError(f"route {self.prefix}: name at least one server, HOST:PORT")
         for upstream in self.upstreams:
             check_address(upstream, f"server of route {self.prefix}")
+        if self.tls is not None and self.tls.cacert is not None:
+            safe_path(self.tls.cacert, "file of CAs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,10 +198,11 @@ class CopySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitSettings(CopySettings):
-    """One split with a whole nginx of its own: where that listens, and who answers which path."""
+    """One split with a whole nginx of its own: where and how that listens, and who answers which path."""
 
     listen: str
     routes: tuple[Route, ...]
+    front: Front = field(default_factory=Front)
     worker_processes: int = 1
     worker_connections: int = 16_384
 
@@ -202,6 +211,9 @@ class SplitSettings(CopySettings):
         CopySettings.__post_init__(self)
         check_address(self.listen, "listen address")
         self._check_routes()
+        for path, what in ((self.front.certificate, "certificate"), (self.front.certificate_key, "certificate's key")):
+            if path is not None:
+                safe_path(path, what)
         check_range(self.worker_processes, 1, 256, "worker processes")
         check_range(self.worker_connections, 64, 1_000_000, "worker connections")
 

@@ -37,6 +37,22 @@ def tell(plan: Mapping[str, Any]) -> list[str]:
     return [fig.clipped(line, MAX_COLUMNS) for line in lines]
 
 
+def tell_change(change: Mapping[str, Any]) -> list[str]:
+    """How nginx would change and how that is taken back. The lines of the diff and the commands are whole, however long."""
+    which = change["config"] or "an example; --nginx-conf FILE shows yours"
+    writes = f"'split --emit {fig.visible(change['folder'])}' writes it"
+    lines = [row("NGINX", fig.visible(which), writes)]
+    # A tab is the file's own indentation; what else a terminal would obey is shown.
+    lines += ["\t".join(fig.visible(part) for part in line.split("\t")) for line in change["diff"].split("\n")]
+    commands = (
+        ("make it", change["make"]),
+        ("take it back", change["take_back"]),
+        ("end it at once", change["end_at_once"]),
+        ("or", "darktime kill, darktime ramp 0: no reload, as the line before"),
+    )
+    return [*lines, *(f"{what:<16}{fig.visible(command)}" for what, command in commands)]
+
+
 def _expected(plan: Mapping[str, Any]) -> list[str]:
     share = fig.percent(plan["percent"])
     if plan["key"] is None:

@@ -2,11 +2,14 @@
 
 import gzip
 import json
+import os
+import subprocess
 
 import pytest
 
 from darktime.console.main import DARKTIME, run
 from darktime.errors import ExitCode
+from realtime_core.stack import find_nginx
 from tests.support.schemas import require_schema
 
 SECRET = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
@@ -86,3 +89,106 @@ def test_a_log_that_cannot_be_read_is_one_clear_line(tmp_path, capsys, content):
     path.write_bytes(content)
     assert run(DARKTIME, ["plan", "--log", str(path), "--percent", "5"]) == ExitCode.USAGE
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+CONFIG = """\
+{user}pid {folder}/pid; error_log {folder}/error.log;
+events {{ }}
+http {{
+    access_log {folder}/theirs.log;
+    {temporary}
+    include {folder}/sites/*;
+}}
+"""
+SITE = """\
+server {
+\tlisten 127.0.0.1:8999; server_name www.example.org; # \x1b]0;owned\x07 \xe4
+\tlocation / { proxy_pass http://127.0.0.1:9; }
+\tlocation /other/ { proxy_pass http://127.0.0.1:9; }
+}
+"""
+LINES = ["darktime.http.conf", "darktime.server-1.conf", "darktime.location-1.conf"]
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    """The configuration of an nginx that was there before; its site is in a file of its own."""
+    (tmp_path / "sites").mkdir()
+    (tmp_path / "sites" / "www").write_bytes(SITE.encode("latin-1"))
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = " ".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
+    path = tmp_path / "nginx.conf"
+    user = "user root;\n" if os.geteuid() == 0 else ""  # who may reach a test's folder
+    path.write_text(CONFIG.format(folder=tmp_path, temporary=temporary, user=user))
+    return path
+
+
+def planned(capsys, log, *words):
+    assert run(DARKTIME, ["plan", "--log", str(log), "--percent", "5", *map(str, words)]) == ExitCode.OK
+    return capsys.readouterr().out
+
+
+def test_the_change_of_an_nginx_that_is_there_is_what_emit_would_show_and_nothing_is_written(
+    log, theirs, tmp_path, capsys
+):
+    folder, site = tmp_path / "includes", tmp_path / "sites" / "www"
+    before = theirs.read_bytes(), site.read_bytes()
+    words = ("--nginx-conf", theirs, "--emit", folder, "--location", "www.example.org /")
+    plan = json.loads(planned(capsys, log, *words, "--json"))
+    require_schema(plan)
+    change = plan["nginx_change"]
+    said = planned(capsys, log, *words)
+    assert not folder.exists()
+    assert (theirs.read_bytes(), site.read_bytes()) == before
+    emit = ["split", "--percent", "5", "--key", "cookie:uid", "--dark-state", "isolated", *map(str, words)]
+    assert run(DARKTIME, emit) == ExitCode.OK
+    shown = capsys.readouterr()
+    assert (folder / "darktime.diff").read_bytes() == change["diff"].encode("utf-8", "surrogateescape")
+    assert change["locations"] == ["www.example.org /"]
+    for command in (change["make"], change["take_back"], change["end_at_once"]):
+        assert command in shown.err
+        assert command in said
+    added = [line for line in said.splitlines() if line.startswith("+") and "include" in line]
+    assert [line.split("/")[-1] for line in added] == [f"{name};" for name in LINES]
+    assert "\x1b" not in said
+    assert "\x07" not in said
+    assert "\n \tlocation /other/" in said, "a tab is shown as it is"
+
+
+@pytest.mark.engine("patch")
+def test_the_diff_of_the_plan_is_one_that_patch_makes_and_takes_back(log, theirs, tmp_path, capsys):
+    site = tmp_path / "sites" / "www"
+    before = theirs.read_bytes(), site.read_bytes()
+    words = ("--nginx-conf", theirs, "--nginx", find_nginx().path, "--emit", tmp_path / "d", "--json")
+    change = json.loads(planned(capsys, log, *words))["nginx_change"]["diff"].encode("utf-8", "surrogateescape")
+    subprocess.run(["patch", "-p0", "-d", "/"], input=change, check=True, capture_output=True, timeout=10)
+    assert (theirs.read_bytes(), site.read_bytes()) != before
+    subprocess.run(["patch", "-R", "-p0", "-d", "/"], input=change, check=True, capture_output=True, timeout=10)
+    assert (theirs.read_bytes(), site.read_bytes()) == before
+
+
+def test_without_a_configuration_an_example_shows_the_three_lines_and_how_they_are_taken_back(log, capsys):
+    change = json.loads(planned(capsys, log, "--json"))["nginx_change"]
+    assert change["config"] is None
+    added = [line.strip("+ ") for line in change["diff"].splitlines() if line.startswith("+ ")]
+    assert added == [f"include /etc/darktime/{name};" for name in LINES]
+    said = planned(capsys, log)
+    assert "an example; --nginx-conf FILE shows yours" in said
+    assert "take it back    patch -R -p0" in said
+    assert "darktime kill, darktime ramp 0: no reload" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--location", "a /"], "say --nginx-conf FILE or --nginx PATH too"),
+        (["--nginx-conf", "{theirs}", "--location", "a /"], "--location 'a /': there is none"),
+        (["--nginx-conf", "{theirs}", "--emit", "{folder}/sites"], "has includes of"),
+        (["--nginx-conf", "{log}"], "says no; mend that first"),
+        (["--emit", "/etc/dark time"], "choose another folder"),
+    ],
+)
+def test_a_change_that_cannot_be_shown_is_one_clear_line(log, theirs, capsys, words, why):
+    words = [word.format(log=log, theirs=theirs, folder=theirs.parent) for word in words]
+    assert run(DARKTIME, ["plan", "--log", str(log), "--percent", "5", *words]) == ExitCode.USAGE
+    assert why in capsys.readouterr().err

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from darktime.errors import UsageError
 from darktime.split.folder import prepare
+from darktime.split.front import Front
 from darktime.split.nginx_config import render, render_naive
+from darktime.split.production import UpstreamTls
 from darktime.split.settings import Route, SplitSettings
 from tests.darktime.split.conftest import binaries, split_settings
 
@@ -108,6 +110,26 @@ def test_nginx_takes_what_is_rendered_in_a_folder_that_only_its_owner_can_read(
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "nginx.conf").stat().st_mode & 0o777 == 0o600
     assert (folder / "secret").read_text() == settings.secret + "\n"
+
+
+def test_who_asks_for_no_tls_gets_nothing_of_it() -> None:
+    text = render(split_settings(HERE, "127.0.0.1:1"), HERE)["nginx.conf"]
+    for word in ("ssl", "http2", "https", "X-Forwarded-Proto"):
+        assert word not in text, word
+    assert text.count("max_fails=0") == 1
+
+
+@pytest.mark.parametrize("name", ["a b.pem", "a;.pem", '".pem', "$x.pem", "{.pem"])
+def test_no_file_can_write_into_the_configuration(name: str) -> None:
+    good, bad = HERE / "good.pem", HERE / name
+    for front in (
+        {"certificate": bad, "certificate_key": good},
+        {"certificate": good, "certificate_key": bad},
+    ):
+        with pytest.raises(UsageError, match="certificate"):
+            split_settings(HERE, "127.0.0.1:1", front=Front(**front))
+    with pytest.raises(UsageError, match="file of CAs"):
+        Route(prefix="/", upstreams=("h:1",), tls=UpstreamTls(name="h", cacert=bad))
 
 
 def test_settings_are_values() -> None:
