@@ -1,0 +1,226 @@
+"""Several relays behind a real nginx: a user's copies and lines meet in one of them, together they account for every copy."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from darktime.split import levels
+from darktime.split.commands import LedgerNames
+from darktime.split.folder import prepare
+from darktime.split.log_format import read_line
+from darktime.split.lookout import read_population
+from darktime.split.marks import mark
+from darktime.split.nginx_config import render
+from darktime.split.running import free_udp_ports, start_nginx, start_split
+from darktime.split.sampling import murmur2
+from darktime.split.vigil import Vigil, read_state
+from darktime.split.workers import workers_of
+from realtime_core.ledger import balance, read
+from realtime_core.stack import find_nginx
+from tests.darktime.split.conftest import split_settings
+from tests.darktime.split.servers import Client, Quick
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from darktime.split.running import RunningSplit
+    from darktime.split.settings import SplitSettings
+    from realtime_core.stack import Stack
+
+USERS = [f"u{number}" for number in range(300)]
+RELAYS = 3
+
+
+def drawn(settings: SplitSettings, user: str, relays: int = RELAYS) -> int:
+    """Which relay nginx draws for a user, from 1 on: parts of split_clients are cumulative, in hundredths of a percent."""
+    part = (10_000 // relays) * 0xFFFFFFFF // 10_000
+    value = murmur2(f"worker:{settings.salt}:{user}".encode())
+    return min(value // part + 1, relays) if part else 1
+
+
+def several(folder: Path, production: str, relays: int = RELAYS, **changes: Any) -> SplitSettings:
+    first, *more = free_udp_ports(relays)
+    return split_settings(folder, production, log_port=first, more_log_ports=tuple(more), **changes)
+
+
+@pytest.fixture
+def start(stack: Stack, folder: Path, tmp_path: Path) -> Callable[..., RunningSplit]:
+    def begin(production: str, dark: str, relays: int = RELAYS, **more: Any) -> RunningSplit:
+        settings = several(folder, production, relays)
+        return start_split(
+            stack,
+            settings,
+            folder=folder,
+            nginx=find_nginx().path,
+            dark=f"http://{dark}",
+            percent=100.0,
+            ttl_s=600.0,
+            results=tmp_path,
+            **more,
+        )
+
+    return begin
+
+
+@pytest.fixture
+def quick() -> Iterator[Callable[[], Quick]]:
+    made: list[Quick] = []
+
+    def make() -> Quick:
+        made.append(Quick())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+def gathered(running: RunningSplit) -> dict[str, Any]:
+    assert running.gather() is None
+    return read_state(running.state)
+
+
+def marks_of(path: Path) -> set[str]:
+    return {json.loads(line)["user"] for line in path.read_text().splitlines()} if path.exists() else set()
+
+
+def ask_all(address: str, users: list[str], path: str = "/page") -> None:
+    """A request of each, all answered, over one connection: nothing but the user tells them apart."""
+    with Client(address) as client:
+        client.pipeline(path, [f"Cookie: uid={user}" for user in users])
+
+
+def test_every_copy_is_accounted_for_once_and_a_user_is_with_the_relay_that_the_hash_names(
+    start: Callable[..., RunningSplit], quick: Callable, redis_client: Any, redis_name: str, valkey: Any
+) -> None:
+    production, dark = quick(), quick()
+    running = start(production.address, dark.address, ledger=LedgerNames(url=valkey.url, name=redis_name))
+    settings = running.settings
+    ask_all(settings.listen, USERS)
+    ask_all(settings.listen, USERS[::-1])
+    asked = 2 * len(USERS)
+    wait_until(lambda: gathered(running).get("compared") == asked, timeout_s=10, what="all copies compared")
+    wait_until(lambda: gathered(running) and len(running.pairs.read_text().splitlines()) == asked, what="all pairs")
+    state = gathered(running)
+    assert (state["offered"], state["received"], state["waiting"], state["duplicates"]) == (asked, asked, 0, 0)
+    assert dark.requests == asked + 1, "the probe of the dark instance is one"
+    assert sum(state["reasons"].values()) == 0
+    parts = [read_state(path) for path in running.states]
+    assert [one["pid"] for one in state["relays"]] == [one["pid"] for one in parts]
+    for number, (part, path) in enumerate(zip(parts, running.states, strict=True), 1):
+        mine = {mark(settings.secret, user) for user in USERS if drawn(settings, user) == number}
+        assert set(part["users"]) == mine == marks_of(path.with_name(f"pairs-{number}.jsonl"))
+        assert part["log_lines"] >= part["received"] == part["compared"] == 2 * len(mine)
+    assert len(state["users"]) == len(USERS)
+    hops = {one.hop: one for one in balance(read(redis_client, redis_name))}
+    wait_until(
+        lambda: (
+            hops.update({one.hop: one for one in balance(read(redis_client, redis_name))})
+            or (hops["mirror>relay"].received == hops["relay>compared"].received == asked)
+        ),
+        what="the ledger",
+    )
+    assert all(not (hop.missing or hop.extra or hop.undecoded) for hop in hops.values())
+    owners = sorted(owner.split()[0] for owner in hops["mirror>relay"].open_owners)
+    assert owners == ["relay-1", "relay-2", "relay-3"]
+    population = read_population(running.population)
+    assert population is not None
+    assert sum(bucket.requests for bucket in population.copied.values()) <= asked
+    assert len(set(running.exporters.values())) == RELAYS
+    for process in running.processes.values():
+        process.stop()
+    assert running.close() is None
+    assert len({json.loads(line)["id"] for line in running.pairs.read_text().splitlines()}) == asked
+    assert not list(running.pairs.parent.glob("pairs-*"))
+    assert sum(population.keyed.values()) <= sum(read_population(running.population).keyed.values())  # type: ignore[union-attr]
+    whole = balance(read(redis_client, redis_name))
+    assert all(one.balanced for one in whole if one.hop in ("mirror>relay", "relay>compared"))
+
+
+def test_one_that_is_killed_costs_its_users_copies_and_nobody_else_anything(
+    start: Callable[..., RunningSplit], quick: Callable
+) -> None:
+    production, dark = quick(), quick()
+    running = start(production.address, dark.address)
+    vigil = Vigil(running.processes)
+    settings, users = running.settings, USERS[:90]
+    lost = [user for user in users if drawn(settings, user) == 2]
+    ask_all(settings.listen, users)
+    wait_until(lambda: gathered(running).get("compared") == len(users), what="all copies compared")
+    os.kill(running.processes["relay-2"].pid, signal.SIGKILL)
+    wait_until(lambda: not running.processes["relay-2"].alive(), what="its end")
+    ask_all(settings.listen, users)
+    wait_until(lambda: gathered(running)["compared"] == 2 * len(users) - len(lost), what="the others' copies compared")
+    (incident,) = vigil.look()
+    assert incident.startswith("relay-2 died: the copies of its users go to nginx's sink")
+    assert vigil.lost_relay
+    state = gathered(running)
+    assert [one["alive"] for one in state["relays"]] == [True, False, True]
+    assert state["received"] == state["compared"] + sum(state["reasons"].values()) + state["waiting"]
+    assert 0 < len(lost) < len(users)
+
+
+def test_streams_are_held_and_ended_by_the_relay_of_their_user(
+    start: Callable[..., RunningSplit], origin: Callable
+) -> None:
+    production, dark = origin(), origin()
+    running = start(production.address, dark.address)
+    settings, users = running.settings, USERS[:12]
+    held = Counter(drawn(settings, user) for user in users)
+    with ExitStack() as last:
+        clients = [last.enter_context(Client(settings.listen)) for _ in users]
+        for client, user in zip(clients, users, strict=True):
+            client.send("/ev/thread:1", "Accept: text/event-stream", f"Cookie: uid={user}")
+        wait_until(lambda: gathered(running).get("streams") == len(users), what="all streams held")
+        assert {number: read_state(path)["streams"] for number, path in enumerate(running.states, 1)} == held
+        dark.events.append(json.dumps({"id": "1-1", "channel": "thread:1", "at": 1.0, "data": {}}).encode())
+        wait_until(lambda: gathered(running)["channels"] == {"thread:1": len(users)}, what="all events read")
+    wait_until(lambda: dark.streams == 0, timeout_s=10, what="the end of the dark streams")
+    wait_until(lambda: gathered(running)["compared"] == len(users), what="all streams compared")
+    assert gathered(running)["streams"] == 0
+
+
+def test_the_sink_tells_the_relay_whose_copy_it_took(stack: Stack, folder: Path, quick: Callable) -> None:
+    """The sink's line, too, goes to the port of the relay that should have had the copy."""
+    production = quick()
+    settings = several(folder, production.address, slot_s=1000)
+    prepare(folder, settings, render(settings, folder))
+    levels.set_percent(folder, 100.0, 100.0)
+    levels.renew(folder, time.time(), settings.slot_s)
+    with ExitStack() as last:
+        ports = []
+        for worker in workers_of(settings):
+            lines = last.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            lines.bind(("127.0.0.1", worker.log_port))
+            lines.settimeout(5)
+            ports.append(lines)
+        start_nginx(stack, settings, folder, find_nginx().path)
+        for user in USERS[:9]:
+            ask_all(settings.listen, [user])
+            mine = ports[drawn(settings, user) - 1]
+            found = [read_line(mine.recv(65536), settings.secret) for _ in range(2)]
+            assert sorted(one.sink for one in found) == [False, True]  # type: ignore[union-attr]
+            assert len({one.id for one in found}) == 1  # type: ignore[union-attr]
+        for lines in ports:
+            lines.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                lines.recv(65536)
+
+
+@pytest.mark.parametrize("relays", [2, 32])
+def test_nginx_takes_the_configuration_without_a_word(stack: Stack, folder: Path, relays: int) -> None:
+    settings = several(folder, "127.0.0.1:9", relays, max_percent=10.0)
+    prepare(folder, settings, render(settings, folder))
+    start_nginx(stack, settings, folder, find_nginx().path)
+    assert (folder / "error.log").read_text() == ""
