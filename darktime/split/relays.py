@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from darktime.split.commands import relay_command
@@ -12,7 +12,7 @@ from darktime.split.relay.shares import dark_share
 from darktime.split.workers import RELAY, workers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from darktime.split.commands import Command, CompareOptions, LedgerNames
@@ -24,68 +24,74 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relays:
-    """What is to be started. ``files``: what people read; ``parts``: what each writes, empty where there is one.
+    """What is to be started. ``results``: the folder that they write into; the rest is as ``start_split`` has it.
 
-    ``exporters``: HOST:PORT of each one's metrics, by its name.
+    ``free_port`` gives a TCP port of loopback. ``exporters``: HOST:PORT of each one's metrics, by its name, once its
+    command is there. Raises UsageError where the dark side has no connection for each.
     """
 
-    commands: tuple[Command, ...]
-    files: RelayFiles
-    parts: dict[str, RelayFiles]
-    exporters: dict[str, str]
+    settings: CopySettings
+    secrets: Path
+    dark: DarkSide | None
+    results: Path
+    free_port: Callable[[], int]
+    ledger: LedgerNames | None = None
+    record: RecordSettings | None = None
+    compare: CompareOptions | None = None
+    endpoints: Path | None = None
+    exporters: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no relay could run with, before any is started."""
+        if self.dark is not None and self.settings.more_log_ports:
+            dark_share(self.dark, len(workers_of(self.settings)))
+
+    @property
+    def files(self) -> RelayFiles:
+        """What people read."""
+        return self._files(RELAY)
+
+    @property
+    def parts(self) -> dict[str, RelayFiles]:
+        """What each of several relays writes, by its name; empty where there is one."""
+        if not self.settings.more_log_ports:
+            return {}
+        return {worker.name: self._files(worker.name) for worker in workers_of(self.settings)}
+
+    def commands(self) -> Iterator[Command]:
+        """One after the other: a port for metrics is looked for when its relay is about to be started, and not before."""
+        workers = workers_of(self.settings)
+        record = self.record
+        if record is not None and len(workers) > 1:
+            record = replace(record, began=round(time.time(), 3))
+        for worker in workers:
+            port = self.free_port()
+            self.exporters[worker.name] = f"127.0.0.1:{port}"
+            files, ledger = self._files(worker.name), self.ledger
+            command = relay_command(
+                _of(self.settings, worker),
+                self.secrets,
+                dark=self.dark,
+                state=files.state,
+                pairs=files.pairs,
+                population=files.population,
+                ledger=None if ledger is None else replace(ledger, owner=worker.numbered(ledger.owner)),
+                metrics_port=port,
+                record=record if record is None or files.recording is None else replace(record, path=files.recording),
+                compare=self.compare,
+                endpoints=self.endpoints,
+                one_of=len(workers),
+            )
+            yield replace(command, name=worker.name)
 
     def gathering(self, processes: dict[str, Any]) -> Gathering | None:
         """What puts the parts together; None where there is one relay. ``processes``: what the relays run as, by name."""
-        if not self.parts:
+        if not self.settings.more_log_ports:
             return None
         return Gathering(self.parts, self.files, lambda name: bool(processes[name].alive()))
 
-
-def describe_relays(
-    settings: CopySettings,
-    secrets: Path,
-    *,
-    dark: DarkSide | None,
-    results: Path,
-    free_ports: Callable[[int], Sequence[int]],
-    ledger: LedgerNames | None = None,
-    record: RecordSettings | None = None,
-    compare: CompareOptions | None = None,
-    endpoints: Path | None = None,
-) -> Relays:
-    """The relays of a split. ``free_ports``: so many TCP ports of loopback.
-
-    Raises UsageError where the dark side has no connection for each.
-    """
-    workers = workers_of(settings)
-    if dark is not None and len(workers) > 1:
-        dark_share(dark, len(workers))  # before any is started
-    if record is not None and len(workers) > 1:
-        record = replace(record, began=round(time.time(), 3))
-    commands: list[Command] = []
-    parts: dict[str, RelayFiles] = {}
-    exporters: dict[str, str] = {}
-    for worker, port in zip(workers, free_ports(len(workers)), strict=True):
-        files = RelayFiles.below(results, worker.name, None if record is None else record.path)
-        command = relay_command(
-            _of(settings, worker),
-            secrets,
-            dark=dark,
-            state=files.state,
-            pairs=files.pairs,
-            population=files.population,
-            ledger=None if ledger is None else replace(ledger, owner=worker.numbered(ledger.owner)),
-            metrics_port=port,
-            record=record if record is None or files.recording is None else replace(record, path=files.recording),
-            compare=compare,
-            endpoints=endpoints,
-            one_of=len(workers),
-        )
-        commands.append(replace(command, name=worker.name))
-        parts[worker.name] = files
-        exporters[worker.name] = f"127.0.0.1:{port}"
-    whole = RelayFiles.below(results, RELAY, None if record is None else record.path)
-    return Relays(commands=tuple(commands), files=whole, parts=parts if len(workers) > 1 else {}, exporters=exporters)
+    def _files(self, name: str) -> RelayFiles:
+        return RelayFiles.below(self.results, name, None if self.record is None else self.record.path)
 
 
 def _of(settings: CopySettings, worker: Worker) -> CopySettings:

@@ -18,7 +18,7 @@ from darktime.split.emit import STATE
 from darktime.split.folder import prepare, write_private
 from darktime.split.instances import address, answers, refuse_our_own_front
 from darktime.split.nginx_config import render
-from darktime.split.relays import describe_relays
+from darktime.split.relays import Relays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from darktime.split.dark_side import DarkSide
     from darktime.split.gathering import Gathering
     from darktime.split.record.recorder import RecordSettings
-    from darktime.split.relays import Relays
     from darktime.split.settings import CopySettings, SplitSettings
 
 ABOUT: Final = "split.json"
@@ -135,12 +134,12 @@ def start_split(
     side = dark_side([dark]) if isinstance(dark, str) else dark
     prepare(folder, settings, render(settings, folder))
     _write_lists(settings, folder, lists or {})
-    relays = describe_relays(
-        settings,
-        folder,
+    relays = Relays(
+        settings=settings,
+        secrets=folder,
         dark=side,
         results=results,
-        free_ports=free_tcp_ports,
+        free_port=free_tcp_port,
         ledger=ledger,
         record=record,
         compare=compare,
@@ -187,12 +186,12 @@ def start_joined(
         )
     _write_lists(settings, state, lists or {})
     _refuse_our_own_front(settings, side, compare, front=front, hosts=hosts)
-    relays = describe_relays(
-        settings,
-        folder,
+    relays = Relays(
+        settings=settings,
+        secrets=folder,
         dark=side,
         results=results,
-        free_ports=free_tcp_ports,
+        free_port=free_tcp_port,
         ledger=ledger,
         record=record,
         compare=compare,
@@ -217,7 +216,7 @@ def _with_relays(
     starter: Starter[Any], settings: CopySettings, folder: Path, relays: Relays, *, percent: float
 ) -> RunningSplit:
     levels.set_percent(folder, percent, settings.max_percent)
-    processes = {command.name: _start(starter, command) for command in relays.commands}
+    processes = {command.name: _start(starter, command) for command in relays.commands()}
     running = RunningSplit(
         settings=settings,
         folder=folder,
@@ -299,7 +298,10 @@ def alive(about: dict[str, Any]) -> bool:
 
 def free_tcp_port() -> int:
     """A TCP port of loopback that nobody listens on now."""
-    return free_tcp_ports(1)[0]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def free_udp_port() -> int:
@@ -307,19 +309,10 @@ def free_udp_port() -> int:
     return free_udp_ports(1)[0]
 
 
-def free_tcp_ports(count: int) -> list[int]:
-    """So many of them, all different."""
-    return _free_ports(count, socket.SOCK_STREAM)
-
-
 def free_udp_ports(count: int) -> list[int]:
     """So many of them, all different."""
-    return _free_ports(count, socket.SOCK_DGRAM)
-
-
-def _free_ports(count: int, kind: socket.SocketKind) -> list[int]:
     with ExitStack() as last:
-        probes = [last.enter_context(socket.socket(socket.AF_INET, kind)) for _ in range(count)]
+        probes = [last.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(count)]
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [probe.getsockname()[1] for probe in probes]

@@ -153,15 +153,15 @@ def _against_envoy(by_name: dict[str, Proxy]) -> list[str]:
 
 
 def _a_copy(proxies: list[Proxy]) -> list[str]:
-    costs = [cost for proxy in proxies for cost in proxy.copies]
-    if not costs:
-        return []
-    return [
-        (
-            f"- relay: **{statistics.median(costs):.0f} µs** of CPU a copy, status, type and latency compared, ledger off "
-            f"({min(costs):.0f} to {max(costs):.0f})"
-        )
-    ]
+    lines = []
+    for relays in (1, TWO):
+        costs = [cost for proxy in proxies if len(proxy.relays) == relays for cost in proxy.copies]
+        if costs:
+            lines.append(
+                f"- {'relay' if relays == 1 else f'{relays} relays'}: **{statistics.median(costs):.0f} µs** of CPU a copy, "
+                f"status, type and latency compared, ledger off ({min(costs):.0f} to {max(costs):.0f})"
+            )
+    return lines
 
 
 def _whole(stack: Stack, nginx: Path, folder: Path, production: str, dark: str) -> list[Proxy]:

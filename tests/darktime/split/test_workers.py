@@ -21,12 +21,11 @@ from darktime.split.record.recorder import RecordSettings
 from darktime.split.relay.__main__ import _arguments, _settings
 from darktime.split.relay.settings import CompareSettings, RelaySettings
 from darktime.split.relay.shares import share_of
-from darktime.split.relays import describe_relays
+from darktime.split.relays import Relays
 from darktime.split.workers import is_relay, workers_of
 from tests.darktime.split.conftest import split_settings
 
 if TYPE_CHECKING:
-    from darktime.split.relays import Relays
     from darktime.split.settings import SplitSettings
 
 ROOT = Path("/tmp/of-nobody")
@@ -70,8 +69,8 @@ def settings_of(relays: int, **changes: Any) -> SplitSettings:
 
 
 def relays_of(relays: int, results: Path = ROOT, **more: Any) -> Relays:
-    given = {"dark": dark_side(["http://127.0.0.1:7"]), "free_ports": lambda count: range(6001, 6001 + count), **more}
-    return describe_relays(settings_of(relays), ROOT, results=results, **given)
+    given = {"dark": dark_side(["http://127.0.0.1:7"]), "free_port": iter(range(6001, 6033)).__next__, **more}
+    return Relays(settings=settings_of(relays), secrets=ROOT, results=results, **given)
 
 
 def test_one_relay_is_configured_as_if_there_were_no_others() -> None:
@@ -137,15 +136,16 @@ def test_a_socket_with_a_number_must_fit_too() -> None:
 
 def test_relays_listen_write_count_and_export_apart() -> None:
     found = relays_of(3, ledger=LedgerNames(url="redis://h", name="n", owner="front"))
-    options = [_arguments().parse_args(command.argv[3:]) for command in found.commands]
+    commands = list(found.commands())
+    options = [_arguments().parse_args(command.argv[3:]) for command in commands]
     for name in ("socket", "log_port", "state", "pairs", "population", "metrics", "owner"):
         assert len({getattr(one, name) for one in options}) == 3, name
     assert [one.owner for one in options] == ["front-1", "front-2", "front-3"]
-    assert [command.name for command in found.commands] == list(found.parts) == list(found.exporters)
-    assert all(is_relay(command.name) for command in found.commands)
+    assert [command.name for command in commands] == list(found.parts) == list(found.exporters)
+    assert all(is_relay(command.name) for command in commands)
     assert {one.one_of for one in options} == {3}
     alone = relays_of(1)
-    (only,) = alone.commands
+    (only,) = alone.commands()
     assert (only.name, alone.parts, alone.gathering({})) == ("relay", {}, None)
     assert "--one-of" not in only.argv
     assert alone.files.state == ROOT / "relay.json"
@@ -153,10 +153,10 @@ def test_relays_listen_write_count_and_export_apart() -> None:
 
 def test_a_recording_is_written_in_parts_that_count_from_the_same_moment(tmp_path: Path) -> None:
     record = RecordSettings(path=tmp_path / "kept.jsonl.gz", experiment="e", key="ip")
-    options = [_arguments().parse_args(one.argv[3:]) for one in relays_of(2, record=record).commands]
+    options = [_arguments().parse_args(one.argv[3:]) for one in relays_of(2, record=record).commands()]
     assert [one.record.name for one in options] == ["kept.jsonl-relay-1.gz", "kept.jsonl-relay-2.gz"]
     assert options[0].record_began == options[1].record_began > 1.7e9
-    (only,) = relays_of(1, record=record).commands
+    (only,) = relays_of(1, record=record).commands()
     assert _arguments().parse_args(only.argv[3:]).record == record.path
 
 
@@ -197,15 +197,16 @@ def test_too_few_connections_are_refused_before_any_relay_is_started() -> None:
 
 def test_a_relay_takes_its_part_by_its_arguments(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s" * 24)
-    found = describe_relays(
-        settings_of(4),
-        tmp_path,
+    found = Relays(
+        settings=settings_of(4),
+        secrets=tmp_path,
         results=tmp_path,
         dark=dark_side(["http://127.0.0.1:7"], connections=64),
-        free_ports=lambda count: range(6001, 6001 + count),
+        free_port=lambda: 6001,
         compare=CompareOptions(secondary="http://127.0.0.1:6", per_s=50.0),
     )
-    settings = _settings(_arguments().parse_args(found.commands[1].argv[3:]))
+    command = list(found.commands())[1]
+    settings = _settings(_arguments().parse_args(command.argv[3:]))
     assert settings.dark is not None
     assert settings.compare is not None
     assert (settings.dark.connections, settings.compare.per_s, settings.limits.pairs_bytes) == (16, 12.5, 16_777_216)
