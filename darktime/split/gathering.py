@@ -65,7 +65,10 @@ class _Kept:
             return False
         if written == self._written:
             return False
-        self._written, self.content = written, self._read(self._path)
+        self._written = written
+        found = self._read(self._path)
+        if found:  # of what cannot be read the last stands
+            self.content = found
         return True
 
 

@@ -89,6 +89,15 @@ def test_what_has_not_changed_is_not_written_again(made: Made) -> None:
     assert not made.whole.state.exists()
 
 
+def test_of_a_state_that_cannot_be_read_the_last_one_stands(made: Made) -> None:
+    made.write("relay-1", received=3)
+    made.write("relay-2", received=4)
+    made.gathering.look()
+    made.parts["relay-1"].state.write_text("{")
+    made.gathering.look()
+    assert read_state(made.whole.state)["received"] == 7
+
+
 def test_the_population_is_the_sum(made: Made) -> None:
     people = Population()
     people.keyed["valid"] = 5

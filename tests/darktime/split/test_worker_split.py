@@ -8,26 +8,28 @@ import signal
 import socket
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from darktime.split import levels
+from darktime.split import levels, nginx_blocks
 from darktime.split.commands import LedgerNames
 from darktime.split.folder import prepare
-from darktime.split.log_format import read_line
+from darktime.split.log_format import LogLine, read_line
 from darktime.split.lookout import read_population
 from darktime.split.marks import mark
 from darktime.split.nginx_config import render
 from darktime.split.running import free_udp_ports, start_nginx, start_split
 from darktime.split.sampling import murmur2
+from darktime.split.settings import CopySettings
 from darktime.split.vigil import Vigil, read_state
 from darktime.split.workers import workers_of
 from realtime_core.ledger import balance, read
 from realtime_core.stack import find_nginx
 from tests.darktime.split.conftest import split_settings
 from tests.darktime.split.servers import Client, Quick
+from tests.darktime.split.test_include import Theirs
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -191,31 +193,92 @@ def test_streams_are_held_and_ended_by_the_relay_of_their_user(
     assert gathered(running)["streams"] == 0
 
 
-def test_the_sink_tells_the_relay_whose_copy_it_took(stack: Stack, folder: Path, quick: Callable) -> None:
-    """The sink's line, too, goes to the port of the relay that should have had the copy."""
-    production = quick()
-    settings = several(folder, production.address, slot_s=1000)
+class Ports:
+    """Whoever listens for each relay's log lines."""
+
+    def __init__(self, settings: CopySettings, last: ExitStack) -> None:
+        self._secret = settings.secret
+        self._all = [last.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in workers_of(settings)]
+        for port, worker in zip(self._all, workers_of(settings), strict=True):
+            port.bind(("127.0.0.1", worker.log_port))
+            port.setblocking(False)
+
+    def lines(self) -> list[list[Any]]:
+        """What has come to each."""
+        return [list(self._of(port)) for port in self._all]
+
+    def _of(self, port: socket.socket) -> Iterator[Any]:
+        with suppress(BlockingIOError):
+            while True:
+                line = read_line(port.recv(65536), self._secret)
+                assert line is not None
+                yield line
+
+
+def test_the_sinks_line_goes_to_the_relay_whose_copy_it_took_and_keyless_ones_to_all(
+    stack: Stack, folder: Path, quick: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nginx_blocks, "CENSUS_PERCENT", 100)
+    settings = several(folder, quick().address, slot_s=1000)
     prepare(folder, settings, render(settings, folder))
     levels.set_percent(folder, 100.0, 100.0)
     levels.renew(folder, time.time(), settings.slot_s)
+    users = USERS[:9]
     with ExitStack() as last:
-        ports = []
-        for worker in workers_of(settings):
-            lines = last.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            lines.bind(("127.0.0.1", worker.log_port))
-            lines.settimeout(5)
-            ports.append(lines)
+        ports = Ports(settings, last)
         start_nginx(stack, settings, folder, find_nginx().path)
-        for user in USERS[:9]:
-            ask_all(settings.listen, [user])
-            mine = ports[drawn(settings, user) - 1]
-            found = [read_line(mine.recv(65536), settings.secret) for _ in range(2)]
-            assert sorted(one.sink for one in found) == [False, True]  # type: ignore[union-attr]
-            assert len({one.id for one in found}) == 1  # type: ignore[union-attr]
-        for lines in ports:
-            lines.setblocking(False)
-            with pytest.raises(BlockingIOError):
-                lines.recv(65536)
+        for number in range(1, RELAYS + 1):
+            mine = [user for user in users if drawn(settings, user) == number]
+            ask_all(settings.listen, mine)
+            found = ports.lines()
+            assert [len(lines) for lines in found] == [2 * len(mine) * (at == number) for at in range(1, RELAYS + 1)]
+            assert Counter(one.id for one in found[number - 1]) == dict.fromkeys({o.id for o in found[number - 1]}, 2)
+            assert sum(one.sink for one in found[number - 1]) == len(mine)
+        for _ in range(40):
+            with Client(settings.listen) as client:
+                client.pipeline("/", ["X-Nobody: 1"])
+        keyless = ports.lines()
+        assert sum(map(len, keyless)) == 40
+        assert all(keyless), "of 40 connections none belongs to a relay once in millions"
+
+
+@pytest.mark.parametrize("percent", [0.0, 100.0])
+def test_in_somebodys_own_nginx_each_request_is_told_once_to_the_relay_of_its_user(
+    stack: Stack, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, percent: float
+) -> None:
+    monkeypatch.setattr(nginx_blocks, "CENSUS_PERCENT", 100)  # all that is not copied is told of too
+    first, *more = free_udp_ports(RELAYS)
+    settings = CopySettings(
+        relay_socket=folder / "relay.sock",
+        sink_socket=folder / "sink.sock",
+        log_port=first,
+        more_log_ports=tuple(more),
+        dark_state="isolated",
+        max_percent=100.0,
+        slot_s=1000,
+    )
+    levels.set_percent(folder, percent, 100.0)
+    levels.renew(folder, time.time(), settings.slot_s)
+    users = USERS[:9]
+    with ExitStack() as last:
+        relays = [Quick(worker.relay_socket) for worker in workers_of(settings)]
+        for relay in relays:
+            last.callback(relay.stop)
+        ports = Ports(settings, last)
+        theirs = Theirs(stack, tmp_path / "theirs", settings, last)
+        for user in users:
+            for port in (theirs.port, theirs.other):  # the other logs subrequests, and has a mirror of its own
+                theirs.ask("GET", "/", f"Cookie: uid={user}", port)
+        told = ports.lines()
+        for number, (relay, lines) in enumerate(zip(relays, told, strict=True), 1):
+            mine = [user for user in users if drawn(settings, user) == number]
+            assert len(lines) == 2 * len(mine), "one line a request"
+            copied = [one.id for one in lines if isinstance(one, LogLine)]
+            assert len(copied) == (len(lines) if percent else 0)
+            wait_until(lambda relay=relay, copied=copied: len(relay.ids) == len(copied), what="the copies")
+            assert sorted(relay.ids) == sorted(copied)
+            assert relay.users == (dict.fromkeys(mine, 2) if percent else {})
+        assert theirs.log("error.log") == []
 
 
 @pytest.mark.parametrize("relays", [2, 32])
