@@ -117,6 +117,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
             settings=asked["margins"],
             look=watching.looks + 1,
         )
+        running.end_relays()
     say(stopped)
     return results
 

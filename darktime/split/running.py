@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -19,6 +20,7 @@ from darktime.split.folder import prepare, write_private
 from darktime.split.instances import address, answers, refuse_our_own_front
 from darktime.split.nginx_config import render
 from darktime.split.relays import Relays
+from darktime.split.workers import is_relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,6 +83,13 @@ class RunningSplit:
         except OSError as error:
             return f"what the relays write cannot be put together: {error}"
         return None
+
+    def end_relays(self) -> None:
+        """Tell all of several relays that it is over: each may take two seconds, and they take them together."""
+        if self.gathering is not None:
+            for process in (process for name, process in self.processes.items() if is_relay(name)):
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGTERM)  # whoever started it has not reaped it yet
 
     def close(self) -> str | None:
         """The relays have ended: take what they wrote last; what could not be done, or None."""

@@ -38,6 +38,16 @@ def test_there_are_1_to_32(tmp_path, monkeypatch, capsys, relays):
     assert not (tmp_path / "run" / "stack").exists()
 
 
+def test_a_folder_that_holds_parts_of_a_split_gets_no_others(tmp_path, monkeypatch, capsys):
+    """They would be taken for this run's own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir(mode=0o700)
+    (tmp_path / "run" / "pairs-1.jsonl").write_text("")
+    words = ["--production", "http://127.0.0.1:9", "--dark", "http://127.0.0.1:10", "--dark-state", "isolated"]
+    assert run(DARKTIME, ["split", "--percent", "5", "--key", "cookie:uid", "--out", "run", *words]) == 2
+    assert "holds a split's results already" in capsys.readouterr().err
+
+
 def test_one_of_two_that_is_killed_is_named_and_the_other_goes_on(tmp_path, stack, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     production, dark = stack.push("production").url, stack.push("dark").url

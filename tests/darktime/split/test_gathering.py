@@ -13,6 +13,7 @@ from darktime.split.population import Population
 from darktime.split.record.file import RecordingFile
 from darktime.split.record.lines import Answer, Header, Recorded, answer_line, request_line
 from darktime.split.relay.files import write_whole
+from darktime.split.running import RunningSplit
 from darktime.split.vigil import read_state
 
 if TYPE_CHECKING:
@@ -65,6 +66,24 @@ def test_pairs_that_could_not_be_taken_are_taken_when_there_is_room_again(made: 
     made.whole.pairs.rmdir()
     made.gathering.look()
     assert made.pairs() == ['{"a":1}']
+
+
+def test_a_split_that_cannot_put_them_together_says_so_and_goes_on(made: Made) -> None:
+    made.whole.pairs.mkdir()
+    made.pair("relay-1", '{"a":1}\n')
+    files = made.whole
+    running = RunningSplit(
+        settings=None,  # type: ignore[arg-type] - nobody asks
+        folder=files.state.parent,
+        state=files.state,
+        pairs=files.pairs,
+        population=files.population,
+        states=(),
+        exporters={},
+        processes={},
+        gathering=made.gathering,
+    )
+    assert (running.gather() or "").startswith("what the relays write cannot be put together: ")
 
 
 def test_the_state_is_of_all_and_says_who_is_dead(made: Made) -> None:

@@ -21,7 +21,6 @@ from darktime.split.lookout import read_population
 from darktime.split.marks import mark
 from darktime.split.nginx_config import render
 from darktime.split.running import free_udp_ports, start_nginx, start_split
-from darktime.split.sampling import murmur2
 from darktime.split.settings import CopySettings
 from darktime.split.vigil import Vigil, read_state
 from darktime.split.workers import workers_of
@@ -30,6 +29,7 @@ from realtime_core.stack import find_nginx
 from tests.darktime.split.conftest import split_settings
 from tests.darktime.split.servers import Client, Quick
 from tests.darktime.split.test_include import Theirs
+from tests.darktime.split.test_workers import drawn as drawn_of
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -44,11 +44,8 @@ USERS = [f"u{number}" for number in range(300)]
 RELAYS = 3
 
 
-def drawn(settings: SplitSettings, user: str, relays: int = RELAYS) -> int:
-    """Which relay nginx draws for a user, from 1 on: parts of split_clients are cumulative, in hundredths of a percent."""
-    part = (10_000 // relays) * 0xFFFFFFFF // 10_000
-    value = murmur2(f"worker:{settings.salt}:{user}".encode())
-    return min(value // part + 1, relays) if part else 1
+def drawn(settings: CopySettings, user: str) -> int:
+    return drawn_of(settings, user, RELAYS)
 
 
 def several(folder: Path, production: str, relays: int = RELAYS, **changes: Any) -> SplitSettings:
@@ -140,8 +137,10 @@ def test_every_copy_is_accounted_for_once_and_a_user_is_with_the_relay_that_the_
     assert population is not None
     assert sum(bucket.requests for bucket in population.copied.values()) <= asked
     assert len(set(running.exporters.values())) == RELAYS
-    for process in running.processes.values():
-        process.stop()
+    running.end_relays()
+    relays = [process for name, process in running.processes.items() if name.startswith("relay-")]
+    wait_until(lambda: not any(process.alive() for process in relays), what="the end of all of them")
+    assert [process.stop() for process in relays] == [0, 0, 0]
     assert running.close() is None
     assert len({json.loads(line)["id"] for line in running.pairs.read_text().splitlines()}) == asked
     assert not list(running.pairs.parent.glob("pairs-*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,12 @@ from darktime.split.relay.__main__ import _arguments, _settings
 from darktime.split.relay.settings import CompareSettings, RelaySettings
 from darktime.split.relay.shares import share_of
 from darktime.split.relays import Relays
+from darktime.split.sampling import murmur2, sampled
 from darktime.split.workers import is_relay, workers_of
 from tests.darktime.split.conftest import split_settings
 
 if TYPE_CHECKING:
-    from darktime.split.settings import SplitSettings
+    from darktime.split.settings import CopySettings, SplitSettings
 
 ROOT = Path("/tmp/of-nobody")
 SPOT = Spot(file="nginx.conf", line=1, words=("server",))
@@ -66,6 +68,12 @@ server {
 def settings_of(relays: int, **changes: Any) -> SplitSettings:
     ports = {"log_port": 5001, "more_log_ports": tuple(range(5002, 5001 + relays))}
     return split_settings(ROOT, "127.0.0.1:9", listen="127.0.0.1:8", secret="s" * 24, **ports, **changes)
+
+
+def drawn(settings: CopySettings, user: str, relays: int) -> int:
+    """Which relay nginx draws for a user, from 1 on: parts of split_clients are cumulative, in hundredths of a percent."""
+    part = (10_000 // relays) * 0xFFFFFFFF // 10_000
+    return min(murmur2(f"worker:{settings.salt}:{user}".encode()) // part + 1, relays)
 
 
 def relays_of(relays: int, results: Path = ROOT, **more: Any) -> Relays:
@@ -188,6 +196,17 @@ def test_relays_together_never_take_more_of_others_than_one_may(relays: int, con
     assert part.limits.pairs_bytes * relays <= whole.limits.pairs_bytes
     assert (part.limits.streams, part.limits.queue_bytes) == (whole.limits.streams, whole.limits.queue_bytes)
     assert relays > 1 or part == whole
+
+
+@pytest.mark.parametrize("percent", [5, 50])
+def test_those_who_are_in_spread_over_all_relays_whatever_the_percentage(percent: float) -> None:
+    """Drawn by the hash that says who is in they would all lie at its beginning, and be one relay's."""
+    relays, settings = 4, settings_of(4)
+    users = [user for user in (f"u{number}" for number in range(12_000)) if sampled(settings.salt, user, percent)]
+    spread = Counter(drawn(settings, user, relays) for user in users)
+    even = len(users) / relays
+    assert sorted(spread) == [1, 2, 3, 4]
+    assert all(abs(count - even) < 5 * even**0.5 for count in spread.values())
 
 
 def test_too_few_connections_are_refused_before_any_relay_is_started() -> None:
