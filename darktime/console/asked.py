@@ -82,6 +82,8 @@ def lists_of(asked: dict[str, Any]) -> dict[str, tuple[str, ...]]:
 
 def as_included(settings: CopySettings, asked: dict[str, Any]) -> None:
     """What the includes say holds. Raises UsageError for an option that says otherwise, and for more than they allow."""
+    from darktime.split.workers import workers_of
+
     said = choices(
         {**asked, "dark_state": asked["dark_state"] or settings.dark_state, "key": asked["key"] or settings.key}
     )
@@ -91,6 +93,12 @@ def as_included(settings: CopySettings, asked: dict[str, Any]) -> None:
                 f"--{option.replace('_', '-')} was fixed when the includes were written: leave it out, or write them again "
                 "with --emit"
             )
+    workers = len(workers_of(settings))
+    if given("relay_workers") and workers_asked(asked) != workers:
+        raise UsageError(
+            f"--relay-workers {asked['relay_workers']}: the includes were written for {workers}: leave it out, or write them "
+            "again with --emit"
+        )
     schedule = asked["schedule"]
     most = schedule.percents[-1] if schedule is not None else asked["percent"]
     if max(most, asked["max_percent"] or 0) > settings.max_percent:
@@ -98,6 +106,15 @@ def as_included(settings: CopySettings, asked: dict[str, Any]) -> None:
             f"the includes allow {settings.max_percent:g} percent at most: write them again with --max-percent"
         )
     asked |= {"experiment": settings.salt, "key": settings.key, "max_percent": settings.max_percent}
+
+
+def workers_asked(asked: dict[str, Any]) -> int:
+    """How many relays share the copies. Raises UsageError."""
+    from darktime.split.workers import check_workers
+
+    workers: int = asked.get("relay_workers", 1)
+    check_workers(workers)
+    return workers
 
 
 def choices(asked: dict[str, Any]) -> dict[str, Any]:

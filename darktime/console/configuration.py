@@ -49,6 +49,7 @@ KEYS: dict[str, dict[str, str]] = {
         "allow_cookie": TEXTS,
         "allow_query": TEXTS,
         "ttl": NUMBER,
+        "relay_workers": WHOLE,
         "nginx": TEXT,
         "redis": TEXT,
         "secondary": TEXT,
@@ -181,6 +182,7 @@ dark_state = "isolated"                # isolated | readonly | shared: what the 
 # hold = 600.0                         # ... and held so many seconds at least
 # endpoints = "openapi.json"           # the application's own endpoints; or one template a line
 # secondary = "http://127.0.0.1:8002"  # a second instance of TODAY's code: answers are compared field by field
+# relay_workers = 2                    # relays that share the users, one core each
 # compare = "length"                   # besides status, type and latency
 # compare_share = 0.1                  # of the copies, by a hash of the request's id
 # compare_bytes = 65536                # kept of each body

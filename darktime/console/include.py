@@ -27,9 +27,10 @@ NOT_COPIED = (
 
 def write_includes(folder: Path, asked: dict[str, Any], choices: dict[str, Any]) -> None:
     """Write the includes into ``folder`` and say how the change is made, and how it is taken back."""
+    from darktime.console.asked import workers_asked
     from darktime.split.change import STATE, commands
     from darktime.split.emit import choose, emit
-    from darktime.split.running import free_udp_port
+    from darktime.split.running import free_udp_ports
     from darktime.split.settings import CopySettings
     from darktime.split.theirs import read_theirs
     from realtime_core.stack import find_nginx
@@ -38,10 +39,12 @@ def write_includes(folder: Path, asked: dict[str, Any], choices: dict[str, Any])
     theirs = read_theirs(nginx, asked["nginx_conf"])
     chosen = choose(theirs.places, asked["location"])
     state = folder / STATE
+    log_port, *more_log_ports = free_udp_ports(workers_asked(asked))
     settings = CopySettings(
         relay_socket=state / "relay.sock",
         sink_socket=state / "sink.sock",
-        log_port=free_udp_port(),
+        log_port=log_port,
+        more_log_ports=tuple(more_log_ports),
         run_as=theirs.user,
         **choices,
     )
@@ -99,7 +102,7 @@ def prove(running: RunningSplit, url: str, say: Callable[[str], None]) -> None:
     user = send_probe(url, running.settings)
     if user is None:
         say("no copy was looked for: users are told apart by their address, and ours is not production's")
-    elif arrived(user, running.settings.secret, running.state):
+    elif arrived(user, running.settings.secret, running.states):
         say(f"a copy of the request of {user} to {url} has arrived")
     else:
         raise UsageError(

@@ -12,7 +12,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from darktime.console.asked import as_included, choices, comparing, endpoints_of, given, lists_of, whole_bodies
+from darktime.console.asked import (
+    as_included,
+    choices,
+    comparing,
+    endpoints_of,
+    given,
+    lists_of,
+    whole_bodies,
+    workers_asked,
+)
 from darktime.console.dark_side import side_of
 from darktime.console.front import front_asked, production_asked, reached, refuse_beside_theirs
 from darktime.console.include import prove, read_includes
@@ -59,7 +68,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
         raise UsageError(
             f"--ttl {asked['ttl']:g}: above 0, at most {MOST_TTL_S:,.0f} seconds: nothing is mirrored for ever"
         )
-    if (folder / PAIRS).exists():
+    if (folder / PAIRS).exists() or any(folder.glob("pairs-*.jsonl")):
         raise UsageError(f"{folder} holds a split's results already: name another folder with --out DIR")
     began, name = datetime.now(UTC), f"split-{secrets.token_hex(4)}"
     schedule = asked["schedule"]
@@ -80,6 +89,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
         ledger = ledger if asked["dark"] else replace(ledger, hop_compared=RECORDED)
         with taking_part(experiment, asked) as standing:
             running = start(stack, folder, ledger, standing.percent)
+            last.callback(close_relays, running)  # once they have ended
             watching, vigil, lookout = _watching(running, folder, experiment, schedule, asked["margins"])
             with signals() as ended:
                 describe(running, folder / ABOUT)
@@ -93,6 +103,9 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
             running.ramp(0)
             ramps = recorded(experiment, folder)
         watching.settle()
+        failed = running.gather(last=True)
+        if failed:
+            vigil.incidents.append(failed)
         balances = ledger_of(redis.client, name, vigil)
         asked["percent"] = watching.percent
         results = (finish or conclude)(
@@ -106,6 +119,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
             settings=asked["margins"],
             look=watching.looks + 1,
         )
+        running.end_relays()
     say(stopped)
     return results
 
@@ -178,12 +192,12 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
     """What starts a split with an nginx of its own."""
     from darktime.split.folder import PrivateFolder
     from darktime.split.instances import check_instances, check_secondary
-    from darktime.split.running import free_udp_port, start_split
+    from darktime.split.running import free_udp_ports, start_split
     from darktime.split.settings import Route, SplitSettings
     from realtime_core.stack import find_nginx
 
     nginx, production, side = find_nginx(asked["nginx"]), production_asked(asked), side_of(asked)
-    front = front_asked(asked, nginx, say)
+    front, workers = front_asked(asked, nginx, say), workers_asked(asked)
     asked["production"] = ", ".join(production.urls)
     asked["dark"] = None if side is None else ", ".join(side.urls)
     darks = () if side is None else tuple(one.at for one in side.instances)
@@ -197,13 +211,15 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
 
     def start(stack: Stack, results: Path, ledger: LedgerNames, percent: float) -> RunningSplit:
         private = stack.adopt(PrivateFolder()).path
+        log_port, *more_log_ports = free_udp_ports(workers)
         settings = SplitSettings(
             listen=asked["listen"],
             front=front,
             routes=(Route(prefix="/", upstreams=production.at, mirrored=True, tls=tls),),
             relay_socket=private / "relay.sock",
             sink_socket=private / "sink.sock",
-            log_port=free_udp_port(),
+            log_port=log_port,
+            more_log_ports=tuple(more_log_ports),
             **choices(asked),
         )
         for line in whole_bodies(settings):
@@ -276,6 +292,13 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float]
         return running
 
     return start
+
+
+def close_relays(running: RunningSplit) -> None:
+    """Take what the relays wrote as they ended, or say that it could not be."""
+    failed = running.close()
+    if failed:
+        say(failed)
 
 
 def leave_nothing(client: Callable[[], Redis], name: str) -> None:

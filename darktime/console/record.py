@@ -111,7 +111,7 @@ def _conclude(
     ended = datetime.now(UTC)
     if watched.harmed and watched.harm is not None:
         vigil.incidents.append(watched.harm.sentence)
-    countable = [] if vigil.lost("relay") else balances  # a relay that died closed no account
+    countable = [] if vigil.lost_relay else balances  # a relay that died closed no account
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "record",

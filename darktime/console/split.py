@@ -103,6 +103,9 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--unordered", multiple=True, metavar="RULE", help="Of this list the order does not count; may be repeated."
 )
 @click.option("--html-whitespace", is_flag=True, help="Any white space in HTML is one space.")
+@click.option(
+    "--relay-workers", type=int, default=1, metavar="N", help="Relays that share the users, one core each; 1 to 32."
+)
 @click.option("--nginx", metavar="PATH", help="The nginx to run.")
 @click.option(
     "--redis", metavar="URL", help="Where to count, and where hosts share the experiment; else an embedded Valkey."

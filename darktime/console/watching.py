@@ -52,7 +52,7 @@ class Watching:
             say(f"it stands at {self._percent:g} % already, as another host began it: the ramp's plan is not followed")
             plan = None
         self._plan = plan
-        self._told = ""
+        self._told = self._ungathered = ""
 
     def until_over(self, *, seconds: float, ttl_s: float, ended: Callable[[], bool]) -> str:
         """Wait, with a line every ten seconds, until ``ended`` says so at the latest; why it is over.
@@ -86,11 +86,19 @@ class Watching:
         ):
             time.sleep(LOOK_S)
             self._vigil.look()
+            self._gather()
+
+    def _gather(self) -> None:
+        failed = self._running.gather() or ""
+        if failed != self._ungathered:
+            self._ungathered = failed
+            say(failed or "what the relays write is put together again")
 
     def _look(self, now: float) -> str:
         """Why it is over, or empty."""
         for incident in self._vigil.look():
             say(incident)
+        self._gather()
         if self._vigil.lost(FRONT):
             return "ended, because nginx did"
         self._say_what_is_not_recorded()

@@ -104,8 +104,12 @@ def relay_command(
     record: RecordSettings | None = None,
     compare: CompareOptions | None = None,
     endpoints: Path | None = None,
+    one_of: int = 1,
 ) -> Command:
-    """The relay of a split, before its dark side; None: it records only. The secret goes by file: anybody can read arguments."""
+    """The relay of a split, before its dark side; None: it records only. The secret goes by file: anybody can read arguments.
+
+    ``one_of``: relays that share the users, and the bounds that ``share_of`` divides.
+    """
     argv = [
         *(sys.executable, "-m", "darktime.split.relay", "--socket", str(settings.relay_socket)),
         *("--log-port", str(settings.log_port), "--state", str(state), "--pairs", str(pairs)),
@@ -122,7 +126,12 @@ def relay_command(
     for method in settings.copied_methods:
         argv += ["--allow-method", method]
     argv += ["--max-body", str(settings.max_body)]
-    for option, value in (("--endpoints", endpoints), ("--population", population), ("--metrics", metrics_port)):
+    for option, value in (
+        ("--endpoints", endpoints),
+        ("--population", population),
+        ("--metrics", metrics_port),
+        ("--one-of", one_of if one_of > 1 else None),
+    ):
         if value is not None:
             argv += [option, str(value)]
     if ledger is not None:
@@ -148,6 +157,7 @@ def _record_words(record: RecordSettings) -> list[str]:
         *("--record", str(record.path), "--experiment", record.experiment, "--key", record.key),
         *("--record-bytes", str(record.limits.bytes), "--record-requests", str(record.limits.requests)),
         *("--record-seconds", str(record.limits.seconds)),
+        *(() if record.began is None else ("--record-began", str(record.began))),
     ]
 
 

@@ -75,7 +75,7 @@ def conclude(
     state = read_state(running.state)
     records = pair_lines(running.pairs.read_text(encoding="utf-8")) if running.pairs.exists() else []
     # Streams that production still holds are in flight, and a relay that died closed no account: neither is a loss.
-    countable = not state.get("streams") and not vigil.lost("relay")
+    countable = not state.get("streams") and not vigil.lost_relay
     whole = [one for one in balances if one.hop in JUDGED_HOPS] if countable else []
     if state.get("pairs_dropped"):
         vigil.incidents.append(

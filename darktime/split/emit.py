@@ -147,6 +147,8 @@ def read(folder: Path) -> tuple[CopySettings, dict[str, Any]]:
 
 def _plain(settings: CopySettings) -> dict[str, Any]:
     values = {one.name: getattr(settings, one.name) for one in dataclasses.fields(settings) if one.name != "secret"}
+    if not settings.more_log_ports:  # releases that know of one relay read it too
+        del values["more_log_ports"]
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darktime.errors import UsageError
+from darktime.split.workers import workers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,9 +29,10 @@ def prepare(folder: Path, settings: SplitSettings, files: Mapping[str, str]) -> 
     folder.chmod(0o700)
     for name in ("level", "lease", "temporary"):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
-    for path in (settings.relay_socket, settings.sink_socket):
-        if path.is_socket():
-            path.unlink()
+    for worker in workers_of(settings):
+        for path in (worker.relay_socket, worker.sink_socket):
+            if path.is_socket():
+                path.unlink()
     for name, text in {**files, SECRET: settings.secret + "\n"}.items():
         write_private(folder / name, text)
 

@@ -14,7 +14,6 @@ from darktime.split.nginx_blocks import (
     MIRROR,
     gate_tests,
     lease_test,
-    log_target,
     maps,
     mirror_locations,
     probe_location,
@@ -22,6 +21,7 @@ from darktime.split.nginx_blocks import (
     sink_server,
 )
 from darktime.split.settings import safe_path
+from darktime.split.worker_blocks import included_lines, included_maps, told_mark
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,26 +32,6 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 HTTP: Final = "darktime.http.conf"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:=@+,*-]+")
-# With ``log_subrequest on`` nginx would write our line for their subrequests too; those have no length of their own.
-_LOG_MAP: Final = """\
-map $request_length $darktime_log {
-  volatile;
-  0 "";
-  default $darktime_copied;
-}
-
-map "$darktime_copied:$darktime_told" $darktime_uncopied {
-  volatile;
-  default "";
-  ":1" $darktime_other;
-}
-
-map $request_length $darktime_other_log {
-  volatile;
-  0 "";
-  default $darktime_uncopied;
-}
-"""
 # What the mirror's location would inherit and a copy may not have: each would change it, or send it elsewhere.
 _NEUTRAL: Final = """\
     error_page 599 =204 /;
@@ -72,7 +52,7 @@ _NEUTRAL: Final = """\
 def http_include(settings: CopySettings) -> str:
     """For the http block: who is in, where copies go, what the log lines look like."""
     head = f"# darktime {VERSION}: for the http block. At most {settings.max_percent:g} % of users.\n"
-    return head + "\n".join([*maps(settings), _LOG_MAP, relay_upstream(settings), sink_server(settings)])
+    return head + "\n".join([*maps(settings), included_maps(settings), relay_upstream(settings), sink_server(settings)])
 
 
 def server_include(settings: CopySettings, folder: Path, place: Place) -> str:
@@ -85,12 +65,14 @@ def server_include(settings: CopySettings, folder: Path, place: Place) -> str:
     bare = '    proxy_set_body "";\n'
     root = safe_path(folder, "folder")
     gate += "    if ($darktime_here = -) {\n      return 204;\n    }\n" + lease_test(root, 204)
-    gate += "    set $darktime_told 1;\n" + gate_tests(settings, root, 204)
+    gate += f"    set $darktime_told {told_mark(settings)};\n" + gate_tests(settings, root, 204)
     lines = [
         f"# darktime {VERSION}: for server {' '.join(place.server_names) or '_'}. To end all mirroring: touch {folder}/kill",
         *(["uninitialized_variable_warn off;"] if "uninitialized_variable_warn" not in place.server_has else []),
         *_log_lines(settings, place.server_logs),
-        *mirror_locations(settings, gate=f"{gate}    set $darktime_copied 1;\n{bare}", reset=_NEUTRAL),
+        *mirror_locations(
+            settings, gate=f"{gate}    set $darktime_copied {told_mark(settings)};\n{bare}", reset=_NEUTRAL
+        ),
         probe_location(settings.secret),
     ]
     return "\n".join(lines) + "\n"
@@ -114,9 +96,7 @@ def location_include(settings: CopySettings, place: Place) -> str:
 
 def _log_lines(settings: CopySettings, theirs: Lines) -> list[str]:
     restated = [f"access_log {_words(args)};" for args in theirs]
-    target = log_target(settings)
-    ours = [f"access_log {target} darktime{kind} if=$darktime{kind}_log;" for kind in ("", "_other")]
-    return [*restated, *ours]
+    return [*restated, *included_lines(settings)]
 
 
 def _words(args: tuple[str, ...]) -> str:

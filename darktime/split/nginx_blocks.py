@@ -13,9 +13,12 @@ from darktime.split.levels import NEVER, ONLY, level_name, watched_name
 from darktime.split.log_format import LOG_FORMAT, OTHER_FORMAT, SINK_FORMAT
 from darktime.split.marks import mark
 from darktime.split.sampling import control_buckets
+from darktime.split.worker_blocks import log_target, relay_of_request, upstream_of, worker_maps
+from darktime.split.workers import workers_of
 
 if TYPE_CHECKING:
     from darktime.split.settings import CopySettings
+    from darktime.split.workers import Worker
 
 MIRROR: Final = "/__darktime_mirror"
 MIRROR_BODY: Final = "/__darktime_mirror_body"
@@ -54,6 +57,7 @@ def maps(settings: CopySettings) -> list[str]:
         'map $darktime_part $darktime_drawn {\n  "" "";\n  default $darktime_valid;\n}\n',
         _map("$darktime_drawn", "bucket", '"~^b" $darktime_drawn'),
         *_watching_maps(settings, control),
+        *worker_maps(settings),
         _map("$msec", "slot", f'"~^(?<darktime_cut>\\d+){lapse}\\.\\d+\\z" $darktime_cut', default="none"),
         # A map's value is kept for the request: copy and log line tell the same moment.
         "map $msec $darktime_at {\n  default $msec;\n}\n",
@@ -146,26 +150,27 @@ def _allows(settings: CopySettings, header: str) -> bool:
 
 
 def relay_upstream(settings: CopySettings) -> str:
-    """The relay, and the sink behind it for what it does not take."""
+    """Each relay, and the sink behind it for what it does not take."""
+    return "".join(map(_upstream, workers_of(settings)))
+
+
+def _upstream(worker: Worker) -> str:
+    name = upstream_of(worker)
     # max_fails is ignored where there is only one server: the backup makes it a breaker; the zone joins all workers.
     return (
-        "upstream darktime_relay {\n  zone darktime_relay 64k;\n"
-        f"  server unix:{settings.relay_socket} max_conns=256 max_fails=5 fail_timeout=2s;\n"
-        f"  server unix:{settings.sink_socket} backup;\n  keepalive 32;\n}}\n"
+        f"upstream {name} {{\n  zone {name} 64k;\n"
+        f"  server unix:{worker.relay_socket} max_conns=256 max_fails=5 fail_timeout=2s;\n"
+        f"  server unix:{worker.sink_socket} backup;\n  keepalive 32;\n}}\n"
     )
 
 
 def sink_server(settings: CopySettings) -> str:
-    """Takes what the relay did not, and tells the relay so."""
-    return (
-        f"server {{\n  listen unix:{settings.sink_socket};\n"
-        f"  client_max_body_size 0;\n  access_log {log_target(settings)} darktime_sink;\n  return 204;\n}}\n"
+    """Takes what a relay did not, and tells that relay so."""
+    return "".join(
+        f"server {{\n  listen unix:{one.sink_socket};\n"
+        f"  client_max_body_size 0;\n  access_log {log_target(one)} darktime_sink;\n  return 204;\n}}\n"
+        for one in workers_of(settings)
     )
-
-
-def log_target(settings: CopySettings) -> str:
-    """Where log lines go."""
-    return f"syslog:server=127.0.0.1:{settings.log_port},tag=darktime,nohostname"
 
 
 def gate_tests(settings: CopySettings, root: str, code: int) -> str:
@@ -224,7 +229,7 @@ def copy_directives(settings: CopySettings, *, body: bool = False) -> str:
         if settings.body_methods:
             what += "    proxy_set_header X-Darktime-Body $darktime_body;\n"
     return (
-        "    client_max_body_size 0;\n    proxy_pass http://darktime_relay$request_uri;\n"
+        f"    client_max_body_size 0;\n    proxy_pass http://{relay_of_request(settings)}$request_uri;\n"
         f"    proxy_pass_request_headers off;\n{what}    proxy_buffering on;\n"
         f"    proxy_connect_timeout {limit};\n    proxy_send_timeout {limit};\n    proxy_read_timeout {limit};\n"
         f"    proxy_next_upstream {again};\n    proxy_next_upstream_tries 2;\n"

@@ -18,7 +18,6 @@ from darktime.split.nginx_blocks import (
     MIRROR,
     gate_tests,
     lease_test,
-    log_target,
     maps,
     mirror_locations,
     probe_location,
@@ -26,6 +25,7 @@ from darktime.split.nginx_blocks import (
     sink_server,
 )
 from darktime.split.settings import safe_path
+from darktime.split.worker_blocks import log_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,7 +178,7 @@ def _candidate_locations(settings: SplitSettings, root: str, index: int) -> list
             f"    error_page 419 = @darktime_reader_{index};\n    if ($darktime_reads) {{\n      return 419;\n    }}\n"
         )
     passed = _passed(settings.routes[index], index)
-    copied = f"    mirror {MIRROR};\n    access_log {log_target(settings)} darktime;\n"
+    copied = f"    mirror {MIRROR};\n{log_lines(settings)}"
     found = [
         (
             f"  location @darktime_candidate_{index} {{\n    error_page 418 = @darktime_plain_{index};\n{tests}"
@@ -187,7 +187,7 @@ def _candidate_locations(settings: SplitSettings, root: str, index: int) -> list
         f"  location @darktime_plain_{index} {{\n{_told_gate(index)}{passed}  }}\n",
         (
             f"  location @darktime_told_{index} {{\n    error_page 418 = @darktime_quiet_{index};\n{lease_test(root, 418)}"
-            f"    access_log {log_target(settings)} darktime_other;\n{passed}  }}\n"
+            f"{log_lines(settings, '_other')}{passed}  }}\n"
         ),
         f"  location @darktime_quiet_{index} {{\n{passed}  }}\n",
     ]

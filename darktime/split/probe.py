@@ -15,6 +15,7 @@ from darktime.split.sampling import bucket
 from darktime.split.vigil import read_state
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from darktime.split.settings import CopySettings
@@ -63,11 +64,11 @@ def send_probe(url: str, settings: CopySettings) -> str | None:
     return user
 
 
-def arrived(user: str, secret: str, state: Path, limit_s: float = ARRIVES_WITHIN_S) -> bool:
-    """Whether the relay has seen a copy of that user's, within the limit."""
+def arrived(user: str, secret: str, states: Sequence[Path], limit_s: float = ARRIVES_WITHIN_S) -> bool:
+    """Whether one of the relays has seen a copy of that user's, within the limit."""
     until, wanted = time.monotonic() + limit_s, mark(secret, user)
     while time.monotonic() < until:
-        if wanted in read_state(state).get("users", ()):
+        if any(wanted in read_state(state).get("users", ()) for state in states):
             return True
         time.sleep(_LOOK_S)
     return False

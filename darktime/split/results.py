@@ -69,7 +69,12 @@ def comparison_of(relay: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settled(relay: Mapping[str, Any]) -> bool:
-    """Whether every copy that was offered has come, and was compared (or recorded), or has left with a reason; bodies too."""
+    """Whether every copy that was offered has come, and was compared (or recorded), or has left with a reason; bodies too.
+
+    Of several relays those that are alive.
+    """
+    if "relays" in relay:
+        return all(one["settled"] for one in relay["relays"] if one["alive"])
     out = sum(relay.get("reasons", {}).values())
     through = relay.get("compared", 0) + relay.get("recorded", 0)
     fields = relay.get("comparison")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -12,17 +14,20 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from darktime.errors import UsageError
 from darktime.split import levels
 from darktime.split.change import STATE
-from darktime.split.commands import agent_command, nginx_command, relay_command
+from darktime.split.commands import agent_command, nginx_command
 from darktime.split.dark_side import dark_side, parse_instance
 from darktime.split.folder import prepare, write_private
 from darktime.split.instances import address, answers, refuse_our_own_front
 from darktime.split.nginx_config import render
+from darktime.split.relays import Relays
+from darktime.split.workers import is_relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from darktime.split.commands import Command, CompareOptions, LedgerNames
     from darktime.split.dark_side import DarkSide
+    from darktime.split.gathering import Gathering
     from darktime.split.record.recorder import RecordSettings
     from darktime.split.settings import CopySettings, SplitSettings
 
@@ -46,15 +51,49 @@ class Starter(Protocol[Process_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningSplit:
-    """Where a running split keeps what others look at. ``processes`` is what the starter gave, by name."""
+    """Where a running split keeps what others look at. ``processes`` is what the starter gave, by name.
+
+    Of several relays ``state``, ``pairs`` and ``population`` are what ``gather`` made of theirs when it was called last;
+    ``states`` are the relays' own, ``exporters`` HOST:PORT of each one's metrics, by its name.
+    """
 
     settings: CopySettings
     folder: Path
     state: Path
     pairs: Path
     population: Path
-    metrics: str
+    states: tuple[Path, ...]
+    exporters: dict[str, str]
     processes: dict[str, Any]
+    gathering: Gathering | None = None
+
+    @property
+    def metrics(self) -> str:
+        """HOST:PORT of the metrics of the only relay, or of the first."""
+        return next(iter(self.exporters.values()))
+
+    def gather(self, *, last: bool = False) -> str | None:
+        """Put together what several relays have written; what failed, or None. Nothing is left out at the next time.
+
+        ``last``: what takes long is done, too.
+        """
+        try:
+            if self.gathering is not None:
+                self.gathering.look(last=last)
+        except OSError as error:
+            return f"what the relays write cannot be put together: {error}"
+        return None
+
+    def end_relays(self) -> None:
+        """Tell all of several relays that it is over: each may take two seconds, and they take them together."""
+        if self.gathering is not None:
+            for process in (process for name, process in self.processes.items() if is_relay(name)):
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGTERM)  # whoever started it has not reaped it yet
+
+    def close(self) -> str | None:
+        """The relays have ended: take what they wrote last; what could not be done, or None."""
+        return None if self.gathering is None else self.gathering.close()
 
     def ramp(self, percent: float) -> None:
         """Mirror exactly this percentage of users from the next request on. Raises UsageError beyond the maximum."""
@@ -104,10 +143,18 @@ def start_split(
     side = dark_side([dark]) if isinstance(dark, str) else dark
     prepare(folder, settings, render(settings, folder))
     _write_lists(settings, folder, lists or {})
-    relay = _relay(
-        settings, folder, dark=side, results=results, ledger=ledger, record=record, compare=compare, endpoints=endpoints
+    relays = Relays(
+        settings=settings,
+        secrets=folder,
+        dark=side,
+        results=results,
+        free_port=free_tcp_port,
+        ledger=ledger,
+        record=record,
+        compare=compare,
+        endpoints=endpoints,
     )
-    running = _with_relay(starter, settings, folder, relay, percent=percent)
+    running = _with_relays(starter, settings, folder, relays, percent=percent)
     running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
     if probe:
         _refuse_our_own_front(settings, side, compare, front=settings.listen)
@@ -148,10 +195,18 @@ def start_joined(
         )
     _write_lists(settings, state, lists or {})
     _refuse_our_own_front(settings, side, compare, front=front, hosts=hosts)
-    relay = _relay(
-        settings, folder, dark=side, results=results, ledger=ledger, record=record, compare=compare, endpoints=endpoints
+    relays = Relays(
+        settings=settings,
+        secrets=folder,
+        dark=side,
+        results=results,
+        free_port=free_tcp_port,
+        ledger=ledger,
+        record=record,
+        compare=compare,
+        endpoints=endpoints,
     )
-    running = _with_relay(starter, settings, state, relay, percent=percent)
+    running = _with_relays(starter, settings, state, relays, percent=percent)
     running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s, follow=follow))
     return running
 
@@ -166,57 +221,24 @@ def _write_lists(settings: CopySettings, folder: Path, lists: Mapping[str, Seque
             levels.set_list(folder, name, lists[name])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Relay:
-    command: Command
-    state: Path
-    pairs: Path
-    population: Path
-    metrics_port: int
-
-
-def _relay(
-    settings: CopySettings,
-    secrets: Path,
-    *,
-    dark: DarkSide | None,
-    results: Path,
-    ledger: LedgerNames | None,
-    record: RecordSettings | None,
-    compare: CompareOptions | None,
-    endpoints: Path | None,
-) -> _Relay:
-    state, pairs, population = results / "relay.json", results / "pairs.jsonl", results / "population.json"
-    metrics_port = free_tcp_port()
-    command = relay_command(
-        settings,
-        secrets,
-        dark=dark,
-        state=state,
-        pairs=pairs,
-        population=population,
-        ledger=ledger,
-        metrics_port=metrics_port,
-        record=record,
-        compare=compare,
-        endpoints=endpoints,
-    )
-    return _Relay(command=command, state=state, pairs=pairs, population=population, metrics_port=metrics_port)
-
-
-def _with_relay(
-    starter: Starter[Any], settings: CopySettings, folder: Path, relay: _Relay, *, percent: float
+def _with_relays(
+    starter: Starter[Any], settings: CopySettings, folder: Path, relays: Relays, *, percent: float
 ) -> RunningSplit:
     levels.set_percent(folder, percent, settings.max_percent)
-    return RunningSplit(
+    processes = {command.name: _start(starter, command) for command in relays.commands()}
+    running = RunningSplit(
         settings=settings,
         folder=folder,
-        state=relay.state,
-        pairs=relay.pairs,
-        population=relay.population,
-        metrics=f"127.0.0.1:{relay.metrics_port}",
-        processes={"relay": _start(starter, relay.command)},
+        state=relays.files.state,
+        pairs=relays.files.pairs,
+        population=relays.files.population,
+        states=tuple(files.state for files in relays.parts.values()) or (relays.files.state,),
+        exporters=relays.exporters,
+        processes=processes,
+        gathering=relays.gathering(dict(processes)),
     )
+    running.gather()
+    return running
 
 
 def _refuse_our_own_front(
@@ -293,10 +315,16 @@ def free_tcp_port() -> int:
 
 def free_udp_port() -> int:
     """A UDP port of loopback that nobody reads now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_udp_ports(1)[0]
+
+
+def free_udp_ports(count: int) -> list[int]:
+    """So many of them, all different."""
+    with ExitStack() as last:
+        probes = [last.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def _start(starter: Starter[Process_co], command: Command) -> Process_co:

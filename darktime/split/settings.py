@@ -14,6 +14,7 @@ from darktime.split.conditions import only_maps
 from darktime.split.front import Front
 from darktime.split.key import parse_key
 from darktime.split.sampling import buckets_for, valid_salt
+from darktime.split.workers import check_log_ports, check_workers, workers_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +100,8 @@ class CopySettings:
     listens for production's log lines, on 127.0.0.1. ``mirror_timeout_ms``: how long a stopped relay may hold a sampled
     request's connection. ``run_as``: user of nginx's workers, where root starts it. ``max_body``: bytes;
     of a longer body the copy goes without, and is named ``too_big``. ``copy_bodies``: False, and a request of a method that
-    may have a body is not copied at all.
+    may have a body is not copied at all. ``more_log_ports``: of the second relay and those after it, where several share the
+    copies; their sockets are those of the first with a number.
     """
 
     relay_socket: Path
@@ -124,15 +126,17 @@ class CopySettings:
     run_as: str | None = field(default_factory=user_of_root)
     max_body: int = MAX_BODY
     copy_bodies: bool = True
+    more_log_ports: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise UsageError for what cannot work."""
         self._check_key()
         self._check_what_is_copied()
         self._check_numbers()
-        for path, what in ((self.relay_socket, "relay socket"), (self.sink_socket, "sink socket")):
-            if len(os.fsencode(safe_path(path, what))) > MAX_SOCKET_PATH:
-                raise UsageError(f"{what} {path}: longer than {MAX_SOCKET_PATH} bytes, choose a shorter folder")
+        for one in workers_of(self):
+            for path, what in ((one.relay_socket, "relay socket"), (one.sink_socket, "sink socket")):
+                if len(os.fsencode(safe_path(path, what))) > MAX_SOCKET_PATH:
+                    raise UsageError(f"{what} {path}: longer than {MAX_SOCKET_PATH} bytes, choose a shorter folder")
         if not _SECRET.fullmatch(self.secret):
             raise UsageError("the run's secret: 16 to 128 letters, digits, _ or -, please")
 
@@ -189,7 +193,11 @@ class CopySettings:
         buckets_for(self.max_percent)
         if self.slot_s not in {1, 10, 100, 1000}:
             raise UsageError(f"lease slots of {self.slot_s} s: 1, 10, 100 or 1000 (nginx cuts digits off its clock)")
-        check_range(self.log_port, 1, _MOST_PORT, "log port")
+        ports = (self.log_port, *self.more_log_ports)
+        check_workers(len(ports))
+        for port in ports:
+            check_range(port, 1, _MOST_PORT, "log port")
+        check_log_ports(ports)
         check_range(self.mirror_timeout_ms, 1, 60_000, "mirror timeout in ms")
         check_range(self.max_body, 1, MOST_BODY, "bytes of a body")
         if self.run_as is not None and not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", self.run_as):

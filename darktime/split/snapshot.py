@@ -50,7 +50,8 @@ class Snapshots:
         folder, run = Path(self._about["folder"]), self._run
         state = read_state(run / "relay.json")
         self._read_pairs(run / "pairs.jsonl")
-        now, alone = time.time(), state.get("stand_alone") is True  # it is its own lease, and follows no Redis
+        relays = _relays(state, run, now := time.time())
+        alone = state.get("stand_alone") is True  # it is its own lease, and follows no Redis
         return {
             "schema_version": SCHEMA_VERSION,
             "kind": "status",
@@ -62,7 +63,7 @@ class Snapshots:
             if alone
             else any(levels.leased(folder, now, one) for one in (1, 10, 100, 1000)),
             "hosts": [] if alone else self._hosts(),
-            "relay_alive": _fresh(run / "relay.json", now),
+            "relay_alive": all(one["alive"] for one in relays) if relays else _fresh(run / "relay.json", now),
             "traffic": _traffic(read_population(run / "population.json")),
             "users": len(state.get("users", [])),
             "copies": {**copies_of(state), "waiting": state.get("waiting", 0), "in_flight": state.get("in_flight", 0)},
@@ -70,6 +71,7 @@ class Snapshots:
             "breaker": state.get("breaker"),
             "latency": latency_of(list(self._newest)[-2000:]),
             "verdict": self._judge(state),
+            **({"relays": relays} if relays else {}),
         }
 
     def _hosts(self) -> list[str] | None:
@@ -111,6 +113,18 @@ def _traffic(people: Population | None) -> dict[str, Any] | None:
         "copied": sum(bucket.requests for bucket in people.copied.values()),
         "control": sum(bucket.requests for bucket in people.others.values()),
     }
+
+
+def _relays(state: Mapping[str, Any], run: Path, now: float) -> list[dict[str, Any]]:
+    """Each of several relays; none where there is one. Alive: its process runs, and it has written lately."""
+    return [
+        {
+            "name": one["name"],
+            "alive": one["alive"] and _fresh(run / f"{one['name']}.json", now),
+            **{what: one[what] or 0 for what in ("received", "compared", "waiting", "streams")},
+        }
+        for one in state.get("relays", ())
+    ]
 
 
 def _fresh(path: Path, now: float) -> bool:

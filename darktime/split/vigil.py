@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from darktime.split.workers import RELAY, is_relay
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -21,8 +23,12 @@ if TYPE_CHECKING:
 
 
 FRONT: Final = "nginx"
+_OF_A_RELAY: Final = (
+    "the copies of its users go to nginx's sink from then on, and nobody compares them; the other relays go on; production is "
+    "not touched"
+)
 COSTS: Final = {
-    "relay": "copies go to nginx's sink from then on, and nobody compares them; production is not touched",
+    RELAY: "copies go to nginx's sink from then on, and nobody compares them; production is not touched",
     "agent": "nobody renews the lease, so mirroring ends when it runs out; production is not touched",
 }
 
@@ -41,7 +47,8 @@ class Vigil:
         for name in [name for name, process in self._processes.items() if not process.alive()]:
             process = self._processes.pop(name)
             self._lost.add(name)
-            what = COSTS.get(name) or f"nobody takes production's requests any more. Its last lines:\n{process.tail()}"
+            known = COSTS.get(name) or (_OF_A_RELAY if is_relay(name) else None)
+            what = known or f"nobody takes production's requests any more. Its last lines:\n{process.tail()}"
             new.append(f"{name} died: {what}")
         self.incidents += new
         return new
@@ -49,6 +56,11 @@ class Vigil:
     def lost(self, name: str) -> bool:
         """Whether that process has been found dead."""
         return name in self._lost
+
+    @property
+    def lost_relay(self) -> bool:
+        """Whether the relay, or one of several, has been found dead."""
+        return any(map(is_relay, self._lost))
 
     def release(self, name: str) -> None:
         """Look at this one no more: it may end now."""

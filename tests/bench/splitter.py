@@ -14,7 +14,7 @@ import statistics
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darktime.errors import UsageError
 from darktime.split.emit import choose, emit
@@ -22,14 +22,19 @@ from darktime.split.folder import PrivateFolder
 from darktime.split.running import answers, start_joined, start_split
 from darktime.split.settings import CopySettings, Route, SplitSettings
 from darktime.split.theirs import read_theirs
+from darktime.split.workers import is_relay
 from realtime_core.stack import Stack, find_nginx, free_port
 from tests.darktime.split.envoys import start_envoy
 from tests.support.engines import ENGINES
+
+if TYPE_CHECKING:
+    from darktime.split.running import RunningSplit
 
 TURNS = 7
 SECONDS = 3
 CONNECTIONS = 50
 PERCENTS = (5.0, 100.0)
+TWO = 2  # relays
 # A new user with every request: each is drawn anew.
 USERS = """\
 local n = 0
@@ -64,8 +69,8 @@ class Proxy:
     address: str
     pid: int
     alone: str = ""
-    relay: int = 0
-    state: Path | None = None
+    relays: tuple[int, ...] = ()
+    states: tuple[Path, ...] = ()
     rates: list[float] = field(default_factory=list)
     cpus: list[float] = field(default_factory=list)
     p50s: list[float] = field(default_factory=list)
@@ -73,13 +78,12 @@ class Proxy:
     copies: list[float] = field(default_factory=list)
 
     def received(self) -> int:
-        """Copies that its relay knows of."""
-        if self.state is None:
-            return 0
-        try:
-            return int(json.loads(self.state.read_text())["received"])
-        except (OSError, ValueError, KeyError):
-            return 0
+        """Copies that its relays know of."""
+        return sum(map(_received, self.states))
+
+    def relayed_s(self) -> float:
+        """Processor time of its relays."""
+        return sum(map(_cpu_s, self.relays))
 
 
 def measure(folder: Path) -> list[str]:
@@ -103,7 +107,7 @@ def measure(folder: Path) -> list[str]:
 
 
 def _turn(proxy: Proxy, script: Path) -> None:
-    before, relay, copies = _cpu_s(proxy.pid), _cpu_s(proxy.relay), proxy.received()
+    before, relay, copies = _cpu_s(proxy.pid), proxy.relayed_s(), proxy.received()
     url = f"http://{proxy.address}/"
     argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-s", str(script), url]
     said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=SECONDS + 30).stdout
@@ -118,7 +122,7 @@ def _turn(proxy: Proxy, script: Path) -> None:
     proxy.p99s.append(times["99"])
     came = proxy.received() - copies
     if came > 0:
-        proxy.copies.append((_cpu_s(proxy.relay) - relay) / came * 1e6)
+        proxy.copies.append((proxy.relayed_s() - relay) / came * 1e6)
 
 
 def _line(proxy: Proxy, alone: Proxy | None) -> str:
@@ -149,19 +153,19 @@ def _against_envoy(by_name: dict[str, Proxy]) -> list[str]:
 
 
 def _a_copy(proxies: list[Proxy]) -> list[str]:
-    costs = [cost for proxy in proxies for cost in proxy.copies]
-    if not costs:
-        return []
-    return [
-        (
-            f"- relay: **{statistics.median(costs):.0f} µs** of CPU a copy, status, type and latency compared, ledger off "
-            f"({min(costs):.0f} to {max(costs):.0f})"
-        )
-    ]
+    lines = []
+    for relays in (1, TWO):
+        costs = [cost for proxy in proxies if len(proxy.relays) == relays for cost in proxy.copies]
+        if costs:
+            lines.append(
+                f"- {'relay' if relays == 1 else f'{relays} relays'}: **{statistics.median(costs):.0f} µs** of CPU a copy, "
+                f"status, type and latency compared, ledger off ({min(costs):.0f} to {max(costs):.0f})"
+            )
+    return lines
 
 
 def _whole(stack: Stack, nginx: Path, folder: Path, production: str, dark: str) -> list[Proxy]:
-    def split(name: str, percent: float, alone: str = "") -> Proxy:
+    def split(name: str, percent: float, alone: str = "", relays: int = 1) -> Proxy:
         private = stack.adopt(PrivateFolder()).path
         settings = SplitSettings(
             listen=f"127.0.0.1:{free_port()}",
@@ -170,7 +174,7 @@ def _whole(stack: Stack, nginx: Path, folder: Path, production: str, dark: str) 
                 Route(prefix="/", upstreams=(production,), mirrored=percent > 0),
                 Route(prefix="/elsewhere/", upstreams=(production,), mirrored=True),
             ),
-            **_copies(private, percent),
+            **_copies(private, percent, relays),
         )
         running = start_split(
             stack,
@@ -182,19 +186,26 @@ def _whole(stack: Stack, nginx: Path, folder: Path, production: str, dark: str) 
             ttl_s=3600.0,
             results=_results(folder, name),
         )
-        relay = running.processes["relay"].pid
         pid = running.processes["nginx"].pid
-        return Proxy(name=name, address=settings.listen, pid=pid, alone=alone, relay=relay, state=running.state)
+        return Proxy(name=name, address=settings.listen, pid=pid, alone=alone, **_relays_of(running))
 
     alone = split("whole, nothing mirrored", 0.0)
-    return [alone, *(split(f"whole, {percent:g} % mirrored", percent, alone.name) for percent in PERCENTS)]
+    one = [split(f"whole, {percent:g} % mirrored", percent, alone.name) for percent in PERCENTS]
+    two = [split(f"whole, {percent:g} % mirrored, {TWO} relays", percent, alone.name, TWO) for percent in PERCENTS]
+    return [alone, *one, *two]
 
 
-def _copies(private: Path, percent: float) -> dict[str, Any]:
+def _relays_of(running: RunningSplit) -> dict[str, Any]:
+    pids = tuple(process.pid for name, process in running.processes.items() if is_relay(name))
+    return {"relays": pids, "states": running.states}
+
+
+def _copies(private: Path, percent: float, relays: int = 1) -> dict[str, Any]:
     return {
         "relay_socket": private / "relay.sock",
         "sink_socket": private / "sink.sock",
         "log_port": free_port(),
+        "more_log_ports": tuple(free_port() for _ in range(relays - 1)),
         "dark_state": "isolated",
         "key": "cookie:uid",
         "salt": "bench",
@@ -220,15 +231,15 @@ def _included(stack: Stack, nginx: Path, folder: Path, production: str, dark: st
         process = stack.start(name, argv, ready=lambda: answers(host, int(port)), listens=(host, int(port)))
         return process.pid
 
-    def included(percent: float, alone: str) -> Proxy:
-        name = f"included, {percent:g} % mirrored"
+    def included(percent: float, alone: str, relays: int = 1) -> Proxy:
+        name = f"included, {percent:g} % mirrored" + (f", {relays} relays" if relays > 1 else "")
         there, address = theirs(name)
         parts = there / "darktime"
         known = read_theirs(nginx, there / "nginx.conf")
-        settings = CopySettings(**{**_copies(parts / "state", percent), "run_as": known.user})
+        settings = CopySettings(**{**_copies(parts / "state", percent, relays), "run_as": known.user})
         change = emit(parts, settings, known, choose(known.places, ()))
         subprocess.run(["patch", "-s", "-p0", "-d", "/"], input=change, text=True, check=True, timeout=20)
-        pid = start(f"theirs-{percent:g}", there, address)
+        pid = start(f"theirs-{percent:g}-{relays}", there, address)
         running = start_joined(
             stack,
             settings,
@@ -240,12 +251,11 @@ def _included(stack: Stack, nginx: Path, folder: Path, production: str, dark: st
             front=address,
             hosts=(),
         )
-        relay = running.processes["relay"].pid
-        return Proxy(name=name, address=address, pid=pid, alone=alone, relay=relay, state=running.state)
+        return Proxy(name=name, address=address, pid=pid, alone=alone, **_relays_of(running))
 
     there, address = theirs("alone")
     alone = Proxy(name="their nginx alone", address=address, pid=start("theirs", there, address))
-    return [alone, *(included(percent, alone.name) for percent in PERCENTS)]
+    return [alone, *(included(percent, alone.name, relays) for relays in (1, TWO) for percent in PERCENTS)]
 
 
 def _envoys(stack: Stack, folder: Path, production: str, dark: str) -> list[Proxy]:
@@ -289,6 +299,13 @@ def _results(folder: Path, name: str) -> Path:
     results = folder / name
     results.mkdir()
     return results
+
+
+def _received(state: Path) -> int:
+    try:
+        return int(json.loads(state.read_text())["received"])
+    except (OSError, ValueError, KeyError):
+        return 0
 
 
 def _cpu_s(pid: int) -> float:

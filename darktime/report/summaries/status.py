@@ -82,4 +82,9 @@ def _verdict(verdict: Mapping[str, Any] | None) -> list[str]:
 
 
 def _watched(status: Mapping[str, Any]) -> list[str]:
+    relays = status.get("relays", ())
+    quiet = [one["name"] for one in relays if not one["alive"]]
+    if quiet:
+        said = f"{', '.join(quiet)} of {len(relays)}: dead, or silent for some seconds; copies of its users are not compared"
+        return wrapped("RELAYS", said)
     return [] if status["relay_alive"] else [row("RELAY", "it has written nothing for some seconds: it may be dead")]

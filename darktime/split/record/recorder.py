@@ -26,12 +26,16 @@ _UNANSWERED: Final = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordSettings:
-    """Where a recording goes, what its header says, and when it ends by itself."""
+    """Where a recording goes, what its header says, and when it ends by itself.
+
+    ``began``: seconds UTC, where it is a part of one that several write; else it begins when it is made.
+    """
 
     path: Path
     experiment: str
     key: str
     limits: RecordLimits = field(default_factory=RecordLimits)
+    began: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

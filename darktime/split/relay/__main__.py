@@ -17,7 +17,9 @@ from darktime.split.dark_side import CONNECTIONS, DarkSide, dark_side
 from darktime.split.record.file import MAX_BYTES, RecordLimits
 from darktime.split.record.recorder import RecordSettings
 from darktime.split.relay.settings import CompareSettings, Hops, Limits, RelaySettings
+from darktime.split.relay.shares import share_of
 from darktime.split.settings import MOST_BODY
+from darktime.split.workers import check_workers
 
 if TYPE_CHECKING:
     from darktime.split.relay.relay import Relay
@@ -54,6 +56,8 @@ def _arguments() -> argparse.ArgumentParser:
         "--record-requests", type=int, default=RecordLimits().requests, metavar="N", help="and requests"
     )
     parser.add_argument("--record-seconds", type=float, default=RecordLimits().seconds, metavar="S", help="and so long")
+    parser.add_argument("--record-began", type=float, metavar="SECONDS", help="UTC, as its header says; now")
+    parser.add_argument("--one-of", type=int, default=1, metavar="N", help="relays that share users and bounds")
     parser.add_argument("--experiment", default="", metavar="NAME", help="what the recording says")
     parser.add_argument("--key", default="", metavar="KIND:NAME", help="what the recording says makes a user")
     parser.add_argument("--endpoints", type=Path, metavar="FILE", help="an OpenAPI document, or one template a line")
@@ -114,7 +118,13 @@ def _record(options: argparse.Namespace) -> RecordSettings | None:
     if options.record is None:
         return None
     limits = RecordLimits(bytes=options.record_bytes, requests=options.record_requests, seconds=options.record_seconds)
-    return RecordSettings(path=options.record, experiment=options.experiment, key=options.key, limits=limits)
+    return RecordSettings(
+        path=options.record,
+        experiment=options.experiment,
+        key=options.key,
+        limits=limits,
+        began=options.record_began,
+    )
 
 
 def _settings(options: argparse.Namespace) -> RelaySettings:
@@ -128,7 +138,8 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         raise UsageError(f"--secret-file {options.secret_file} is empty")
     if not 0 < options.max_body <= MOST_BODY:
         raise UsageError(f"--max-body {options.max_body}: 1 to {MOST_BODY:,} bytes, please")
-    return RelaySettings(
+    check_workers(options.one_of)
+    settings = RelaySettings(
         socket=options.socket,
         log_port=options.log_port,
         dark=_dark(options),
@@ -150,6 +161,7 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         endpoints=_templates(options.endpoints),
         limits=Limits(body_bytes=options.max_body),
     )
+    return share_of(settings, options.one_of)
 
 
 def _compare(options: argparse.Namespace) -> CompareSettings | None:

@@ -85,14 +85,14 @@ class Files:
             self.pairs_dropped += len(pairs)
             return
         try:
-            _append(path, lines)
+            append_whole(path, lines)
         except OSError:
             self.pairs_dropped += len(pairs)
             raise
         self._written_bytes += len(lines)
 
 
-def _append(path: Path, lines: bytes) -> None:
+def append_whole(path: Path, lines: bytes) -> None:
     """Write whole lines or none: of a full disk no half of one stays."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:

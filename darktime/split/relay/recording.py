@@ -26,7 +26,8 @@ class Recording:
     def __init__(self, settings: RelaySettings, records: Records) -> None:
         self._records = records
         self._alone = settings.dark is None
-        self._recorder = Recorder(settings.record, began=time.time()) if settings.record is not None else None
+        began = time.time() if settings.record is None or settings.record.began is None else settings.record.began
+        self._recorder = Recorder(settings.record, began=began) if settings.record is not None else None
 
     def start(self) -> None:
         """Begin to write."""

@@ -26,6 +26,9 @@ def status(**given):
     return {**told, **given}
 
 
+RELAY = {"received": 1, "compared": 1, "waiting": 0, "streams": 0}
+
+
 def test_a_split_that_stands_well_is_told_in_a_dozen_lines():
     told = status()
     require_schema(told)
@@ -50,6 +53,10 @@ def test_a_split_that_stands_well_is_told_in_a_dozen_lines():
         ({"hosts": ["one:1", "two:2"]}, "HOSTS      one:1, two:2"),
         ({"traffic": None}, "none was seen yet"),
         ({"relay_alive": False}, "it may be dead"),
+        (
+            {"relay_alive": False, "relays": [RELAY | {"name": f"relay-{one}", "alive": one == 1} for one in (1, 2)]},
+            "relay-2 of 2: dead, or silent",
+        ),
         ({"breaker": "dark_refused"}, "BREAKER    open: dark_refused"),
         ({"streams": 77}, "77 held"),
         ({"verdict": None}, "nothing was compared yet"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from darktime.split.relay.files import _append
+from darktime.split.relay.files import append_whole
 from darktime.split.results import harmed, pair_lines, settled, tempered
 from darktime.split.verdict import Verdict
 
@@ -62,12 +62,12 @@ def test_half_a_line_that_a_full_disk_left_costs_that_line_and_no_more() -> None
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from darktime.split.relay.files import _append
+from darktime.split.relay.files import append_whole
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-_append(Path(sys.argv[1]), b"x" * 60)
+append_whole(Path(sys.argv[1]), b"x" * 60)
 try:
-    _append(Path(sys.argv[1]), b"y" * 60)
+    append_whole(Path(sys.argv[1]), b"y" * 60)
 except OSError:
     sys.exit(7)
 """
@@ -78,7 +78,7 @@ def test_of_lines_that_a_full_disk_does_not_take_none_is_left_in_half(tmp_path: 
     done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, timeout=20, check=False)
     assert done.returncode == 7, done.stderr
     assert path.read_bytes() == b"x" * 60
-    _append(path, b"z")
+    append_whole(path, b"z")
     assert path.read_bytes() == b"x" * 60 + b"z"
     assert path.stat().st_mode & 0o777 == 0o600
 
