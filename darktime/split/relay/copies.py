@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from darktime.errors import DarktimeError
-from darktime.split.marks import mark
+from darktime.split.marks import remembered_mark
 from darktime.split.relay import reasons
+from darktime.split.relay.trace import traceparent
 from darktime.split.settings import BODILESS
 
 if TYPE_CHECKING:
@@ -27,6 +28,18 @@ _OURS: Final = frozenset({
     "connection", "accept-encoding", "content-length", "transfer-encoding", "traceparent", "tracestate",
     "upgrade", "keep-alive", "te", "expect",
 })  # fmt: skip
+
+
+# A head as nginx_blocks.copy_directives has it written: what is ours stands together, and plainly. All others are read line
+# by line.
+_USUAL: Final = re.compile(
+    r"([A-Z]+) ([^ \r\n]+) HTTP/1\.1\r\n(Host: [^\r\n]*\r\n)?X-Darktime: 1\r\nX-Darktime-Version: 1\r\n"
+    r"X-Darktime-Id: ([0-9a-f]{32})\r\nX-Darktime-At: ([0-9]{1,12}\.[0-9]{3})\r\n"
+    r"(?:X-Darktime-User: ([!-~]+)\r\n)?(X-Darktime-Stripped: 1\r\n)?"
+)
+_PASSED: Final = re.compile(r"^([!-9;-~]+): ([!-~](?:[^\r\n]*[!-~])?)\r$", re.MULTILINE)
+_MOST_REMEMBERED: Final = 2_048  # sets of headers: a browser sends the same ones with every request of a page
+_LONGEST_REMEMBERED: Final = 1_024
 
 
 class NotACopy(DarktimeError):  # noqa: N818 - what the peer sent
@@ -137,7 +150,7 @@ class CopyReader:
             end = buffer.find(_END)
             if end < 0 or end > self._max_head:
                 break
-            copy, length = _read(buffer[:end].decode("latin-1"), self._methods)
+            copy, length = _read(buffer[: end + 2].decode("latin-1"), self._methods)
             buffer = buffer[end + len(_END) :]
             if length:
                 self._arriving = Arriving(copy, most=self._max_body, room=self._room)
@@ -172,7 +185,45 @@ class CopyReader:
 
 
 def _read(head: str, methods: Collection[str]) -> tuple[Copy, int]:
-    """The copy, and how many bytes of body follow it."""
+    """The copy, and how many bytes of body follow it. ``head`` ends with its last line's end."""
+    usual = _USUAL.match(head)
+    if usual is not None:
+        method, target, host, request_id, at, user, stripped = usual.groups()
+        if method in methods:
+            rest = head[usual.end() :]
+            rest = host + rest if host else rest
+            headers = _remembered(rest) if len(rest) <= _LONGEST_REMEMBERED else _usual_headers(rest)
+            if headers is not None:
+                copy = Copy(
+                    id=request_id,
+                    at=float(at),
+                    user=user or "",
+                    method=method,
+                    target=target,
+                    headers=headers,
+                    stripped=stripped is not None,
+                    unfit=None,
+                )
+                return copy, 0
+    return _read_exactly(head[:-2], methods)
+
+
+def _usual_headers(lines: str) -> tuple[tuple[str, str], ...] | None:
+    """What goes on of lines that are all of the common form; None where one is not, or does not go on."""
+    found = _PASSED.findall(lines)
+    if len(found) != lines.count("\n"):
+        return None
+    for name, _ in found:
+        low = name.lower()
+        if low in _OURS or low.startswith("x-darktime"):
+            return None
+    return tuple(found)
+
+
+_remembered = lru_cache(maxsize=_MOST_REMEMBERED)(_usual_headers)
+
+
+def _read_exactly(head: str, methods: Collection[str]) -> tuple[Copy, int]:
     first, *lines = head.split("\r\n")
     words = first.split(" ")
     if len(words) != 3 or words[2] not in {"HTTP/1.1", "HTTP/1.0"}:  # noqa: PLR2004 - method, target, version
@@ -226,16 +277,30 @@ def _length(ours: dict[str, str]) -> int:
 
 def request_bytes(copy: Copy, allow_query: Collection[str], secret: str) -> bytes:
     """The request as the dark instance gets it: marked as a copy, with a trace of its own and masked query values."""
-    lines = [f"{copy.method} {masked(copy.target, allow_query, secret)} HTTP/1.1"]
-    for name, value in copy.headers:
+    target = copy.target if "?" not in copy.target else masked(copy.target, allow_query, secret)
+    lines = _lines_of(copy.headers)
+    if copy.method in BODILESS:
+        return f"{copy.method} {target} HTTP/1.1\r\n{lines}traceparent: {traceparent()}\r\n\r\n".encode("latin-1")
+    length = f"Content-Length: {len(copy.body)}"
+    head = f"{copy.method} {target} HTTP/1.1\r\n{lines}traceparent: {traceparent()}\r\n{length}\r\n\r\n"
+    return head.encode("latin-1") + copy.body
+
+
+def _lines_of(headers: tuple[tuple[str, str], ...]) -> str:
+    """The headers that go out, of which most are the same as before."""
+    size = sum(len(name) + len(value) for name, value in headers)
+    return _remembered_lines(headers) if size <= _LONGEST_REMEMBERED else _written(headers)
+
+
+def _written(headers: tuple[tuple[str, str], ...]) -> str:
+    lines = []
+    for name, value in headers:
         kept = value.rstrip("; ") if name.lower() == "cookie" else value
-        lines.append(f"{name}: {kept}")
-    lines.append("X-Darktime: 1")
-    lines.append(f"traceparent: 00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01")
-    if copy.method not in BODILESS:
-        lines.append(f"Content-Length: {len(copy.body)}")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + copy.body
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        lines.append(f"{name}: {kept}\r\n")
+    return "".join(lines) + "X-Darktime: 1\r\n"
+
+
+_remembered_lines = lru_cache(maxsize=_MOST_REMEMBERED)(_written)
 
 
 def masked(target: str, allow_query: Collection[str], secret: str) -> str:
@@ -250,4 +315,4 @@ def _masked_part(part: str, allow_query: Collection[str], secret: str) -> str:
     name, equals, value = part.partition("=")
     if name in allow_query or not part or (equals and not value):
         return part
-    return f"{name}={mark(secret, value)}" if equals else mark(secret, part)
+    return f"{name}={remembered_mark(secret, value)}" if equals else remembered_mark(secret, part)
