@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 KEPT: Final = 32  # connections, as in nginx_blocks.relay_upstream
 USERS: Final = 5_000
+BROWSERS: Final = 200  # so many different ones
 PATIENCE_S: Final = 10.0
+_LOOK_S: Final = 0.1
 # What a browser sends, of which nginx passes on what is allowed by default.
 _COPY: Final = (
     "GET /thread/%d?page=%d HTTP/1.1\r\nHost: www.example.org\r\nX-Darktime: 1\r\nX-Darktime-Version: 1\r\n"
     "X-Darktime-Id: %s\r\nX-Darktime-At: %.3f\r\nX-Darktime-User: user-%d\r\n"
     "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en-US,en;q=0.5\r\n"
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\r\n"
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:%d.0) Gecko/20100101 Firefox/128.0\r\n\r\n"
 )
 _LINE: Final = (
     '<190>Nov 26 00:00:00 darktime: {"v":1,"k":"%s","id":"%s","at":"%.3f","status":"200","type":"text/plain","bytes":"3",'
@@ -55,19 +57,19 @@ class AsNginx:
     def send(self, per_s: float, seconds: float) -> float:
         """Send at a steady rate; the rate that it became. Raises TimeoutError for a relay that does not answer."""
         begin = time.monotonic()
-        total = int(per_s * seconds)
         out: dict[int, tuple[str, float, float]] = {}
         sent = 0
         self.answers = []
-        while sent < total or out:
+        now = begin
+        while now - begin < seconds or out:
             now = time.monotonic()
-            while sent < total and self._idle and begin + sent / per_s <= now:
+            more = now - begin < seconds
+            while more and self._idle and begin + sent / per_s <= now:
                 link = self._idle.pop()
                 out[link.fileno()] = self._copy(link)
                 sent += 1
-                now = time.monotonic()
-            due = begin + sent / per_s if sent < total and self._idle else now + 0.1
-            for fd, _ in self._poller.poll(max(0.0, due - now)):
+            due = begin + sent / per_s if more and self._idle else now + _LOOK_S
+            for fd, _ in self._poller.poll(max(0.0, due - time.monotonic())):
                 self._links[fd].recv(4096)
                 request_id, at, since = out.pop(fd)
                 self._idle.append(self._links[fd])
@@ -81,7 +83,7 @@ class AsNginx:
         self._number += 1
         number, at = self._number, time.time()
         request_id = f"{number:032x}"
-        link.send((_COPY % (number % 3000, number % 7, request_id, at, number % USERS)).encode())
+        link.send((_COPY % (number % 3000, number % 7, request_id, at, number % USERS, number % BROWSERS)).encode())
         return request_id, at, time.monotonic()
 
     def close(self) -> None:

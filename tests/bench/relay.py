@@ -91,9 +91,24 @@ def _relay(stack: Stack, name: str, dark: str, tree: str | None) -> Taker:
     (folder / "secret").write_text(SECRET)
     port, state = free_udp_port(), folder / "state.json"
     argv = [
-        *(sys.executable, "-m", "darktime.split.relay", "--socket", str(folder / "relay.sock"), "--log-port", str(port)),
+        *(
+            sys.executable,
+            "-m",
+            "darktime.split.relay",
+            "--socket",
+            str(folder / "relay.sock"),
+            "--log-port",
+            str(port),
+        ),
         *("--dark", f"http://{dark}", "--state", str(state), "--secret-file", str(folder / "secret")),
-        *("--pairs", str(folder / "pairs.jsonl"), "--population", str(folder / "population.json"), "--compare", "length"),
+        *(
+            "--pairs",
+            str(folder / "pairs.jsonl"),
+            "--population",
+            str(folder / "population.json"),
+            "--compare",
+            "length",
+        ),
     ]
     service = stack.start(name, argv, ready="relay on ", env={"PYTHONPATH": tree} if tree else None, cwd=folder)
     return Taker(name, service, AsNginx(folder / "relay.sock", port, SECRET), state)

@@ -21,6 +21,7 @@ from darktime.split.relay.copies import CopyReader, Room, request_bytes
 from darktime.split.relay.darks import Darks
 from darktime.split.relay.files import Files
 from darktime.split.relay.intake import CopySocket, LineSocket, listen_unix
+from darktime.split.relay.later import Later
 from darktime.split.relay.nowhere import Nowhere
 from darktime.split.relay.records import Records
 from darktime.wire.poller import Poller
@@ -50,11 +51,14 @@ class Relay:
     def __init__(self, settings: RelaySettings) -> None:
         limits = settings.limits
         self._settings = settings
-        self._poller = Poller(cooperative=False)
+        self._poller = Poller(cooperative=False, coarse=True)
+        self._later = Later(self._poller)
         self._files = Files(settings, self.state)
         self._books = Books(settings, self._paired)
         # Before anything listens: a host may have no address.
-        self._dark = Nowhere() if settings.dark is None else Darks(settings.dark, limits, self._poller, self)
+        self._dark = (
+            Nowhere() if settings.dark is None else Darks(settings.dark, limits, self._poller, self, self._later)
+        )
         self.records: Records | Answers = self._make_records()
         self._recording = self._make_recording()
         self.population = Population()
@@ -102,7 +106,7 @@ class Relay:
         return CopySocket(listen_unix(settings.socket, settings.socket_owner), self._poller, reader)
 
     def _make_lines(self) -> LineSocket | NoLines:
-        return LineSocket(self._settings.log_port, self._poller, self._settings.secret)
+        return LineSocket(self._settings.log_port, self._later.poller, self._settings.secret)
 
     @property
     def log_port(self) -> int:
@@ -125,6 +129,7 @@ class Relay:
             now = self._turn(_TURN_S)
             if now - swept >= _SWEEP_EVERY_S:
                 swept = now
+                self._later.weigh()
                 self._dark.sweep(now)
                 if self._comparison is not None:
                     self._comparison.sweep(now)
@@ -137,20 +142,28 @@ class Relay:
         self._close()
 
     def _turn(self, wait_s: float) -> float:
-        ready = self._poller.poll(wait_s)
+        ready = self._poller.poll(self._later.wait_s(wait_s))
         now = time.monotonic()
+        look = self._later.due(now)
         for fd, mask in ready:
-            if fd == self._lines.fd:
-                self._take_lines(now)
-                continue
             copies = self._copies.ready(fd, mask)
-            if copies is None:
-                if not self._dark.ready(fd, mask, now) and self._comparison is not None:
-                    self._comparison.ready(fd, mask, now)
-            else:
+            if copies is not None:
                 for copy in copies:
                     self._take(copy, now)
+            elif fd == self._later.fd:
+                look = True
+            elif not self._dark.ready(fd, mask, now) and self._comparison is not None:
+                self._comparison.ready(fd, mask, now)
+        if look:
+            self._look(now)
         return now
+
+    def _look(self, now: float) -> None:
+        for fd, mask in self._later.look(now):
+            if fd == self._lines.fd:
+                self._take_lines(now)
+            else:
+                self._dark.ready(fd, mask, now)
 
     def _take_lines(self, now: float) -> None:
         for line in self._lines.read():
@@ -215,6 +228,7 @@ class Relay:
         self._books.close(_CLOSE_S)
         self._files.population = self.population.to_dict()
         self._files.close(_CLOSE_S / 4)
+        self._later.close()
         self._poller.close()
 
     # What the way to the dark instance tells.

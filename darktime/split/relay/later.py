@@ -1,0 +1,66 @@
+"""What need not be read the moment it comes: log lines, and replies that the kernel has stamped with when they came.
+
+Nobody waits for the relay to read them, and each time that it wakes costs as much as reading. So where there is much of it,
+it is looked at every two milliseconds; where there is little, at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from darktime.wire.poller import IN, Poller
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PACE_S: Final = 0.002
+_MANY: Final = 10  # between two calls of ``weigh``, which come every twentieth of a second
+
+
+class Later:
+    """A poller within the relay's. ``fd``: ready there when something is to be looked at; masked while it is paced."""
+
+    def __init__(self, prompt: Poller) -> None:
+        self.poller = Poller(cooperative=False, coarse=True)
+        self.fd = self.poller.fd
+        self._prompt = prompt
+        self._paced = self._hurried = False
+        self._found = 0
+        self._looked = 0.0
+        prompt.register(self.fd, IN)
+
+    def wait_s(self, most_s: float) -> float:
+        """How long the relay may sleep."""
+        return PACE_S if self._paced else most_s
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to look, though nobody has said so."""
+        return self._paced and now - self._looked >= PACE_S
+
+    def look(self, now: float) -> Iterable[tuple[int, int]]:
+        """What is ready."""
+        self._looked = now
+        ready = self.poller.poll(0)
+        self._found += len(ready)
+        return ready
+
+    def hurry(self) -> None:
+        """Somebody waits for a connection that what lies here may set free: for now look at once."""
+        self._hurried = True
+        self._pace(paced=False)
+
+    def weigh(self) -> None:
+        """Decide how to go on, by what has come since."""
+        self._pace(paced=self._found >= _MANY and not self._hurried)
+        self._found = 0
+        self._hurried = False
+
+    def close(self) -> None:
+        """Look no more."""
+        self._prompt.unregister(self.fd)
+        self.poller.close()
+
+    def _pace(self, *, paced: bool) -> None:
+        if paced != self._paced:
+            self._paced = paced
+            self._prompt.modify(self.fd, 0 if paced else IN)
