@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from darktime.split.quick_values import quickly_made
+
 VERSION: Final = "1"
 _FIELDS: Final = (
     ("id", "$request_id"), ("at", "$darktime_at"), ("status", "$status"), ("type", "$sent_http_content_type"),
@@ -40,8 +42,8 @@ _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _SECONDS: Final = rb"[0-9]{1,9}\.[0-9]{3}"
 _USUAL: Final = {
     "id": rb"[0-9a-f]{32}", "at": _SECONDS.replace(b"9}", b"10}", 1), "status": rb"[0-9]{3}", "type": rb"[ !#-\[\]-~]{0,100}",
-    "bytes": rb"[0-9]{1,15}", "took": _SECONDS, "head": _SECONDS, "up": _SECONDS, "done": rb"(?:OK)?", "part": rb"(?:[bc][0-9]{3})?",
-    "census": rb"1?", "len": rb"[0-9]{0,15}", "enc": rb"",
+    "bytes": rb"[0-9]{1,15}", "took": _SECONDS, "head": _SECONDS, "up": _SECONDS, "done": rb"(?:OK)?",
+    "part": rb"(?:[bc][0-9]{3})?", "census": rb"1?", "len": rb"[0-9]{0,15}", "enc": rb"",
 }  # fmt: skip
 _USUAL_LINE: Final = re.compile(
     rb'\{"v":1,"k":"([!#-\[\]-~]*)",'
@@ -50,6 +52,7 @@ _USUAL_LINE: Final = re.compile(
 )
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
     """One sampled request as production ended it, or (``sink``) a copy that nginx kept from the relay.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from darktime.split.quick_values import quickly_made
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,6 +17,7 @@ LENGTH = "length"
 ATTRIBUTES = ("status", "type")  # what is compared of every pair unless more is asked for
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
     """One answer. ``seconds``: to the end of the reply; of a stream, to its head. ``length``: bytes of body."""
@@ -34,6 +37,7 @@ class Side:
         }
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """Both answers to one request. ``user`` is a mark, not a name; ``at`` is when the request began, seconds UTC.

@@ -63,11 +63,9 @@ class Books:
 
     def settle(self) -> None:
         """Hand everything to the ledger; to be called once a turn of the loop."""
-        if not self._waiting:
+        if not self._waiting or self._ledger is None:
             return
         waiting, self._waiting = self._waiting, {}
-        if self._ledger is None:
-            return
         for (side, hop), (ids, times) in waiting.items():
             if side == _SENT:
                 self._ledger.sent(hop, ids, times)
@@ -85,6 +83,8 @@ class Books:
             self._thread.join(timeout_s)
 
     def _count(self, side: str, hop: str, name: str, at: float) -> None:
+        if self._ledger is None:
+            return
         entry = self._waiting.get((side, hop))
         if entry is None:
             entry = self._waiting[side, hop] = ([], [])

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from darktime.errors import DarktimeError
-from darktime.split.marks import remembered_mark
+from darktime.split.compare.pair import STREAM_TYPE
+from darktime.split.marks import mark
+from darktime.split.quick_values import quickly_made
 from darktime.split.relay import reasons
 from darktime.split.relay.trace import traceparent
 from darktime.split.settings import BODILESS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 # The whole answer, sent before anything else is done: nginx, and with it production's client, waits for it.
 ANSWER: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -46,6 +48,29 @@ class NotACopy(DarktimeError):  # noqa: N818 - what the peer sent
     """Somebody other than our nginx speaks to the socket; the connection is of no further use."""
 
 
+class Passed(tuple[tuple[str, str], ...]):  # noqa: SLOT001 - a tuple's subclass may have none
+    """A copy's headers, with what is made of them: ``lines`` as they go out, ``streams``: an EventSource stream is asked for."""
+
+    lines: str
+    streams: bool
+
+    @classmethod
+    def of(cls, headers: Iterable[tuple[str, str]]) -> Self:
+        """These, with what is made of them."""
+        passed = cls(headers)
+        passed.lines = _written(passed)
+        passed.streams = asks_for_a_stream(passed)
+        return passed
+
+
+def asks_for_a_stream(headers: tuple[tuple[str, str], ...]) -> bool:
+    """Whether the reply may be an EventSource stream."""
+    if isinstance(headers, Passed) and hasattr(headers, "streams"):
+        return headers.streams
+    return any(name.lower() == "accept" and STREAM_TYPE in value.lower() for name, value in headers)
+
+
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
     """One copy. ``user`` is the key as nginx validated it; ``at`` is when the request began, as in its log line."""
@@ -142,6 +167,14 @@ class CopyReader:
 
     def feed(self, data: bytes) -> list[Copy]:
         """Take bytes as they arrived; give the copies that they complete."""
+        if (
+            not self._buffer
+            and self._arriving is None
+            and 0 <= data.find(_END) == len(data) - len(_END) <= self._max_head
+        ):
+            copy, length = _read(data[:-2].decode("latin-1"), self._methods)  # a whole one, and nothing else: as mostly
+            if not length:
+                return [copy]
         copies: list[Copy] = []
         if self._arriving is not None:
             data = self._take_body(self._arriving, data, copies)
@@ -208,7 +241,7 @@ def _read(head: str, methods: Collection[str]) -> tuple[Copy, int]:
     return _read_exactly(head[:-2], methods)
 
 
-def _usual_headers(lines: str) -> tuple[tuple[str, str], ...] | None:
+def _usual_headers(lines: str) -> Passed | None:
     """What goes on of lines that are all of the common form; None where one is not, or does not go on."""
     found = _PASSED.findall(lines)
     if len(found) != lines.count("\n"):
@@ -217,7 +250,7 @@ def _usual_headers(lines: str) -> tuple[tuple[str, str], ...] | None:
         low = name.lower()
         if low in _OURS or low.startswith("x-darktime"):
             return None
-    return tuple(found)
+    return Passed.of(found)
 
 
 _remembered = lru_cache(maxsize=_MOST_REMEMBERED)(_usual_headers)
@@ -277,19 +310,18 @@ def _length(ours: dict[str, str]) -> int:
 
 def request_bytes(copy: Copy, allow_query: Collection[str], secret: str) -> bytes:
     """The request as the dark instance gets it: marked as a copy, with a trace of its own and masked query values."""
-    target = copy.target if "?" not in copy.target else masked(copy.target, allow_query, secret)
-    lines = _lines_of(copy.headers)
+    target, headers = copy.target, copy.headers
+    if "?" in target:
+        if isinstance(allow_query, frozenset) and len(target) <= _LONGEST_REMEMBERED:
+            target = _remembered_target(target, allow_query, secret)
+        else:
+            target = masked(target, allow_query, secret)
+    lines = headers.lines if isinstance(headers, Passed) else _written(headers)
     if copy.method in BODILESS:
         return f"{copy.method} {target} HTTP/1.1\r\n{lines}traceparent: {traceparent()}\r\n\r\n".encode("latin-1")
     length = f"Content-Length: {len(copy.body)}"
     head = f"{copy.method} {target} HTTP/1.1\r\n{lines}traceparent: {traceparent()}\r\n{length}\r\n\r\n"
     return head.encode("latin-1") + copy.body
-
-
-def _lines_of(headers: tuple[tuple[str, str], ...]) -> str:
-    """The headers that go out, of which most are the same as before."""
-    size = sum(len(name) + len(value) for name, value in headers)
-    return _remembered_lines(headers) if size <= _LONGEST_REMEMBERED else _written(headers)
 
 
 def _written(headers: tuple[tuple[str, str], ...]) -> str:
@@ -300,7 +332,9 @@ def _written(headers: tuple[tuple[str, str], ...]) -> str:
     return "".join(lines) + "X-Darktime: 1\r\n"
 
 
-_remembered_lines = lru_cache(maxsize=_MOST_REMEMBERED)(_written)
+@lru_cache(maxsize=_MOST_REMEMBERED)
+def _remembered_target(target: str, allow_query: frozenset[str], secret: str) -> str:
+    return masked(target, allow_query, secret)
 
 
 def masked(target: str, allow_query: Collection[str], secret: str) -> str:
@@ -315,4 +349,4 @@ def _masked_part(part: str, allow_query: Collection[str], secret: str) -> str:
     name, equals, value = part.partition("=")
     if name in allow_query or not part or (equals and not value):
         return part
-    return f"{name}={remembered_mark(secret, value)}" if equals else remembered_mark(secret, part)
+    return f"{name}={mark(secret, value)}" if equals else mark(secret, part)
