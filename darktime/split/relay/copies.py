@@ -107,44 +107,45 @@ class Room:
 
 
 class Arriving:
-    """One copy whose body is still coming: kept while there is room for it, else thrown away, with the reason."""
+    """One copy whose body is still coming: kept while there is room for it, else thrown away, with the reason.
 
-    __slots__ = ("_most", "_pieces", "_room", "_size", "copy")
+    In one piece: pieces of two bytes would take twenty times what they hold, and what is counted is what they hold.
+    """
+
+    __slots__ = ("_body", "_most", "_room", "copy")
 
     def __init__(self, copy: Copy, *, most: int, room: Room) -> None:
         self.copy = copy
         self._most = most
-        self._pieces: list[bytes] = []
+        self._body = bytearray()
         self._room = room
-        self._size = 0
 
     def take(self, piece: bytes) -> None:
         """Take the body's next bytes."""
         if self.copy.unfit is not None:
             return
-        if self._size + len(piece) > self._most:
+        if len(self._body) + len(piece) > self._most:
             self.refuse(reasons.TOO_BIG)
         elif not self._room.take(len(piece)):
             self.refuse(reasons.RELAY_FULL)
         else:
-            self._size += len(piece)
-            self._pieces.append(piece)
+            self._body += piece
 
     def refuse(self, reason: str) -> None:
         """Keep nothing of it."""
         self.copy = replace(self.copy, unfit=self.copy.unfit or reason)
-        self._pieces.clear()
         self.drop()
 
     def done(self) -> Copy:
         """The copy, whole."""
+        whole = replace(self.copy, body=bytes(self._body)) if self._body else self.copy
         self.drop()
-        return replace(self.copy, body=b"".join(self._pieces)) if self._pieces else self.copy
+        return whole
 
     def drop(self) -> None:
         """Give the room back."""
-        self._room.give(self._size)
-        self._size = 0
+        self._room.give(len(self._body))
+        self._body = bytearray()
 
 
 class CopyReader:
