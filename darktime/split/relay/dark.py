@@ -19,7 +19,7 @@ from darktime.split.relay import reasons
 from darktime.split.relay.backlog import Backlog
 from darktime.split.relay.breaker import Breaker
 from darktime.split.relay.dial import reason_of
-from darktime.split.relay.link import Link, State
+from darktime.split.relay.link import AT_ONCE, Link, State
 from darktime.split.relay.pool import Pool
 from darktime.split.relay.quick_reply import quick_reply
 from darktime.wire.errors import WireError
@@ -111,7 +111,7 @@ class Dark:
 
     def end(self, request_id: str, now: float, *, aborted: bool) -> None:
         """Production has ended a request: its dark stream has no more to live for, an aborted one's copy neither."""
-        link = self._streams.get(request_id)
+        link = self._streams.get(request_id) if self._streams else None
         if link is not None:
             self._let_go(link, now)
         elif aborted and request_id in self._busy:
@@ -213,14 +213,31 @@ class Dark:
             self._fail(copy.id, self._reason(error), now)
             return
         link.reader.max_body = self._outcomes.body_bytes(copy.id)
-        link.begin(copy, payload, now + (self._limits.reply_s if kept else self._limits.connect_s))
-        self._queue.held += link.held
         self._busy[copy.id] = link
-        if kept:
-            try:
-                self._send(link, now)
-            except OSError as error:
-                self._broken(link, self._reason(error), now)
+        if not kept:
+            link.begin(copy, payload, now + self._limits.connect_s)
+            self._queue.held += link.held
+            return
+        began = time.monotonic()
+        try:
+            sent = link.sock.send(payload) if len(payload) <= AT_ONCE else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            link.begin(copy, payload, now)
+            self._queue.held += link.held
+            self._broken(link, self._reason(error), now)
+            return
+        if sent == len(payload):  # as nearly always
+            link.await_reply(copy, began, now + self._limits.reply_s)
+            return
+        link.begin(copy, payload, now + self._limits.reply_s)
+        self._queue.held += link.held
+        link.out = link.out[sent:]
+        try:
+            self._send(link, now)
+        except OSError as error:
+            self._broken(link, self._reason(error), now)
 
     def _send(self, link: Link, now: float) -> None:
         if not link.stands and not self._pool.ready_to_send(link):

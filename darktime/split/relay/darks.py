@@ -36,6 +36,9 @@ class Darks:
 
     def end(self, request_id: str, now: float, *, aborted: bool) -> None:
         """Production has ended a request."""
+        if self._only is not None:
+            self._only.end(request_id, now, aborted=aborted)
+            return
         for one in self._all:  # of one a table is asked: whose it was need not be kept
             one.end(request_id, now, aborted=aborted)
 

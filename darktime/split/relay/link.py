@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from darktime.wire.eventsource import ServerEvent
 
 
-_AT_ONCE = 65_536  # bytes that a socket takes in one go, mostly: what is longer is not copied for every piece
+AT_ONCE = 65_536  # bytes that a socket takes in one go, mostly: what is longer is not copied for every piece
 
 
 class State(Enum):
@@ -59,13 +59,22 @@ class Link:
     def begin(self, copy: Copy, payload: bytes, deadline: float) -> None:
         """Take a copy to be sent."""
         self.request_id = copy.id
-        self.out = memoryview(payload) if len(payload) > _AT_ONCE else payload
+        self.out = memoryview(payload) if len(payload) > AT_ONCE else payload
         self.held = len(payload)
         self.sent_at = 0.0
         self.deadline = deadline
         self.state = State.SENDING
         self._head = b""
         self._method = copy.method
+
+    def await_reply(self, copy: Copy, sent_at: float, deadline: float) -> None:
+        """A copy has been sent, whole and at once."""
+        self.request_id = copy.id
+        self._method = copy.method
+        self._head = b""
+        self.sent_at = sent_at
+        self.deadline = deadline
+        self.state = State.WAITING
 
     def rest(self, deadline: float) -> None:
         """The reply is here: wait for the next copy."""

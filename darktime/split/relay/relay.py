@@ -28,6 +28,7 @@ from darktime.wire.poller import Poller
 
 if TYPE_CHECKING:
     from darktime.split.compare import Pair, Side
+    from darktime.split.log_format import LogLine
     from darktime.split.relay.alone import NoLines
     from darktime.split.relay.answers import Answers
     from darktime.split.relay.comparison import Comparison
@@ -42,6 +43,7 @@ _SWEEP_EVERY_S: Final = 0.05
 _RECORDS_EVERY_S: Final = 0.5  # and the population is written
 _FAREWELL_S: Final = 0.5
 _CLOSE_S: Final = 1.0
+_MOST_UNCOUNTED: Final = 1_000  # lines
 STATE_VERSION: Final = 1
 
 
@@ -62,6 +64,7 @@ class Relay:
         self.records: Records | Answers = self._make_records()
         self._recording = self._make_recording()
         self.population = Population()
+        self._uncounted: list[LogLine | OtherLine] = []
         self._comparison: Comparison | None = None
         if settings.compare is not None:
             from darktime.split.relay.comparison import Comparison  # noqa: PLC0415 - nobody else pays for it
@@ -129,7 +132,7 @@ class Relay:
             now = self._turn(_TURN_S)
             if now - swept >= _SWEEP_EVERY_S:
                 swept = now
-                self._later.weigh()
+                self._later.weigh(now)
                 self._dark.sweep(now)
                 if self._comparison is not None:
                     self._comparison.sweep(now)
@@ -166,8 +169,11 @@ class Relay:
                 self._dark.ready(fd, mask, now)
 
     def _take_lines(self, now: float) -> None:
-        for line in self._lines.read():
-            self.population.add(line)
+        lines = self._lines.read()
+        self._uncounted += lines
+        if len(self._uncounted) >= _MOST_UNCOUNTED:
+            self._count_people()
+        for line in lines:
             if isinstance(line, OtherLine):
                 continue
             self.records.line(line, now)
@@ -178,8 +184,14 @@ class Relay:
                 if self._comparison is not None:
                     self._comparison.production_ended(line.id, now, aborted=line.aborted)
 
+    def _count_people(self) -> None:
+        """All at once, twice a second: one by one, between other things, it takes longer."""
+        lines, self._uncounted = self._uncounted, []
+        for line in lines:
+            self.population.add(line)
+
     def _take(self, copy: Copy, now: float) -> None:
-        user = self._mark_of(copy.user)
+        user = self._users.get(copy.user) or self._mark_of(copy.user)
         if not self.records.arrived(copy, user, now):
             return
         if copy.unfit is not None:
@@ -196,18 +208,17 @@ class Relay:
 
     def _judge(self, now: float) -> None:
         self._copies.sweep(now)
+        self._count_people()
         self._files.population = self.population.to_dict()
         for request_id in self.records.sweep(now):
             self._dark.end(request_id, now, aborted=True)
 
     def _mark_of(self, user: str) -> str:
-        found = self._users.get(user)
-        if found is None:
-            found = mark(self._settings.secret, user)
-            if len(self._users) < self._settings.limits.known_users:
-                self._users[user] = found
-            else:
-                self.users_forgotten += 1
+        found = mark(self._settings.secret, user)
+        if len(self._users) < self._settings.limits.known_users:
+            self._users[user] = found
+        else:
+            self.users_forgotten += 1
         return found
 
     def _paired(self, pair: Pair) -> None:
@@ -226,6 +237,7 @@ class Relay:
             self._recording.close()
         self.records.close()
         self._books.close(_CLOSE_S)
+        self._count_people()
         self._files.population = self.population.to_dict()
         self._files.close(_CLOSE_S / 4)
         self._later.close()
