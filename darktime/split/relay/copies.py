@@ -313,10 +313,7 @@ def request_bytes(copy: Copy, allow_query: Collection[str], secret: str) -> byte
     """The request as the dark instance gets it: marked as a copy, with a trace of its own and masked query values."""
     target, headers = copy.target, copy.headers
     if "?" in target:
-        if isinstance(allow_query, frozenset) and len(target) <= _LONGEST_REMEMBERED:
-            target = _remembered_target(target, allow_query, secret)
-        else:
-            target = masked(target, allow_query, secret)
+        target = masked(target, allow_query, secret)
     lines = headers.lines if isinstance(headers, Passed) else _written(headers)
     if copy.method in BODILESS:
         return f"{copy.method} {target} HTTP/1.1\r\n{lines}traceparent: {traceparent()}\r\n\r\n".encode("latin-1")
@@ -333,17 +330,23 @@ def _written(headers: tuple[tuple[str, str], ...]) -> str:
     return "".join(lines) + "X-Darktime: 1\r\n"
 
 
-@lru_cache(maxsize=_MOST_REMEMBERED)
-def _remembered_target(target: str, allow_query: frozenset[str], secret: str) -> str:
-    return masked(target, allow_query, secret)
-
-
 def masked(target: str, allow_query: Collection[str], secret: str) -> str:
     """The target with every query value masked that is not allowed by name; a parameter without ``=`` is a value."""
     path, question, query = target.partition("?")
     if not question or not query:
         return target
-    return path + "?" + "&".join(_masked_part(part, allow_query, secret) for part in query.split("&"))
+    if isinstance(allow_query, frozenset) and len(query) <= _LONGEST_REMEMBERED:
+        return f"{path}?{_remembered_query(query, allow_query, secret)}"
+    return f"{path}?{_masked_query(query, allow_query, secret)}"
+
+
+def _masked_query(query: str, allow_query: Collection[str], secret: str) -> str:
+    return "&".join([_masked_part(part, allow_query, secret) for part in query.split("&")])
+
+
+@lru_cache(maxsize=_MOST_REMEMBERED)
+def _remembered_query(query: str, allow_query: frozenset[str], secret: str) -> str:
+    return _masked_query(query, allow_query, secret)
 
 
 def _masked_part(part: str, allow_query: Collection[str], secret: str) -> str:

@@ -15,7 +15,7 @@ from darktime.split.log_format import OtherLine
 from darktime.split.marks import mark
 from darktime.split.population import Population
 from darktime.split.relay import reasons
-from darktime.split.relay.books import Books
+from darktime.split.relay.books import Books, NoBooks
 from darktime.split.relay.channels import Channels
 from darktime.split.relay.copies import CopyReader, Room, request_bytes
 from darktime.split.relay.darks import Darks
@@ -56,7 +56,7 @@ class Relay:
         self._poller = Poller(cooperative=False, coarse=True)
         self._later = Later(self._poller)
         self._files = Files(settings, self.state)
-        self._books = Books(settings, self._paired)
+        self._books = (Books if settings.ledger else NoBooks)(settings, self._paired)
         # Before anything listens: a host may have no address.
         self._dark = (
             Nowhere() if settings.dark is None else Darks(settings.dark, limits, self._poller, self, self._later)

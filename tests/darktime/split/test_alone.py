@@ -212,7 +212,13 @@ def door(room: Room, *, let_in: bool = True, max_body: int = 30) -> Door:
         methods=("GET", "POST"),
     )
     return Door(
-        Gate(copy), secret="s" * 24, let_in=lambda _: let_in, clock=lambda: 1.5, max_head=2000, max_body=max_body, room=room
+        Gate(copy),
+        secret="s" * 24,
+        let_in=lambda _: let_in,
+        clock=lambda: 1.5,
+        max_head=2000,
+        max_body=max_body,
+        room=room,
     )
 
 
