@@ -10,7 +10,10 @@ import hmac
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
+
+from darktime.split.quick_values import quickly_made
 
 VERSION: Final = "1"
 _FIELDS: Final = (
@@ -35,8 +38,21 @@ _MOST_DIGITS: Final = 16
 _UNFINISHED: Final = (400, 408)  # and production not asked: the client ended, or fell silent, within its own body
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+# A line of the usual form: one server was asked, and told what it said in plain words. All others are read as JSON.
+_SECONDS: Final = rb"[0-9]{1,9}\.[0-9]{3}"
+_USUAL: Final = {
+    "id": rb"[0-9a-f]{32}", "at": _SECONDS.replace(b"9}", b"10}", 1), "status": rb"[0-9]{3}", "type": rb"[ !#-\[\]-~]{0,100}",
+    "bytes": rb"[0-9]{1,15}", "took": _SECONDS, "head": _SECONDS, "up": _SECONDS, "done": rb"(?:OK)?",
+    "part": rb"(?:[bc][0-9]{3})?", "census": rb"1?", "len": rb"[0-9]{0,15}", "enc": rb"",
+}  # fmt: skip
+_USUAL_LINE: Final = re.compile(
+    rb'\{"v":1,"k":"([!#-\[\]-~]*)",'
+    + b",".join(b'"%b":"(%b)"' % (name.encode(), _USUAL[name]) for name, _ in _FIELDS)
+    + rb"\}[ \t\r\n]*"
+)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
     """One sampled request as production ended it, or (``sink``) a copy that nginx kept from the relay.
@@ -84,6 +100,35 @@ def read_line(datagram: bytes, secret: str) -> LogLine | OtherLine | None:
     start = datagram.find(b"{")
     if start < 0:
         return None
+    usual = _USUAL_LINE.fullmatch(datagram, start)
+    if usual is not None:
+        return _read_usual(usual, secret)
+    return _read_exactly(datagram, start, secret)
+
+
+def _read_usual(found: re.Match[bytes], secret: str) -> LogLine | None:
+    """The same as ``_read_exactly`` says, in a quarter of the time."""
+    told, request_id, at, status, kind, sent, took, head, up, _, part, census, length, _ = found.groups()
+    if not hmac.compare_digest(told, secret.encode()):
+        return None
+    number = int(status)
+    return LogLine(
+        id=request_id.decode(),
+        at=float(at),
+        status=number,
+        content_type=_usual_type(kind),
+        length=int(sent),
+        head_seconds=float(head),
+        seconds=float(up),
+        aborted=number == CLIENT_CLOSED,
+        exact_length=int(length) if length else None,
+        took=float(took),
+        part=part.decode(),
+        census=census == b"1",
+    )
+
+
+def _read_exactly(datagram: bytes, start: int, secret: str) -> LogLine | OtherLine | None:
     try:
         fields = json.loads(datagram[start:].decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError):
@@ -138,6 +183,11 @@ def _exact_length(fields: dict[str, object]) -> int | None:
     told = fields.get("len")
     plain = isinstance(told, str) and told.isascii() and told.isdigit() and len(told) < _MOST_DIGITS
     return int(str(told)) if plain and fields.get("enc") == "" else None
+
+
+@lru_cache(maxsize=1024)
+def _usual_type(content_type: bytes) -> str:
+    return plain_type(content_type.decode("ascii"))
 
 
 def plain_type(content_type: str) -> str:

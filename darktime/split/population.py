@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from darktime.split.log_format import CLIENT_CLOSED, KEYED, LogLine
@@ -25,6 +26,7 @@ _STREAM: Final = "text/event-stream"
 _UPGRADED: Final = 101
 
 
+@lru_cache(maxsize=4096)  # nginx tells whole milliseconds: the same few times come again and again
 def step_of(seconds: float) -> int:
     """The step in which a time lies: 0 below a millisecond."""
     ms = seconds * 1000

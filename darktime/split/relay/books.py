@@ -63,11 +63,9 @@ class Books:
 
     def settle(self) -> None:
         """Hand everything to the ledger; to be called once a turn of the loop."""
-        if not self._waiting:
+        if not self._waiting or self._ledger is None:
             return
         waiting, self._waiting = self._waiting, {}
-        if self._ledger is None:
-            return
         for (side, hop), (ids, times) in waiting.items():
             if side == _SENT:
                 self._ledger.sent(hop, ids, times)
@@ -106,6 +104,22 @@ class Books:
                 self.flush_failures += 1
                 if self.flush_failures == 1:
                     log.warning("the ledger cannot be written: %s", error)
+
+
+class NoBooks(Books):
+    """Where there is no ledger nothing is counted for one; pairs are handed on."""
+
+    def sent(self, hop: str, request_id: str, at: float) -> None:
+        """Nobody asks."""
+
+    def received(self, hop: str, request_id: str, at: float) -> None:
+        """Nobody asks."""
+
+    def explained(self, hop: str, request_id: str, at: float, reason: str) -> None:
+        """Nobody asks."""
+
+    def event(self, name: str, at: float) -> None:
+        """Nobody asks."""
 
 
 def _ledger(settings: RelaySettings) -> Ledger:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Self
 
 from darktime.errors import DarktimeError
+from darktime.split.compare.pair import STREAM_TYPE
 from darktime.split.marks import mark
+from darktime.split.quick_values import quickly_made
 from darktime.split.relay import reasons
+from darktime.split.relay.trace import traceparent
 from darktime.split.settings import BODILESS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 # The whole answer, sent before anything else is done: nginx, and with it production's client, waits for it.
 ANSWER: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -29,10 +32,45 @@ _OURS: Final = frozenset({
 })  # fmt: skip
 
 
+# A head as nginx_blocks.copy_directives has it written: what is ours stands together, and plainly. All others are read line
+# by line.
+_USUAL: Final = re.compile(
+    r"([A-Z]+) ([^ \r\n]+) HTTP/1\.1\r\n(Host: [^\r\n]*\r\n)?X-Darktime: 1\r\nX-Darktime-Version: 1\r\n"
+    r"X-Darktime-Id: ([0-9a-f]{32})\r\nX-Darktime-At: ([0-9]{1,12}\.[0-9]{3})\r\n"
+    r"(?:X-Darktime-User: ([!-~]+)\r\n)?(X-Darktime-Stripped: 1\r\n)?"
+)
+_PASSED: Final = re.compile(r"^([!-9;-~]+): ([!-~](?:[^\r\n]*[!-~])?)\r$", re.MULTILINE)
+_MOST_REMEMBERED: Final = 2_048  # sets of headers: a browser sends the same ones with every request of a page
+_LONGEST_REMEMBERED: Final = 1_024
+
+
 class NotACopy(DarktimeError):  # noqa: N818 - what the peer sent
     """Somebody other than our nginx speaks to the socket; the connection is of no further use."""
 
 
+class Passed(tuple[tuple[str, str], ...]):  # noqa: SLOT001 - a tuple's subclass may have none
+    """A copy's headers, with what is made of them: ``lines`` as they go out, ``streams``: an EventSource stream is asked for."""
+
+    lines: str
+    streams: bool
+
+    @classmethod
+    def of(cls, headers: Iterable[tuple[str, str]]) -> Self:
+        """These, with what is made of them."""
+        passed = cls(headers)
+        passed.lines = _written(passed)
+        passed.streams = asks_for_a_stream(passed)
+        return passed
+
+
+def asks_for_a_stream(headers: tuple[tuple[str, str], ...]) -> bool:
+    """Whether the reply may be an EventSource stream."""
+    if isinstance(headers, Passed) and hasattr(headers, "streams"):
+        return headers.streams
+    return any(name.lower() == "accept" and STREAM_TYPE in value.lower() for name, value in headers)
+
+
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
     """One copy. ``user`` is the key as nginx validated it; ``at`` is when the request began, as in its log line."""
@@ -69,44 +107,45 @@ class Room:
 
 
 class Arriving:
-    """One copy whose body is still coming: kept while there is room for it, else thrown away, with the reason."""
+    """One copy whose body is still coming: kept while there is room for it, else thrown away, with the reason.
 
-    __slots__ = ("_most", "_pieces", "_room", "_size", "copy")
+    In one piece: pieces of two bytes would take twenty times what they hold, and what is counted is what they hold.
+    """
+
+    __slots__ = ("_body", "_most", "_room", "copy")
 
     def __init__(self, copy: Copy, *, most: int, room: Room) -> None:
         self.copy = copy
         self._most = most
-        self._pieces: list[bytes] = []
+        self._body = bytearray()
         self._room = room
-        self._size = 0
 
     def take(self, piece: bytes) -> None:
         """Take the body's next bytes."""
         if self.copy.unfit is not None:
             return
-        if self._size + len(piece) > self._most:
+        if len(self._body) + len(piece) > self._most:
             self.refuse(reasons.TOO_BIG)
         elif not self._room.take(len(piece)):
             self.refuse(reasons.RELAY_FULL)
         else:
-            self._size += len(piece)
-            self._pieces.append(piece)
+            self._body += piece
 
     def refuse(self, reason: str) -> None:
         """Keep nothing of it."""
         self.copy = replace(self.copy, unfit=self.copy.unfit or reason)
-        self._pieces.clear()
         self.drop()
 
     def done(self) -> Copy:
         """The copy, whole."""
+        whole = replace(self.copy, body=bytes(self._body)) if self._body else self.copy
         self.drop()
-        return replace(self.copy, body=b"".join(self._pieces)) if self._pieces else self.copy
+        return whole
 
     def drop(self) -> None:
         """Give the room back."""
-        self._room.give(self._size)
-        self._size = 0
+        self._room.give(len(self._body))
+        self._body = bytearray()
 
 
 class CopyReader:
@@ -129,6 +168,14 @@ class CopyReader:
 
     def feed(self, data: bytes) -> list[Copy]:
         """Take bytes as they arrived; give the copies that they complete."""
+        if (
+            not self._buffer
+            and self._arriving is None
+            and 0 <= data.find(_END) == len(data) - len(_END) <= self._max_head
+        ):
+            copy, length = _read(data[:-2].decode("latin-1"), self._methods)  # a whole one, and nothing else: as mostly
+            if not length:
+                return [copy]
         copies: list[Copy] = []
         if self._arriving is not None:
             data = self._take_body(self._arriving, data, copies)
@@ -137,7 +184,7 @@ class CopyReader:
             end = buffer.find(_END)
             if end < 0 or end > self._max_head:
                 break
-            copy, length = _read(buffer[:end].decode("latin-1"), self._methods)
+            copy, length = _read(buffer[: end + 2].decode("latin-1"), self._methods)
             buffer = buffer[end + len(_END) :]
             if length:
                 self._arriving = Arriving(copy, most=self._max_body, room=self._room)
@@ -172,7 +219,45 @@ class CopyReader:
 
 
 def _read(head: str, methods: Collection[str]) -> tuple[Copy, int]:
-    """The copy, and how many bytes of body follow it."""
+    """The copy, and how many bytes of body follow it. ``head`` ends with its last line's end."""
+    usual = _USUAL.match(head)
+    if usual is not None:
+        method, target, host, request_id, at, user, stripped = usual.groups()
+        if method in methods:
+            rest = head[usual.end() :]
+            rest = host + rest if host else rest
+            headers = _remembered(rest) if len(rest) <= _LONGEST_REMEMBERED else _usual_headers(rest)
+            if headers is not None:
+                copy = Copy(
+                    id=request_id,
+                    at=float(at),
+                    user=user or "",
+                    method=method,
+                    target=target,
+                    headers=headers,
+                    stripped=stripped is not None,
+                    unfit=None,
+                )
+                return copy, 0
+    return _read_exactly(head[:-2], methods)
+
+
+def _usual_headers(lines: str) -> Passed | None:
+    """What goes on of lines that are all of the common form; None where one is not, or does not go on."""
+    found = _PASSED.findall(lines)
+    if len(found) != lines.count("\n"):
+        return None
+    for name, _ in found:
+        low = name.lower()
+        if low in _OURS or low.startswith("x-darktime"):
+            return None
+    return Passed.of(found)
+
+
+_remembered = lru_cache(maxsize=_MOST_REMEMBERED)(_usual_headers)
+
+
+def _read_exactly(head: str, methods: Collection[str]) -> tuple[Copy, int]:
     first, *lines = head.split("\r\n")
     words = first.split(" ")
     if len(words) != 3 or words[2] not in {"HTTP/1.1", "HTTP/1.0"}:  # noqa: PLR2004 - method, target, version
@@ -226,16 +311,23 @@ def _length(ours: dict[str, str]) -> int:
 
 def request_bytes(copy: Copy, allow_query: Collection[str], secret: str) -> bytes:
     """The request as the dark instance gets it: marked as a copy, with a trace of its own and masked query values."""
-    lines = [f"{copy.method} {masked(copy.target, allow_query, secret)} HTTP/1.1"]
-    for name, value in copy.headers:
+    target, headers = copy.target, copy.headers
+    if "?" in target:
+        target = masked(target, allow_query, secret)
+    lines = headers.lines if isinstance(headers, Passed) else _written(headers)
+    if copy.method in BODILESS:
+        return f"{copy.method} {target} HTTP/1.1\r\n{lines}traceparent: {traceparent()}\r\n\r\n".encode("latin-1")
+    length = f"Content-Length: {len(copy.body)}"
+    head = f"{copy.method} {target} HTTP/1.1\r\n{lines}traceparent: {traceparent()}\r\n{length}\r\n\r\n"
+    return head.encode("latin-1") + copy.body
+
+
+def _written(headers: tuple[tuple[str, str], ...]) -> str:
+    lines = []
+    for name, value in headers:
         kept = value.rstrip("; ") if name.lower() == "cookie" else value
-        lines.append(f"{name}: {kept}")
-    lines.append("X-Darktime: 1")
-    lines.append(f"traceparent: 00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01")
-    if copy.method not in BODILESS:
-        lines.append(f"Content-Length: {len(copy.body)}")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + copy.body
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        lines.append(f"{name}: {kept}\r\n")
+    return "".join(lines) + "X-Darktime: 1\r\n"
 
 
 def masked(target: str, allow_query: Collection[str], secret: str) -> str:
@@ -243,7 +335,18 @@ def masked(target: str, allow_query: Collection[str], secret: str) -> str:
     path, question, query = target.partition("?")
     if not question or not query:
         return target
-    return path + "?" + "&".join(_masked_part(part, allow_query, secret) for part in query.split("&"))
+    if isinstance(allow_query, frozenset) and len(query) <= _LONGEST_REMEMBERED:
+        return f"{path}?{_remembered_query(query, allow_query, secret)}"
+    return f"{path}?{_masked_query(query, allow_query, secret)}"
+
+
+def _masked_query(query: str, allow_query: Collection[str], secret: str) -> str:
+    return "&".join([_masked_part(part, allow_query, secret) for part in query.split("&")])
+
+
+@lru_cache(maxsize=_MOST_REMEMBERED)
+def _remembered_query(query: str, allow_query: frozenset[str], secret: str) -> str:
+    return _masked_query(query, allow_query, secret)
 
 
 def _masked_part(part: str, allow_query: Collection[str], secret: str) -> str:

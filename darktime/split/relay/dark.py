@@ -8,44 +8,34 @@ from __future__ import annotations
 
 import socket
 import time
-from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
 
 from darktime.split.compare import Side
 from darktime.split.compare.pair import STREAM_TYPE
 from darktime.split.dark_side import CONNECTIONS
 from darktime.split.log_format import plain_type
 from darktime.split.relay import reasons
+from darktime.split.relay.backlog import Backlog
 from darktime.split.relay.breaker import Breaker
-from darktime.split.relay.dial import TlsSocket, reason_of
-from darktime.split.relay.link import Link, State
+from darktime.split.relay.dial import reason_of
+from darktime.split.relay.link import AT_ONCE, Link, State
+from darktime.split.relay.pool import Pool
+from darktime.split.relay.quick_reply import quick_reply
 from darktime.wire.errors import WireError
 from darktime.wire.poller import IN, OUT
 
 if TYPE_CHECKING:
     from darktime.split.relay.copies import Copy
     from darktime.split.relay.dial import Dialer
+    from darktime.split.relay.later import Later
+    from darktime.split.relay.outcomes import Outcomes
     from darktime.split.relay.settings import Limits
-    from darktime.wire.eventsource import ServerEvent
     from darktime.wire.http1 import Reply
     from darktime.wire.poller import Poller
 
-_READ_BYTES: Final = 262_144
 _MOST_SAID: Final = 200  # characters of an error
-
-
-class Outcomes(Protocol):
-    """Who is told what became of each copy."""
-
-    def wanted(self, request_id: str) -> bool: ...  # noqa: D102
-    def ended(self, request_id: str) -> bool: ...  # noqa: D102
-    def streaming(self, request_id: str) -> None: ...  # noqa: D102
-    def lasting(self, request_id: str) -> None: ...  # noqa: D102
-    def replied(self, request_id: str, dark: Side, now: float) -> None: ...  # noqa: D102
-    def failed(self, request_id: str, reason: str) -> None: ...  # noqa: D102
-    def events(self, request_id: str, events: list[ServerEvent]) -> None: ...  # noqa: D102
-    def body_bytes(self, request_id: str) -> int: ...  # noqa: D102 - how much of the body is kept; 0: nothing
-    def answered(self, request_id: str, reply: Reply) -> None: ...  # noqa: D102 - only where something is kept
+_SENDING, _WAITING = State.SENDING, State.WAITING
 
 
 class Dark:
@@ -55,19 +45,24 @@ class Dark:
     """
 
     def __init__(
-        self, dialer: Dialer, limits: Limits, poller: Poller, outcomes: Outcomes, *, connections: int = CONNECTIONS
+        self,
+        dialer: Dialer,
+        limits: Limits,
+        poller: Poller,
+        outcomes: Outcomes,
+        *,
+        connections: int = CONNECTIONS,
+        later: Later | None = None,
     ) -> None:
         self._limits = limits
         self._connections = connections
-        self._poller = poller
         self._outcomes = outcomes
         self._dialer = dialer
-        self._queue: deque[tuple[Copy, bytes, float]] = deque()
-        self._held = 0  # bytes that wait, or are being sent
-        self._links: dict[int, Link] = {}
+        self._later = later
+        self._queue = Backlog(copies=limits.queue_copies, size=limits.queue_bytes)
+        self._pool = Pool(dialer, poller, later, connections=connections, idle_s=limits.idle_s)
         self._busy: dict[str, Link] = {}
         self._lasting: dict[str, Link] = {}  # of the busy: production takes as long
-        self._idle: list[Link] = []
         self._streams: dict[str, Link] = {}
         self._leaving: dict[int, Link] = {}
         self.breaker = Breaker()
@@ -102,18 +97,21 @@ class Dark:
     def submit(self, copy: Copy, payload: bytes, now: float) -> None:
         """Send a copy on, when it can be."""
         self.submitted += 1
-        if len(self._queue) >= self._limits.queue_copies or self._held + len(payload) > self._limits.queue_bytes:
+        if not self._queue.fits(payload):
             self._leave(copy.id, reasons.RELAY_FULL)
         elif not self.breaker.allows(now):
             self._leave(copy.id, self.breaker.reason or reasons.DARK_REFUSED)
+        elif not len(self._queue) and self._room():
+            self._begin(copy, payload, now)
         else:
-            self._queue.append((copy, payload, now))
-            self._held += len(payload)
+            self._queue.put(copy, payload, now)
             self._pump(now)
+            if self._later is not None and len(self._queue):
+                self._later.hurry()
 
     def end(self, request_id: str, now: float, *, aborted: bool) -> None:
         """Production has ended a request: its dark stream has no more to live for, an aborted one's copy neither."""
-        link = self._streams.get(request_id)
+        link = self._streams.get(request_id) if self._streams else None
         if link is not None:
             self._let_go(link, now)
         elif aborted and request_id in self._busy:
@@ -124,11 +122,11 @@ class Dark:
 
     def ready(self, fd: int, mask: int, now: float) -> bool:
         """A descriptor is ready; False if it is none of ours."""
-        link = self._links.get(fd)
+        link = self._pool.links.get(fd)
         if link is None:
             return False
         try:
-            if link.state is State.SENDING and not (mask & IN and link.sent_at):
+            if link.state is _SENDING and not (mask & IN and link.sent_at):
                 self._send(link, now)
             elif mask:
                 self._read(link, now)
@@ -144,20 +142,19 @@ class Dark:
             if now > link.deadline:
                 # With production open still it would have been let last, had there been room.
                 full = (
-                    link.state is State.WAITING
+                    link.state is _WAITING
                     and self._limits.lasting > 0
                     and link.request_id not in self._lasting
                     and not self._outcomes.ended(link.request_id)
                 )
                 self._broken(link, reasons.RELAY_FULL if full else reasons.DARK_TIMEOUT, now)
-            elif link.state is State.WAITING and now - link.sent_at > self._limits.lasting_after_s:
+            elif link.state is _WAITING and now - link.sent_at > self._limits.lasting_after_s:
                 self._let_last(link, now)
         for link in [link for link in self._leaving.values() if now > link.deadline]:
             self._close(link)
-        while self._idle and now > self._idle[0].deadline:
-            self._close(self._idle[0])
-        while self._queue and now - self._queue[0][2] > self._limits.queue_age_s:
-            self._leave(self._next().id, reasons.EXPIRED)
+        self._pool.sweep(now)
+        while len(self._queue) and now - self._queue.since() > self._limits.queue_age_s:
+            self._leave(self._queue.next()[0].id, reasons.EXPIRED)
         self._pump(now)
 
     def let_all_go(self, now: float) -> bool:
@@ -169,7 +166,7 @@ class Dark:
 
     def close(self) -> None:
         """Close every connection."""
-        for link in list(self._links.values()):
+        for link in list(self._pool.links.values()):
             self._close(link)
 
     def told(self) -> dict[str, Any]:
@@ -197,104 +194,77 @@ class Dark:
         self.last_error = str(error)[:_MOST_SAID]
         return reason_of(error)
 
-    def _next(self) -> Copy:
-        copy, payload, _ = self._queue.popleft()
-        self._held -= len(payload)
-        return copy
+    def _room(self) -> bool:
+        return self._pool.idle or len(self._busy) - len(self._lasting) < self._connections
 
     def _pump(self, now: float) -> None:
-        while self._queue and (self._idle or len(self._busy) - len(self._lasting) < self._connections):
-            payload = self._queue[0][1]
-            copy = self._next()
-            if not self._outcomes.wanted(copy.id):
-                continue
-            try:
-                self._start(copy, payload, now)
-            except OSError as error:
-                self._fail(copy.id, self._reason(error), now)
+        while len(self._queue) and self._room():
+            copy, payload = self._queue.next()
+            if self._outcomes.wanted(copy.id):
+                self._begin(copy, payload, now)
 
-    def _start(self, copy: Copy, payload: bytes, now: float) -> None:
-        link = self._kept()
-        body_bytes = self._outcomes.body_bytes(copy.id)
-        if link is None:
-            link = self._connect()
-            link.reader.max_body = body_bytes
-            link.begin(copy, payload, now + self._limits.connect_s)
-            self._held += link.held
-            self._busy[copy.id] = link
+    def _begin(self, copy: Copy, payload: bytes, now: float) -> None:
+        try:
+            link = self._pool.kept()
+            kept = link is not None
+            if link is None:
+                link = self._pool.connect()
+        except OSError as error:
+            self._fail(copy.id, self._reason(error), now)
             return
-        link.reader.max_body = body_bytes
-        link.begin(copy, payload, now + self._limits.reply_s)
-        self._held += link.held
+        link.reader.max_body = self._outcomes.body_bytes(copy.id)
         self._busy[copy.id] = link
+        if not kept:
+            link.begin(copy, payload, now + self._limits.connect_s)
+            self._queue.held += link.held
+            return
+        began = time.monotonic()
+        try:
+            sent = link.sock.send(payload) if len(payload) <= AT_ONCE else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            link.begin(copy, payload, now)
+            self._queue.held += link.held
+            self._broken(link, self._reason(error), now)
+            return
+        if sent == len(payload):  # as nearly always
+            link.await_reply(copy, began, now + self._limits.reply_s)
+            return
+        link.begin(copy, payload, now + self._limits.reply_s)
+        self._queue.held += link.held
+        link.out = link.out[sent:]
         try:
             self._send(link, now)
         except OSError as error:
             self._broken(link, self._reason(error), now)
 
-    def _connect(self) -> Link:
-        link = Link(self._dialer.dial())
-        link.shaking = self._dialer.tls
-        self._links[link.fd] = link
-        link.watched = OUT
-        self._poller.register(link.fd, OUT)
-        return link
-
-    def _kept(self) -> Link | None:
-        while self._idle:
-            link = self._idle[-1]
-            try:
-                link.sock.recv(1, socket.MSG_PEEK)
-            except BlockingIOError:
-                return self._idle.pop()
-            except OSError:
-                pass
-            self._close(link)  # it has ended, or says something that nobody asked for
-        return None
-
     def _send(self, link: Link, now: float) -> None:
-        number = link.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
-            raise OSError(number, "connect")
-        if link.shaking and not self._shake(link):
+        if not link.stands and not self._pool.ready_to_send(link):
             return
+        began = time.monotonic()
         try:
             sent = link.sock.send(link.out)
         except BlockingIOError:
             sent = 0
-        link.out = link.out[sent:]
-        if link.out:
+        if sent < len(link.out):
+            link.out = link.out[sent:]
             if not link.sent_at:
-                link.sent_at = time.monotonic()
+                link.sent_at = began
                 link.deadline = now + self._limits.reply_s
-            self._watch(link, IN | OUT)  # it may answer, and not read the rest
+            self._pool.watch(link, IN | OUT)  # it may answer, and not read the rest
             return
-        self._held -= link.held
+        link.out = b""
+        self._queue.held -= link.held
         link.held = 0
-        link.state = State.WAITING
-        link.sent_at = time.monotonic()
+        link.state = _WAITING
+        link.sent_at = began
         link.deadline = now + self._limits.reply_s
-        self._watch(link, IN)
-
-    def _watch(self, link: Link, mask: int) -> None:
-        if link.watched != mask:
-            link.watched = mask
-            self._poller.modify(link.fd, mask)
-
-    def _shake(self, link: Link) -> bool:
-        """Go on with the TLS handshake; whether it is done."""
-        if not isinstance(link.sock, TlsSocket):
-            link.sock = self._dialer.secured(link.sock)
-        awaited = link.sock.shake()
-        if awaited:
-            self._watch(link, awaited)
-            return False
-        link.shaking = False
-        return True
+        self._pool.watch(link, IN)
 
     def _read(self, link: Link, now: float) -> None:
         try:
-            data = link.sock.recv(_READ_BYTES)
+            data = self._pool.receive(link)
         except BlockingIOError:
             return
         if link.state is State.IDLE:
@@ -302,7 +272,13 @@ class Dark:
         elif link.stream is not None:
             self._read_stream(link, data)
         elif data:
-            self._read_reply(link, data, now)
+            quick = quick_reply(data) if link.unread and link.state is _WAITING else None
+            if quick is None:
+                self._read_reply(link, data, now)
+            else:
+                self._answered(link, *quick, now)
+                self._pool.rest(link, now)
+                self._pump(now)
         else:
             reply = link.reader.eof()
             if reply is None:
@@ -331,7 +307,7 @@ class Dark:
                 self._outcomes.events(link.request_id, link.open_stream())
             self._replied(link, reply, content_type, now)
             if reply.keep_alive and len(replies) == 1 and not link.out:
-                self._rest(link, now)
+                self._pool.rest(link, now)
             else:
                 self._close(link)
             self._pump(now)
@@ -371,9 +347,8 @@ class Dark:
         self.answered += 1
         self._outcomes.streaming(request_id)
         ended = self._outcomes.ended(request_id)
-        seconds = time.monotonic() - link.sent_at
         self._outcomes.replied(
-            request_id, Side(status=status, content_type=STREAM_TYPE, length=0, seconds=seconds), now
+            request_id, Side(status=status, content_type=STREAM_TYPE, length=0, seconds=_seconds(link)), now
         )
         if events:
             self._outcomes.events(request_id, events)
@@ -391,21 +366,16 @@ class Dark:
             self._close(link)
 
     def _replied(self, link: Link, reply: Reply, content_type: str, now: float) -> None:
+        if link.reader.max_body:
+            self._outcomes.answered(link.request_id, reply)
+        self._answered(link, reply.status, content_type, reply.length, now)
+
+    def _answered(self, link: Link, status: int, content_type: str, length: int, now: float) -> None:
         self._no_longer_busy(link.request_id)
         self.breaker.succeeded()
         self.answered += 1
-        seconds = time.monotonic() - link.sent_at
-        if link.reader.max_body:
-            self._outcomes.answered(link.request_id, reply)
-        side = Side(status=reply.status, content_type=content_type, length=reply.length, seconds=seconds)
+        side = Side(status=status, content_type=content_type, length=length, seconds=_seconds(link))
         self._outcomes.replied(link.request_id, side, now)
-
-    def _rest(self, link: Link, now: float) -> None:
-        if len(self._idle) >= self._connections:
-            self._close(link)
-            return
-        link.rest(now + self._limits.idle_s)
-        self._idle.append(link)
 
     def _no_longer_busy(self, request_id: str) -> None:
         self._busy.pop(request_id, None)
@@ -425,18 +395,19 @@ class Dark:
             return
         self.breaker.failed(reason, now)
         if self.breaker.reason is not None:
-            while self._queue:
-                self._leave(self._next().id, self.breaker.reason)
+            while len(self._queue):
+                self._leave(self._queue.next()[0].id, self.breaker.reason)
 
     def _close(self, link: Link) -> None:
-        if self._links.pop(link.fd, None) is None:
+        if not self._pool.close(link):
             return
-        self._held -= link.held
+        self._queue.held -= link.held
         self._no_longer_busy(link.request_id)
         self._streams.pop(link.request_id, None)
         self._leaving.pop(link.fd, None)
-        if link in self._idle:
-            self._idle.remove(link)
-        if link.sock.fileno() >= 0:  # one that TLS refused is closed already
-            self._poller.unregister(link.fd)
-        link.sock.close()
+
+
+def _seconds(link: Link) -> float:
+    """How long the reply took, without the time that it lay here unread."""
+    took = time.monotonic() - link.sent_at
+    return took - link.lag_s if link.lag_s <= took else took  # a clock that was set meanwhile says nothing

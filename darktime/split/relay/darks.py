@@ -11,7 +11,8 @@ from darktime.split.relay.dial import Dialer
 if TYPE_CHECKING:
     from darktime.split.dark_side import DarkSide
     from darktime.split.relay.copies import Copy
-    from darktime.split.relay.dark import Outcomes
+    from darktime.split.relay.later import Later
+    from darktime.split.relay.outcomes import Outcomes
     from darktime.split.relay.settings import Limits
     from darktime.wire.poller import Poller
 
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
 class Darks:
     """As one ``Dark``, over all of them. Raises UsageError for a host that nobody knows."""
 
-    def __init__(self, side: DarkSide, limits: Limits, poller: Poller, outcomes: Outcomes) -> None:
+    def __init__(
+        self, side: DarkSide, limits: Limits, poller: Poller, outcomes: Outcomes, later: Later | None = None
+    ) -> None:
         context = tls_context(side)
         self._all = [
-            Dark(Dialer(one, context), limits, poller, outcomes, connections=side.connections) for one in side.instances
+            Dark(Dialer(one, context), limits, poller, outcomes, connections=side.connections, later=later)
+            for one in side.instances
         ]
         self._only = self._all[0] if len(self._all) == 1 else None
 
@@ -32,6 +36,9 @@ class Darks:
 
     def end(self, request_id: str, now: float, *, aborted: bool) -> None:
         """Production has ended a request."""
+        if self._only is not None:
+            self._only.end(request_id, now, aborted=aborted)
+            return
         for one in self._all:  # of one a table is asked: whose it was need not be kept
             one.end(request_id, now, aborted=aborted)
 

@@ -25,6 +25,8 @@ _READ_BYTES: Final = 65_536
 _MOST_PEERS: Final = 1024
 _MOST_UNREAD: Final = 65_536
 _MOST_LINES: Final = 1000  # a turn: copies have their turn too
+_LINE_BYTES: Final = 65_536
+_NO_BURST: Final = 100  # lines: before the kernel runs out of room there are more
 _RECEIVE_BUFFER: Final = 4_194_304
 _SO_RXQ_OVFL: Final = 40
 
@@ -110,7 +112,7 @@ class CopySocket:
             self._poller.register(sock.fileno(), IN)
 
     def _read(self, fd: int, sock: socket.socket, reader: Reader, mask: int) -> list[Copy]:
-        if mask & OUT:
+        if mask & OUT and fd in self._unread:
             self._answer(fd, sock, b"")
         try:
             data = sock.recv(_READ_BYTES)
@@ -131,12 +133,14 @@ class CopySocket:
         return copies
 
     def _answer(self, fd: int, sock: socket.socket, answer: bytes) -> None:
-        unread = self._unread.pop(fd, b"")
-        waiting = unread + answer
+        unread = self._unread.pop(fd, b"") if self._unread else b""
+        waiting = unread + answer if unread else answer
         try:
             sent = sock.send(waiting)
         except BlockingIOError:
             sent = 0
+        if sent == len(waiting) and not unread:
+            return
         if sent < len(waiting):
             self._unread[fd] = waiting[sent:]
             if len(self._unread[fd]) > _MOST_UNREAD:
@@ -171,25 +175,34 @@ class LineSocket:
         poller.register(self.fd, IN)
         self._poller = poller
         self.lines = self.refused = self.lost = 0
+        self._full = False  # there was more than is read at a time
 
     def read(self) -> list[LogLine | OtherLine]:
         """The lines that are there, at most a thousand; ``refused`` counts datagrams that are none of ours."""
         found: list[LogLine | OtherLine] = []
-        for _ in range(_MOST_LINES):
-            try:
-                data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, 64)
-            except BlockingIOError:
-                break
-            for level, kind, value in ancillary:
-                if (level, kind) == (socket.SOL_SOCKET, _SO_RXQ_OVFL):
-                    self.lost = struct.unpack("=I", value[:4])[0]
-            line = read_line(data, self._secret)
-            if line is None:
-                self.refused += 1
-            else:
-                found.append(line)
+        secret, receive = self._secret, self._socket.recv
+        try:
+            for number in range(_MOST_LINES):
+                data = receive(_LINE_BYTES) if 0 < number < _NO_BURST and not self._full else self._told()
+                line = read_line(data, secret)
+                if line is None:
+                    self.refused += 1
+                else:
+                    found.append(line)
+        except BlockingIOError:
+            self._full = False
+        else:
+            self._full = True
         self.lines += len(found)
         return found
+
+    def _told(self) -> bytes:
+        """A line, and what the kernel had no room for before it."""
+        data, ancillary, _, _ = self._socket.recvmsg(_LINE_BYTES, 64)
+        for level, kind, value in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, _SO_RXQ_OVFL):
+                self.lost = struct.unpack("=I", value[:4])[0]
+        return data
 
     def close(self) -> None:
         """Stop listening."""

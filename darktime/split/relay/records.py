@@ -8,13 +8,14 @@ or the client's own abort, explains it.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from darktime.split.compare import Pair, Side, compare
 from darktime.split.compare.endpoint import Endpoints
 from darktime.split.compare.pair import ATTRIBUTES, LENGTH, STREAM_TYPE
 from darktime.split.relay import reasons
+from darktime.split.relay.copies import asks_for_a_stream
+from darktime.split.relay.lately import Lately
 
 if TYPE_CHECKING:
     from darktime.split.log_format import LogLine
@@ -38,19 +39,18 @@ class Counts(Protocol):
     def paired(self, pair: Pair) -> None: ...  # noqa: D102
 
 
-@dataclass(slots=True)
 class _Record:
-    at: float
-    since: float  # the caller's clock, when it was last heard of
-    copy: Copy | None = None
-    endpoint: str = ""
-    user: str = ""
-    line: LogLine | None = None
-    dark: Side | None = None
-    stream: bool = False
-    patient: bool = False  # it may last as long as a stream
-    settled: bool = False
-    shed: bool = False
+    __slots__ = ("at", "copy", "dark", "endpoint", "line", "patient", "settled", "shed", "since", "stream", "user")
+
+    def __init__(self, at: float, since: float) -> None:
+        self.at = at
+        self.since = since  # the caller's clock, when it was last heard of
+        self.copy: Copy | None = None
+        self.endpoint = self.user = ""
+        self.line: LogLine | None = None
+        self.dark: Side | None = None
+        self.stream = self.settled = self.shed = False
+        self.patient = False  # it may last as long as a stream
 
 
 class Records:
@@ -76,7 +76,7 @@ class Records:
         self._endpoints = Endpoints(templates)
         self._open: dict[str, _Record] = {}
         # Of requests that were let go without their line: a line that comes late must not count again.
-        self._let_go: dict[str, None] = {}
+        self._let_go = Lately(_REMEMBERED)
         self.offered = self.received = self.compared = self.differing = self.late_lines = self.duplicates = 0
         self.recorded = 0
         self.reasons: Counter[str] = Counter()
@@ -96,11 +96,11 @@ class Records:
             return False
         full = record is None and len(self._open) >= self._limit
         if record is None:
-            record = _Record(at=copy.at, since=now)
+            record = _Record(copy.at, now)
             self._open[copy.id] = record
         record.copy, record.since, record.user = copy, now, user
         record.endpoint = self._endpoints.of(copy.target)
-        record.patient = any(name.lower() == "accept" and STREAM_TYPE in value.lower() for name, value in copy.headers)
+        record.patient = asks_for_a_stream(copy.headers)
         self.received += 1
         self._counts.received(MIRROR, copy.id, record.at)
         self._counts.sent(COMPARED, copy.id, record.at)
@@ -119,7 +119,7 @@ class Records:
             return
         record = self._open.get(line.id)
         if record is None:
-            record = _Record(at=line.at, since=now)
+            record = _Record(line.at, now)
             self._open[line.id] = record
         record.since = now
         if line.sink:
@@ -278,6 +278,4 @@ class Records:
 
     def _forget(self, request_id: str) -> None:
         self._open.pop(request_id, None)
-        self._let_go[request_id] = None
-        if len(self._let_go) > _REMEMBERED:
-            del self._let_go[next(iter(self._let_go))]
+        self._let_go.add(request_id)

@@ -15,18 +15,20 @@ from darktime.split.log_format import OtherLine
 from darktime.split.marks import mark
 from darktime.split.population import Population
 from darktime.split.relay import reasons
-from darktime.split.relay.books import Books
+from darktime.split.relay.books import Books, NoBooks
 from darktime.split.relay.channels import Channels
 from darktime.split.relay.copies import CopyReader, Room, request_bytes
 from darktime.split.relay.darks import Darks
 from darktime.split.relay.files import Files
 from darktime.split.relay.intake import CopySocket, LineSocket, listen_unix
+from darktime.split.relay.later import Later
 from darktime.split.relay.nowhere import Nowhere
 from darktime.split.relay.records import Records
 from darktime.wire.poller import Poller
 
 if TYPE_CHECKING:
     from darktime.split.compare import Pair, Side
+    from darktime.split.log_format import LogLine
     from darktime.split.relay.alone import NoLines
     from darktime.split.relay.answers import Answers
     from darktime.split.relay.comparison import Comparison
@@ -41,6 +43,7 @@ _SWEEP_EVERY_S: Final = 0.05
 _RECORDS_EVERY_S: Final = 0.5  # and the population is written
 _FAREWELL_S: Final = 0.5
 _CLOSE_S: Final = 1.0
+_MOST_UNCOUNTED: Final = 1_000  # lines
 STATE_VERSION: Final = 1
 
 
@@ -50,14 +53,18 @@ class Relay:
     def __init__(self, settings: RelaySettings) -> None:
         limits = settings.limits
         self._settings = settings
-        self._poller = Poller(cooperative=False)
+        self._poller = Poller(cooperative=False, coarse=True)
+        self._later = Later(self._poller)
         self._files = Files(settings, self.state)
-        self._books = Books(settings, self._paired)
+        self._books = (Books if settings.ledger else NoBooks)(settings, self._paired)
         # Before anything listens: a host may have no address.
-        self._dark = Nowhere() if settings.dark is None else Darks(settings.dark, limits, self._poller, self)
+        self._dark = (
+            Nowhere() if settings.dark is None else Darks(settings.dark, limits, self._poller, self, self._later)
+        )
         self.records: Records | Answers = self._make_records()
         self._recording = self._make_recording()
         self.population = Population()
+        self._uncounted: list[LogLine | OtherLine] = []
         self._comparison: Comparison | None = None
         if settings.compare is not None:
             from darktime.split.relay.comparison import Comparison  # noqa: PLC0415 - nobody else pays for it
@@ -102,7 +109,7 @@ class Relay:
         return CopySocket(listen_unix(settings.socket, settings.socket_owner), self._poller, reader)
 
     def _make_lines(self) -> LineSocket | NoLines:
-        return LineSocket(self._settings.log_port, self._poller, self._settings.secret)
+        return LineSocket(self._settings.log_port, self._later.poller, self._settings.secret)
 
     @property
     def log_port(self) -> int:
@@ -125,6 +132,7 @@ class Relay:
             now = self._turn(_TURN_S)
             if now - swept >= _SWEEP_EVERY_S:
                 swept = now
+                self._later.weigh(now)
                 self._dark.sweep(now)
                 if self._comparison is not None:
                     self._comparison.sweep(now)
@@ -137,24 +145,35 @@ class Relay:
         self._close()
 
     def _turn(self, wait_s: float) -> float:
-        ready = self._poller.poll(wait_s)
+        ready = self._poller.poll(self._later.wait_s(wait_s))
         now = time.monotonic()
+        look = self._later.due(now)
         for fd, mask in ready:
-            if fd == self._lines.fd:
-                self._take_lines(now)
-                continue
             copies = self._copies.ready(fd, mask)
-            if copies is None:
-                if not self._dark.ready(fd, mask, now) and self._comparison is not None:
-                    self._comparison.ready(fd, mask, now)
-            else:
+            if copies is not None:
                 for copy in copies:
                     self._take(copy, now)
+            elif fd == self._later.fd:
+                look = True
+            elif not self._dark.ready(fd, mask, now) and self._comparison is not None:
+                self._comparison.ready(fd, mask, now)
+        if look:
+            self._look(now)
         return now
 
+    def _look(self, now: float) -> None:
+        for fd, mask in self._later.look(now):
+            if fd == self._lines.fd:
+                self._take_lines(now)
+            else:
+                self._dark.ready(fd, mask, now)
+
     def _take_lines(self, now: float) -> None:
-        for line in self._lines.read():
-            self.population.add(line)
+        lines = self._lines.read()
+        self._uncounted += lines
+        if len(self._uncounted) >= _MOST_UNCOUNTED:
+            self._count_people()
+        for line in lines:
             if isinstance(line, OtherLine):
                 continue
             self.records.line(line, now)
@@ -165,8 +184,14 @@ class Relay:
                 if self._comparison is not None:
                     self._comparison.production_ended(line.id, now, aborted=line.aborted)
 
+    def _count_people(self) -> None:
+        """All at once, twice a second: one by one, between other things, it takes longer."""
+        lines, self._uncounted = self._uncounted, []
+        for line in lines:
+            self.population.add(line)
+
     def _take(self, copy: Copy, now: float) -> None:
-        user = self._mark_of(copy.user)
+        user = self._users.get(copy.user) or self._mark_of(copy.user)
         if not self.records.arrived(copy, user, now):
             return
         if copy.unfit is not None:
@@ -183,18 +208,17 @@ class Relay:
 
     def _judge(self, now: float) -> None:
         self._copies.sweep(now)
+        self._count_people()
         self._files.population = self.population.to_dict()
         for request_id in self.records.sweep(now):
             self._dark.end(request_id, now, aborted=True)
 
     def _mark_of(self, user: str) -> str:
-        found = self._users.get(user)
-        if found is None:
-            found = mark(self._settings.secret, user)
-            if len(self._users) < self._settings.limits.known_users:
-                self._users[user] = found
-            else:
-                self.users_forgotten += 1
+        found = mark(self._settings.secret, user)
+        if len(self._users) < self._settings.limits.known_users:
+            self._users[user] = found
+        else:
+            self.users_forgotten += 1
         return found
 
     def _paired(self, pair: Pair) -> None:
@@ -213,8 +237,10 @@ class Relay:
             self._recording.close()
         self.records.close()
         self._books.close(_CLOSE_S)
+        self._count_people()
         self._files.population = self.population.to_dict()
         self._files.close(_CLOSE_S / 4)
+        self._later.close()
         self._poller.close()
 
     # What the way to the dark instance tells.

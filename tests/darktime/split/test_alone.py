@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections import Counter
 from contextlib import suppress
 from itertools import pairwise
@@ -201,7 +202,7 @@ def request_bytes(number: int, body: bytes | None, *, in_chunks: bool) -> bytes:
     return head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def door(room: Room, *, let_in: bool = True) -> Door:
+def door(room: Room, *, let_in: bool = True, max_body: int = 30) -> Door:
     copy = CopySettings(
         relay_socket=Path("/none"),
         sink_socket=Path("/none"),
@@ -211,8 +212,35 @@ def door(room: Room, *, let_in: bool = True) -> Door:
         methods=("GET", "POST"),
     )
     return Door(
-        Gate(copy), secret="s" * 24, let_in=lambda _: let_in, clock=lambda: 1.5, max_head=2000, max_body=30, room=room
+        Gate(copy),
+        secret="s" * 24,
+        let_in=lambda _: let_in,
+        clock=lambda: 1.5,
+        max_head=2000,
+        max_body=max_body,
+        room=room,
     )
+
+
+def test_a_body_that_comes_in_tiny_chunks_takes_no_more_memory_than_is_counted() -> None:
+    size = 60_000
+    room = Room(size)
+    reader = RequestReader(door(room, max_body=size))
+    raw = request_bytes(1, bytes(size), in_chunks=True)
+    head = raw[: raw.index(b"\r\n\r\n") + 4]
+    reader.feed(head)
+    tracemalloc.start()
+    try:
+        for _ in range(size // 2 // 10):
+            reader.feed(b"2\r\nab\r\n" * 10)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    counted = size - room.left
+    assert counted == size
+    assert held < 1.5 * counted
+    (copy,) = reader.feed(b"0\r\n\r\n")
+    assert (copy.body, room.left) == (b"ab" * (size // 2), size)
 
 
 @given(
