@@ -36,6 +36,7 @@ KEYS: dict[str, dict[str, str]] = {
         "ramp": TEXT,
         "hold": NUMBER,
         "endpoints": TEXT,
+        "transform": TEXT,
         "methods": TEXT,
         "max_body": WHOLE,
         "copy_bodies": FLAG,
@@ -70,6 +71,7 @@ KEYS: dict[str, dict[str, str]] = {
         "allow_header": TEXTS,
         "allow_cookie": TEXTS,
         "allow_query": TEXTS,
+        "transform": TEXT,
         "stream_life": NUMBER,
         "ttl": NUMBER,
         "state_dir": TEXT,
@@ -169,6 +171,7 @@ dark_state = "isolated"                # isolated | readonly | shared: what the 
 # ramp = "1,5,25,50"                   # instead of --percent: one after the other, each when the verdict is GO ...
 # hold = 600.0                         # ... and held so many seconds at least
 # endpoints = "openapi.json"           # the application's own endpoints; or one template a line
+# transform = "sessions:transform"     # MODULE:FUNCTION of yours that each copy goes through
 # secondary = "http://127.0.0.1:8002"  # a second instance of TODAY's code: answers are compared field by field
 # compare = "length"                   # besides status, type and latency
 # compare_share = 0.1                  # of the copies, by a hash of the request's id

@@ -18,6 +18,7 @@ import click
 from darktime.console.asked import KEY_REMEDY, STATE_REMEDY, choices, whole_bodies
 from darktime.console.dark_side import dark_options, side_of
 from darktime.console.folders import keep_results, run_folder
+from darktime.console.transform import TransformRemarks, check_transform, transform_option
 from darktime.console.watching import say
 from darktime.errors import DarktimeError, UsageError
 
@@ -54,6 +55,7 @@ MOST_STREAM_LIFE_S = 3600.0
 @click.option(
     "--allow-query", multiple=True, metavar="NAME", help="A copy carries its value unmarked; may be repeated."
 )
+@transform_option
 @click.option("--stream-life", type=float, default=60.0, metavar="SECONDS", help="How long a stream is held.")
 @click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then it ends by itself.")
 @click.option(
@@ -76,6 +78,7 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
         raise UsageError("where do copies go? Say --dark http://HOST:PORT, or dark in [relay] of darktime.toml")
     if not asked["key"]:
         raise UsageError(KEY_REMEDY)
+    check_transform(asked["transform"])
     folder = run_folder("relay", out)
     results = perform(folder, asked)
     keep_results(folder, results)
@@ -117,7 +120,7 @@ def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
         for line in whole_bodies(settings.copy):
             say(line)
         say(f"to stop: Ctrl-C, 'darktime kill', or touch {state / 'kill'}")
-        why = watch(relay)
+        why = watch(relay, settings.state)
     if relay.looped:
         raise UsageError(
             f"dark {urls} leads back to where the mirrored requests come from: copies would hurt production; "
@@ -170,6 +173,7 @@ def settings_of(folder: Path, asked: dict[str, Any]) -> AloneSettings:
         allow_query=frozenset(copy.allow_query),
         methods=frozenset(copy.methods),
         metrics_port=asked["metrics"],
+        transform=asked["transform"],
         limits=Limits(body_bytes=copy.max_body, stream_life_s=asked["stream_life"]),
     )
 
@@ -200,8 +204,13 @@ def metrics(port: int, relay: AloneRelay) -> int:
         raise UsageError(f"--metrics {port}: {error.strerror}; choose another port, or 0") from error
 
 
-def watch(relay: AloneRelay) -> str:
-    """Run it until it is over, one line every ten seconds; why it is over. Raises DarktimeError when it broke."""
+def watch(relay: AloneRelay, state: Path) -> str:
+    """Run it until it is over, one line every ten seconds; why it is over. Raises DarktimeError when it broke.
+
+    ``state``: the file that it writes.
+    """
+    from darktime.split.vigil import read_state
+
     ended = {"signal": 0}
     before = {
         number: signal.signal(number, lambda number, _frame: ended.update(signal=number))
@@ -215,16 +224,17 @@ def watch(relay: AloneRelay) -> str:
         except BaseException as error:  # noqa: BLE001 - said by who waits for it
             broken.append(error)
 
-    thread = threading.Thread(target=run, name="relay")
+    thread, remarks = threading.Thread(target=run, name="relay"), TransformRemarks(say)
     thread.start()
     try:
         next_line = time.monotonic() + SAY_EVERY_S
         while thread.is_alive() and not ended["signal"]:
             thread.join(LOOK_S)
+            remarks.look(read_state(state))
             if time.monotonic() >= next_line:
                 next_line += SAY_EVERY_S
-                state = relay.state()
-                say(", ".join(f"{state[what]:,} {what}" for what in ("requests", "received", "answered", "streams")))
+                told = relay.state()
+                say(", ".join(f"{told[what]:,} {what}" for what in ("requests", "received", "answered", "streams")))
     finally:
         relay.stop()
         thread.join()

@@ -14,6 +14,7 @@ from darktime.console.folders import keep_results, run_folder
 from darktime.console.include import write_includes
 from darktime.console.margins import margins_of_file, settings_of
 from darktime.console.performing import perform
+from darktime.console.transform import check_transform, transform_option
 from darktime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--allow-query", multiple=True, metavar="NAME", help="A copy carries its value unmarked; may be repeated."
 )
+@transform_option
 @click.option(
     "--endpoints",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -150,6 +152,7 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
     if emitted:
         write_includes(emitted, asked, choices(asked))
         return 0
+    check_transform(asked["transform"])
     asked["margins"] = settings_of(margins_of_file(click.get_current_context()))
     folder = run_folder("split", out)
     results = perform(folder, **asked)

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+def transform_line(told: Mapping[str, Any]) -> str:
+    """What a function did with the copies, and how long it took."""
+    done = ", ".join(f"{told[what]:,} {what}" for what in ("rewritten", "dropped", "failed"))
+    p99 = 0.0 if told["p99_ms"] is None else told["p99_ms"]
+    took = f"p99 {p99:,.3f} ms, at most {told['max_ms']:,.3f} ms"
+    slow = f"; {told['slow']:,} beyond 10 ms, and the relay stood still meanwhile" if told["slow"] else ""
+    return f"{told['function']}: of {told['called']:,} copies {done}; {took}{slow}"
+
+
 def alone_results(
     state: Mapping[str, Any], asked: Mapping[str, Any], *, began: datetime, ended: datetime, why: str
 ) -> dict[str, Any]:
@@ -35,6 +44,7 @@ def alone_results(
         "statuses": dict(state["statuses"]),
         "latency": dict(state["latency"]),
         "events": state["events"],
+        **({"transform": state["transform"]} if "transform" in state else {}),
         "note": state["note"],
         "ended": why,
         "exit_code": int(ExitCode.OK),
@@ -53,5 +63,6 @@ def summary(results: Mapping[str, Any]) -> list[str]:
         f"left      {left}",
         f"statuses  {told}",
         f"dark      {spread or 'no time'}",
+        *([f"transform {transform_line(results['transform'])}"] if "transform" in results else []),
         results["note"],
     ]

@@ -104,6 +104,7 @@ def relay_command(
     record: RecordSettings | None = None,
     compare: CompareOptions | None = None,
     endpoints: Path | None = None,
+    transform: str | None = None,
 ) -> Command:
     """The relay of a split, before its dark side; None: it records only. The secret goes by file: anybody can read arguments."""
     argv = [
@@ -122,7 +123,12 @@ def relay_command(
     for method in settings.copied_methods:
         argv += ["--allow-method", method]
     argv += ["--max-body", str(settings.max_body)]
-    for option, value in (("--endpoints", endpoints), ("--population", population), ("--metrics", metrics_port)):
+    for option, value in (
+        ("--endpoints", endpoints),
+        ("--population", population),
+        ("--metrics", metrics_port),
+        ("--transform", transform),
+    ):
         if value is not None:
             argv += [option, str(value)]
     if ledger is not None:

@@ -78,6 +78,7 @@ def start_split(
     record: RecordSettings | None = None,
     compare: CompareOptions | None = None,
     endpoints: Path | None = None,
+    transform: str | None = None,
 ) -> RunningSplit:
     """Start relay, agent and nginx, in the order in which each needs the other.
 
@@ -97,6 +98,7 @@ def start_split(
         record: where the relay keeps the copies.
         compare: what is compared besides status, type and times.
         endpoints: a file with the application's own templates, as ``read_templates`` takes them.
+        transform: MODULE:FUNCTION that each copy goes through before it goes out.
 
     Raises:
         UsageError: the listen address or a path cannot be used, or the dark instance is production by another name.
@@ -105,7 +107,15 @@ def start_split(
     prepare(folder, settings, render(settings, folder))
     _write_lists(settings, folder, lists or {})
     relay = _relay(
-        settings, folder, dark=side, results=results, ledger=ledger, record=record, compare=compare, endpoints=endpoints
+        settings,
+        folder,
+        dark=side,
+        results=results,
+        ledger=ledger,
+        record=record,
+        compare=compare,
+        endpoints=endpoints,
+        transform=transform,
     )
     running = _with_relay(starter, settings, folder, relay, percent=percent)
     running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
@@ -133,6 +143,7 @@ def start_joined(
     record: RecordSettings | None = None,
     compare: CompareOptions | None = None,
     endpoints: Path | None = None,
+    transform: str | None = None,
 ) -> RunningSplit:
     """Start relay and agent beside an nginx that has the includes of ``folder`` already.
 
@@ -149,7 +160,15 @@ def start_joined(
     _write_lists(settings, state, lists or {})
     _refuse_our_own_front(settings, side, compare, front=front, hosts=hosts)
     relay = _relay(
-        settings, folder, dark=side, results=results, ledger=ledger, record=record, compare=compare, endpoints=endpoints
+        settings,
+        folder,
+        dark=side,
+        results=results,
+        ledger=ledger,
+        record=record,
+        compare=compare,
+        endpoints=endpoints,
+        transform=transform,
     )
     running = _with_relay(starter, settings, state, relay, percent=percent)
     running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s, follow=follow))
@@ -185,6 +204,7 @@ def _relay(
     record: RecordSettings | None,
     compare: CompareOptions | None,
     endpoints: Path | None,
+    transform: str | None,
 ) -> _Relay:
     state, pairs, population = results / "relay.json", results / "pairs.jsonl", results / "population.json"
     metrics_port = free_tcp_port()
@@ -200,6 +220,7 @@ def _relay(
         record=record,
         compare=compare,
         endpoints=endpoints,
+        transform=transform,
     )
     return _Relay(command=command, state=state, pairs=pairs, population=population, metrics_port=metrics_port)
 

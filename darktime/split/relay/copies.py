@@ -35,7 +35,10 @@ class NotACopy(DarktimeError):  # noqa: N818 - what the peer sent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """One copy. ``user`` is the key as nginx validated it; ``at`` is when the request began, as in its log line."""
+    """One copy. ``user`` is the key as nginx validated it; ``at`` is when the request began, as in its log line.
+
+    ``origin``: of one that a function has rewritten, the target as it came; the one that it has now is masked already.
+    """
 
     id: str
     at: float
@@ -46,6 +49,7 @@ class Copy:
     stripped: bool
     unfit: str | None  # the reason for which it may not go on
     body: bytes = b""
+    origin: str | None = None
 
 
 class Room:
@@ -226,7 +230,8 @@ def _length(ours: dict[str, str]) -> int:
 
 def request_bytes(copy: Copy, allow_query: Collection[str], secret: str) -> bytes:
     """The request as the dark instance gets it: marked as a copy, with a trace of its own and masked query values."""
-    lines = [f"{copy.method} {masked(copy.target, allow_query, secret)} HTTP/1.1"]
+    target = masked(copy.target, allow_query, secret) if copy.origin is None else copy.target
+    lines = [f"{copy.method} {target} HTTP/1.1"]
     for name, value in copy.headers:
         kept = value.rstrip("; ") if name.lower() == "cookie" else value
         lines.append(f"{name}: {kept}")
