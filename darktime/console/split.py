@@ -10,6 +10,7 @@ import click
 
 from darktime.console.asked import KEY_REMEDY, STATE_REMEDY, choices, percent_of
 from darktime.console.dark_side import dark_options
+from darktime.console.endpoints import endpoints_option, kept, templates
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.include import write_includes
 from darktime.console.margins import margins_of_file, settings_of
@@ -80,12 +81,7 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--allow-query", multiple=True, metavar="NAME", help="A copy carries its value unmarked; may be repeated."
 )
 @transform_option
-@click.option(
-    "--endpoints",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    metavar="FILE",
-    help="The application's own: OpenAPI in JSON, or one template a line; others are named by their look.",
-)
+@endpoints_option
 @click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then mirroring ends by itself.")
 @click.option("--duration", type=float, metavar="SECONDS", help="Stop by itself after so long.")
 @click.option(
@@ -154,7 +150,9 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
         return 0
     check_transform(asked["transform"])
     asked["margins"] = settings_of(margins_of_file(click.get_current_context()))
+    found = templates(asked["endpoints"])
     folder = run_folder("split", out)
+    asked["endpoints"] = kept(asked["endpoints"], found, folder)
     results = perform(folder, **asked)
     keep_results(folder, results)
     from darktime.report import text_summary, write_report
