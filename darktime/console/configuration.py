@@ -66,6 +66,9 @@ KEYS: dict[str, dict[str, str]] = {
         "dark_state": TEXT,
         "path": TEXTS,
         "exclude": TEXTS,
+        "only": TEXTS,
+        "only_users": TEXT,
+        "never": TEXT,
         "methods": TEXT,
         "max_body": WHOLE,
         "allow_header": TEXTS,
@@ -75,6 +78,7 @@ KEYS: dict[str, dict[str, str]] = {
         "stream_life": NUMBER,
         "ttl": NUMBER,
         "state_dir": TEXT,
+        "redis": TEXT,
         "metrics": WHOLE,
     },
     "blast": {
