@@ -57,14 +57,9 @@ def given(option: str) -> bool:
 
 
 def endpoints_of(asked: dict[str, Any]) -> Path | None:
-    """The file with the application's own templates. Raises UsageError where it holds none."""
-    from darktime.split.compare.templates import read_templates
-
+    """The file with the application's own templates, which has been read before."""
     path: Path | None = asked.get("endpoints")
-    if path is not None:
-        read_templates(path.read_text(encoding="utf-8", errors="replace"))
-        path = path.resolve()
-    return path
+    return None if path is None else path.resolve()
 
 
 def lists_of(asked: dict[str, Any]) -> dict[str, tuple[str, ...]]:

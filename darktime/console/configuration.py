@@ -42,6 +42,7 @@ KEYS: dict[str, dict[str, str]] = {
         "ramp": TEXT,
         "hold": NUMBER,
         "endpoints": TEXT,
+        "transform": TEXT,
         "methods": TEXT,
         "max_body": WHOLE,
         "copy_bodies": FLAG,
@@ -72,14 +73,19 @@ KEYS: dict[str, dict[str, str]] = {
         "dark_state": TEXT,
         "path": TEXTS,
         "exclude": TEXTS,
+        "only": TEXTS,
+        "only_users": TEXT,
+        "never": TEXT,
         "methods": TEXT,
         "max_body": WHOLE,
         "allow_header": TEXTS,
         "allow_cookie": TEXTS,
         "allow_query": TEXTS,
+        "transform": TEXT,
         "stream_life": NUMBER,
         "ttl": NUMBER,
         "state_dir": TEXT,
+        "redis": TEXT,
         "metrics": WHOLE,
     },
     "blast": {
@@ -180,7 +186,8 @@ dark_state = "isolated"                # isolated | readonly | shared: what the 
 # only_users = "staff.txt"             # a file of users: nobody else is in
 # ramp = "1,5,25,50"                   # instead of --percent: one after the other, each when the verdict is GO ...
 # hold = 600.0                         # ... and held so many seconds at least
-# endpoints = "openapi.json"           # the application's own endpoints; or one template a line
+# endpoints = "openapi.json"           # the application's own endpoints; or one template a line, or "django:project.settings"
+# transform = "sessions:transform"     # MODULE:FUNCTION of yours that each copy goes through
 # secondary = "http://127.0.0.1:8002"  # a second instance of TODAY's code: answers are compared field by field
 # relay_workers = 2                    # relays that share the users, one core each
 # compare = "length"                   # besides status, type and latency

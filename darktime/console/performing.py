@@ -239,6 +239,7 @@ def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float],
             record=record_settings(asked, settings),
             compare=compare,
             endpoints=endpoints,
+            transform=asked.get("transform"),
         )
         say(
             f"mirroring {percent:g} % of users {to_whom(asked)}; production's requests go to {front.address(settings.listen)}"
@@ -287,6 +288,7 @@ def _joined(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float]
             record=record_settings(asked, settings),
             compare=compare,
             endpoints=endpoints,
+            transform=asked.get("transform"),
         )
         say(f"mirroring {percent:g} % of users {to_whom(asked)}, in the nginx that has the includes of {folder}")
         return running

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from darktime.console.endpoints import endpoints_option, templates
 from darktime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,11 +30,7 @@ SCHEMA_VERSION = 1
 @click.option("--experiment", default="darktime", metavar="NAME", help="The salt: another name draws other users.")
 @click.option("--methods", default="GET,HEAD", metavar="LIST", help="What would be copied.")
 @click.option("--exclude", multiple=True, metavar="WORD", help="Leave out paths with this word too; may be repeated.")
-@click.option(
-    "--endpoints",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The application's own: an OpenAPI document (JSON), or a template a line.",
-)
+@endpoints_option
 @click.option(
     "--nginx-conf",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -52,16 +49,12 @@ SCHEMA_VERSION = 1
 def command(*, log: Path, as_json: bool, **asked: Any) -> None:
     """Tell from an access log (combined, common or JSON) what a split would do: users, copies, keys, risks, nginx's change."""
     from darktime.report.summaries import plan as summary
-    from darktime.split.compare.templates import read_templates
     from darktime.split.plan.plan import make_plan
     from darktime.split.sampling import valid_salt
     from darktime.split.settings import EXCLUDED
 
     if not valid_salt(asked["experiment"]):
         raise UsageError(f"--experiment {asked['experiment']!r}: 1 to 64 letters, digits or _ . -, please")
-    templates = (
-        read_templates(asked["endpoints"].read_text(encoding="utf-8", errors="replace")) if asked["endpoints"] else ()
-    )
     plan = make_plan(
         lambda: _lines(log),
         percent=asked["percent"],
@@ -69,7 +62,7 @@ def command(*, log: Path, as_json: bool, **asked: Any) -> None:
         salt=asked["experiment"],
         methods=[one.strip().upper() for one in asked["methods"].split(",") if one.strip()],
         excluded=[*EXCLUDED, *asked["exclude"]],
-        templates=templates,
+        templates=templates(asked["endpoints"]),
     ).to_dict()
     change = _change(asked).to_dict()
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import secrets
 import signal
 import threading
@@ -15,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darktime.console.asked import KEY_REMEDY, STATE_REMEDY, choices, whole_bodies
+from darktime.console.alone_levels import REDIS, steered
+from darktime.console.asked import KEY_REMEDY, STATE_REMEDY, choices, lists_of, whole_bodies
 from darktime.console.dark_side import dark_options, side_of
 from darktime.console.folders import keep_results, run_folder
+from darktime.console.split import user_options
+from darktime.console.transform import TransformRemarks, check_transform, transform_option
 from darktime.console.watching import say
 from darktime.errors import DarktimeError, UsageError
 
@@ -45,6 +49,7 @@ MOST_STREAM_LIFE_S = 3600.0
 )
 @click.option("--path", multiple=True, metavar="PREFIX", help="Copy only paths that begin so; may be repeated.")
 @click.option("--exclude", multiple=True, metavar="WORD", help="No copy of a path or query with this; may be repeated.")
+@user_options
 @click.option(
     "--methods", default="GET,HEAD", metavar="LIST", help="What may be copied; all but GET and HEAD with their bodies."
 )
@@ -54,6 +59,7 @@ MOST_STREAM_LIFE_S = 3600.0
 @click.option(
     "--allow-query", multiple=True, metavar="NAME", help="A copy carries its value unmarked; may be repeated."
 )
+@transform_option
 @click.option("--stream-life", type=float, default=60.0, metavar="SECONDS", help="How long a stream is held.")
 @click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then it ends by itself.")
 @click.option(
@@ -61,6 +67,7 @@ MOST_STREAM_LIFE_S = 3600.0
     type=click.Path(path_type=Path, file_okay=False),
     help="Of level files and kill file, for ramp and kill.",
 )
+@click.option("--redis", metavar="URL", help="Where hosts share the experiment: one ramp or kill reaches all of them.")
 @click.option("--metrics", type=int, metavar="PORT", help="Prometheus on 127.0.0.1; 0: any port.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-relay.")
 @click.option("--json", "as_json", is_flag=True, help="The results on stdout, for machines.")
@@ -76,6 +83,7 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
         raise UsageError("where do copies go? Say --dark http://HOST:PORT, or dark in [relay] of darktime.toml")
     if not asked["key"]:
         raise UsageError(KEY_REMEDY)
+    check_transform(asked["transform"])
     folder = run_folder("relay", out)
     results = perform(folder, asked)
     keep_results(folder, results)
@@ -96,7 +104,7 @@ def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     from darktime.split.folder import alone
     from darktime.split.relay.alone import AloneRelay
 
-    settings = settings_of(folder, asked)
+    settings, lists = settings_of(folder, asked), lists_of(asked)
     state = settings.folder
     began = datetime.now(UTC)
     with ExitStack() as last:
@@ -107,24 +115,26 @@ def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
             raise UsageError(
                 f"mirroring was killed here: remove {state / 'kill'} first, if what it was killed for is mended"
             )
-        levels.set_percent(state, asked["percent"], settings.copy.max_percent)
-        last.callback(levels.set_percent, state, 0, settings.copy.max_percent)
+        ramps = last.enter_context(steered(folder, settings, asked, lists))
         relay, urls = AloneRelay(settings), ", ".join(settings.dark.urls)
         last.callback(describe(folder / "split.json", settings, relay).unlink, missing_ok=True)
         if settings.metrics_port is not None:
             say(f"metrics on 127.0.0.1:{metrics(settings.metrics_port, relay)}")
-        say(f"relay on {settings.listen[0]}:{relay.port}; copies of {asked['percent']:g} % of users go to {urls}")
+        say(
+            f"relay on {settings.listen[0]}:{relay.port}; copies of {levels.percent_of(state):g} % of users go to {urls}"
+        )
         for line in whole_bodies(settings.copy):
             say(line)
         say(f"to stop: Ctrl-C, 'darktime kill', or touch {state / 'kill'}")
-        why = watch(relay)
+        why = watch(relay, settings.state)
+        stood = ramps()
     if relay.looped:
         raise UsageError(
             f"dark {urls} leads back to where the mirrored requests come from: copies would hurt production; "
             "name the new instance itself"
         )
     asked = {**asked, "dark": list(settings.dark.urls)}
-    return alone_results(relay.state(), asked, began=began, ended=datetime.now(UTC), why=why)
+    return alone_results(relay.state(), asked, began=began, ended=datetime.now(UTC), why=why, ramps=stood)
 
 
 def settings_of(folder: Path, asked: dict[str, Any]) -> AloneSettings:
@@ -170,6 +180,7 @@ def settings_of(folder: Path, asked: dict[str, Any]) -> AloneSettings:
         allow_query=frozenset(copy.allow_query),
         methods=frozenset(copy.methods),
         metrics_port=asked["metrics"],
+        transform=asked["transform"],
         limits=Limits(body_bytes=copy.max_body, stream_life_s=asked["stream_life"]),
     )
 
@@ -185,6 +196,9 @@ def describe(path: Path, settings: AloneSettings, relay: AloneRelay) -> Path:
         "key": settings.copy.key,
         "max_percent": settings.copy.max_percent,
         "listen": f"{settings.listen[0]}:{relay.port}",
+        "redis": str(path.parent / REDIS),
+        "only": list(settings.copy.only),
+        "pid": os.getpid(),
     }
     write_private(path, json.dumps(about))
     return path
@@ -200,8 +214,13 @@ def metrics(port: int, relay: AloneRelay) -> int:
         raise UsageError(f"--metrics {port}: {error.strerror}; choose another port, or 0") from error
 
 
-def watch(relay: AloneRelay) -> str:
-    """Run it until it is over, one line every ten seconds; why it is over. Raises DarktimeError when it broke."""
+def watch(relay: AloneRelay, state: Path) -> str:
+    """Run it until it is over, one line every ten seconds; why it is over. Raises DarktimeError when it broke.
+
+    ``state``: the file that it writes.
+    """
+    from darktime.split.vigil import read_state
+
     ended = {"signal": 0}
     before = {
         number: signal.signal(number, lambda number, _frame: ended.update(signal=number))
@@ -215,16 +234,17 @@ def watch(relay: AloneRelay) -> str:
         except BaseException as error:  # noqa: BLE001 - said by who waits for it
             broken.append(error)
 
-    thread = threading.Thread(target=run, name="relay")
+    thread, remarks = threading.Thread(target=run, name="relay"), TransformRemarks(say)
     thread.start()
     try:
         next_line = time.monotonic() + SAY_EVERY_S
         while thread.is_alive() and not ended["signal"]:
             thread.join(LOOK_S)
+            remarks.look(read_state(state))
             if time.monotonic() >= next_line:
                 next_line += SAY_EVERY_S
-                state = relay.state()
-                say(", ".join(f"{state[what]:,} {what}" for what in ("requests", "received", "answered", "streams")))
+                told = relay.state()
+                say(", ".join(f"{told[what]:,} {what}" for what in ("requests", "received", "answered", "streams")))
     finally:
         relay.stop()
         thread.join()

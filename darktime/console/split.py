@@ -10,11 +10,13 @@ import click
 
 from darktime.console.asked import KEY_REMEDY, STATE_REMEDY, choices, given, percent_of
 from darktime.console.dark_side import dark_options
+from darktime.console.endpoints import endpoints_option, kept, templates
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.front import front_options, refuse_beside_theirs
 from darktime.console.include import write_includes
 from darktime.console.margins import margins_of_file, settings_of
 from darktime.console.performing import perform
+from darktime.console.transform import check_transform, transform_option
 from darktime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,12 +78,8 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--allow-query", multiple=True, metavar="NAME", help="A copy carries its value unmarked; may be repeated."
 )
-@click.option(
-    "--endpoints",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    metavar="FILE",
-    help="The application's own: OpenAPI in JSON, or one template a line; others are named by their look.",
-)
+@transform_option
+@endpoints_option
 @click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then mirroring ends by itself.")
 @click.option("--duration", type=float, metavar="SECONDS", help="Stop by itself after so long.")
 @click.option(
@@ -152,8 +150,11 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
         refuse_beside_theirs(given, "--emit")
         write_includes(emitted, asked, choices(asked))
         return 0
+    check_transform(asked["transform"])
     asked["margins"] = settings_of(margins_of_file(click.get_current_context()))
+    found = templates(asked["endpoints"])
     folder = run_folder("split", out)
+    asked["endpoints"] = kept(asked["endpoints"], found, folder)
     results = perform(folder, **asked)
     keep_results(folder, results)
     from darktime.report import text_summary, write_report

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from darktime.console.transform import TransformRemarks
 from darktime.errors import UsageError
 from darktime.report.figures import visible
 from darktime.split import levels
@@ -53,6 +54,7 @@ class Watching:
             plan = None
         self._plan = plan
         self._told = self._ungathered = ""
+        self._remarks = TransformRemarks(say)
 
     def until_over(self, *, seconds: float, ttl_s: float, ended: Callable[[], bool]) -> str:
         """Wait, with a line every ten seconds, until ``ended`` says so at the latest; why it is over.
@@ -102,6 +104,7 @@ class Watching:
         if self._vigil.lost(FRONT):
             return "ended, because nginx did"
         self._say_what_is_not_recorded()
+        self._remarks.look(read_state(self._running.state))
         self._follow_ramps()
         self._lookout.look(now)
         if self._lookout.keyless:

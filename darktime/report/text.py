@@ -124,6 +124,7 @@ def _split(results: Results) -> list[str]:
         ),
         *_copies(results["copies"]),
         *_recording(results.get("recording")),
+        *_transform(results.get("transform")),
         *_latency(results["latency"]),
         *_watched(results),
         row("PRODUCTION", results["production"]),
@@ -158,6 +159,17 @@ def _recording(recording: Mapping[str, Any] | None) -> list[str]:
         return []
     ended = f"ended before: {recording['stopped']}" if recording["stopped"] else ""
     return [row("RECORDED", f"{fig.count(recording['requests'])} requests, {fig.size(recording['bytes'])}", ended)]
+
+
+def _transform(told: Mapping[str, Any] | None) -> list[str]:
+    if not told:
+        return []
+    slow = f"{fig.count(told['slow'])} beyond 10 ms" if told["slow"] else ""
+    done = (f"{fig.count(told[what])} {what}" for what in ("rewritten", "dropped", "failed"))
+    lines = [row("TRANSFORM", told["function"], *done, f"p99 {fig.ms(told['p99_ms'])}", slow)]
+    if told["first_error"]:
+        lines.append(row("", f"first error: {told['first_error'].strip().splitlines()[-1]}"))
+    return lines
 
 
 def _phase(phase: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from darktime.split import levels
 from darktime.split.experiment import away
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from darktime.split.experiment import Experiment, Standing
 
@@ -42,24 +43,31 @@ def run(
     """
     until = time.monotonic() + ttl_s
     pause_s = slot_s / 4
-    over = threading.Event()
-    following = threading.Thread(target=_keep_following, args=(follower, over), daemon=True)
-    try:
-        if follower is not None:
-            follower.look()
-            following.start()
-        levels.renew(folder, time.time(), slot_s)
-        ready()
-        while True:
-            left_s = until - time.monotonic()
-            if left_s <= 0 or stop.wait(min(pause_s, left_s)):
-                return
+    with nullcontext() if follower is None else following(follower):
+        try:
             levels.renew(folder, time.time(), slot_s)
+            ready()
+            while True:
+                left_s = until - time.monotonic()
+                if left_s <= 0 or stop.wait(min(pause_s, left_s)):
+                    return
+                levels.renew(folder, time.time(), slot_s)
+        finally:
+            levels.release(folder)
+
+
+@contextmanager
+def following(follower: Follower) -> Iterator[None]:
+    """Follow in a thread of its own; where nobody's lease is to be renewed, this is all of an agent."""
+    over = threading.Event()
+    thread = threading.Thread(target=_keep_following, args=(follower, over), name="follower", daemon=True)
+    follower.look()
+    thread.start()
+    try:
+        yield
     finally:
         over.set()
-        levels.release(folder)
-        if follower is not None:
-            following.join(FOLLOW_EVERY_S)
+        thread.join(FOLLOW_EVERY_S)
 
 
 def _keep_following(follower: Follower, over: threading.Event) -> None:

@@ -105,6 +105,7 @@ def relay_command(
     compare: CompareOptions | None = None,
     endpoints: Path | None = None,
     one_of: int = 1,
+    transform: str | None = None,
 ) -> Command:
     """The relay of a split, before its dark side; None: it records only. The secret goes by file: anybody can read arguments.
 
@@ -131,6 +132,7 @@ def relay_command(
         ("--population", population),
         ("--metrics", metrics_port),
         ("--one-of", one_of if one_of > 1 else None),
+        ("--transform", transform),
     ):
         if value is not None:
             argv += [option, str(value)]

@@ -110,6 +110,7 @@ def conclude(
         "users": {"seen": None, "sampled": len(state.get("users", []))},
         "copies": copies_of(state),
         **({"recording": state["recording"]} if state.get("recording") else {}),
+        **({"transform": state["transform"]} if state.get("transform") else {}),
         "latency": latency_of(records),
         **comparison_of(state),
         "ledger": [hop_record(one) for one in balances],

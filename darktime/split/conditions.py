@@ -12,16 +12,18 @@ from darktime.split.sampling import valid_user
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from darktime.split.key import UserKey
+
 MOST_USERS: Final = 100_000
 _VALUE: Final = re.compile(r"[A-Za-z0-9_.:/@*+,;=-]{1,200}")
 
 
-def only_maps(only: Sequence[str]) -> list[tuple[str, str]]:
-    """Of conditions as ``header:Host=www.example.org``: nginx's variable, and the pattern that its value must match.
+def only_keys(only: Sequence[str]) -> list[tuple[UserKey, str]]:
+    """Of conditions as ``header:Host=www.example.org``: where the value stands, and the pattern (nginx's) that it must match.
 
     Of several with the same name one must hold, of those with different names each. Raises UsageError.
     """
-    values: dict[str, list[str]] = {}
+    values: dict[str, tuple[UserKey, list[str]]] = {}
     for text in only:
         name, equals, value = text.partition("=")
         if not equals or name == "ip" or not _VALUE.fullmatch(value):
@@ -29,8 +31,19 @@ def only_maps(only: Sequence[str]) -> list[tuple[str, str]]:
                 f"--only {text!r}: header:NAME=VALUE, cookie:NAME=VALUE or query:NAME=VALUE, as in header:Host=www.example.org "
                 "(a value of letters, digits and _ . : / @ * + , ; = - only)"
             )
-        values.setdefault(parse_key(name).variable, []).append(value)
-    return [(variable, f"^(?:{'|'.join(map(re.escape, some))})\\z") for variable, some in values.items()]
+        key = parse_key(name)
+        values.setdefault(key.variable, (key, []))[1].append(value)
+    return [(key, f"^(?:{'|'.join(map(re.escape, some))})\\z") for key, some in values.values()]
+
+
+def only_maps(only: Sequence[str]) -> list[tuple[str, str]]:
+    """The same by nginx's variables. Raises UsageError."""
+    return [(key.variable, pattern) for key, pattern in only_keys(only)]
+
+
+def only_patterns(only: Sequence[str]) -> list[tuple[UserKey, re.Pattern[str]]]:
+    """The same with Python's patterns, to be matched from the value's beginning. Raises UsageError."""
+    return [(key, re.compile(pattern.removesuffix(r"\z") + r"\Z")) for key, pattern in only_keys(only)]
 
 
 def read_users(text: str, option: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from darktime.split.conditions import only_patterns
 from darktime.split.nginx_blocks import stripped_pattern
 from darktime.split.sampling import bucket, valid_user
 from darktime.split.settings import BODILESS
@@ -18,6 +19,7 @@ from darktime.split.settings import BODILESS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from darktime.split.key import UserKey
     from darktime.split.settings import CopySettings
 
 
@@ -40,6 +42,7 @@ class Gate:
     def __init__(self, settings: CopySettings) -> None:
         self._settings = settings
         self._key = settings.user_key
+        self._only = only_patterns(settings.only)
         self._methods = frozenset(settings.copied_methods)
         excluded = "|".join(re.escape(word) for word in settings.excluded)
         self._excluded = re.compile(excluded, re.IGNORECASE | re.ASCII) if excluded else None
@@ -64,7 +67,9 @@ class Gate:
         path = normalized(raw)
         if path is None or not self._path_is_copied(f"{path}?{args}"):
             return None
-        user = self._user(found, args)
+        if not all(pattern.match(_value(key, found, args)) for key, pattern in self._only):
+            return None
+        user = _value(self._key, found, args)
         its_bucket = bucket(self._settings.salt, user) if valid_user(user.encode("latin-1")) else None
         if its_bucket is None or its_bucket >= self._settings.buckets:
             return None
@@ -76,14 +81,6 @@ class Gate:
         if self._excluded is not None and self._excluded.search(told):
             return False
         return not self._settings.only_paths or told.startswith(self._settings.only_paths)
-
-    def _user(self, found: dict[str, str], args: str) -> str:
-        key = self._key
-        if key.kind == "cookie":
-            return cookie(found.get("cookie", ""), key.name)
-        if key.kind == "query":
-            return argument(args, key.name)
-        return found.get(key.name.lower().replace("-", "_"), "") if key.kind == "header" else ""
 
     def _passed(self, method: str, found: dict[str, str]) -> tuple[tuple[str, str], ...]:
         settings = self._settings
@@ -98,6 +95,14 @@ class Gate:
     def _is_stripped(self, found: dict[str, str]) -> bool:
         authorization = found.get("authorization", "") if self._authorization else ""
         return bool(authorization) or self._stripped.match(f"|{found.get('cookie', '')}") is not None
+
+
+def _value(key: UserKey, found: dict[str, str], args: str) -> str:
+    if key.kind == "cookie":
+        return cookie(found.get("cookie", ""), key.name)
+    if key.kind == "query":
+        return argument(args, key.name)
+    return found.get(key.name.lower().replace("-", "_"), "") if key.kind == "header" else ""
 
 
 def without_content(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

@@ -100,6 +100,13 @@ def set_list(folder: Path, name: str, users: Iterable[str]) -> None:
         (there / user).unlink(missing_ok=True)
 
 
+def no_list(folder: Path, name: str) -> None:
+    """Take a list away, if there is one."""
+    if (folder / name).is_dir():
+        set_list(folder, name, ())
+        (folder / name).rmdir()
+
+
 def listed(folder: Path, name: str, user: str) -> bool | None:
     """Whether the user is on that list; None where there is no such list."""
     there = folder / name
@@ -122,6 +129,14 @@ def lets_in(folder: Path, bucket: int) -> bool:
     """Whether a bucket is in and nobody has killed the split, as nginx asks it; the lease apart."""
     root = str(folder)
     return os.path.exists(f"{root}/level/{level_name(bucket)}") and not os.path.exists(f"{root}/kill")  # noqa: PTH110 - each copy
+
+
+def lists_let_in(folder: Path, user: str, *, only: bool, never: bool) -> bool:
+    """Whether the lists that there are let a user in, as nginx asks it: on the one, and not on the other."""
+    root = str(folder)
+    if only and not os.path.isfile(f"{root}/{ONLY}/{user}"):  # noqa: PTH113 - each copy
+        return False
+    return not (never and os.path.isfile(f"{root}/{NEVER}/{user}"))  # noqa: PTH113
 
 
 def resume(folder: Path, *, by: str | None = None) -> None:

@@ -26,6 +26,7 @@ MOST_FIELDS: Final = 200
 _NOW: Final = ("queued", "in_flight", "lasting", "streams", "breaker")
 _SAID_BY_EACH: Final = ("pid",)
 _OF_THE_TABLE: Final = ("v", "totals", "looked_at", "overflow", "left_out")
+_LONGEST: Final = ("max_ms", "p99_ms")
 _TOLD: Final = ("pid", "offered", "received", "compared", "recorded", "waiting", "streams", "breaker")
 
 
@@ -48,6 +49,8 @@ def merge_states(states: Mapping[str, Mapping[str, Any]], *, dead: Iterable[str]
     merged["users"] = list(dict.fromkeys(user for one in told for user in one.get("users", ())))
     merged["instances"] = _by("dark", [one.get("instances", ()) for one in told])
     merged["recording"] = merge_recording([one.get("recording") for one in told])
+    if any("transform" in one for one in told):
+        merged["transform"] = merge_transform([one["transform"] for one in told if "transform" in one])
     merged["ledger_closed"] = bool(told) and all(one.get("ledger_closed") for one in told)
     if any("stream_pairs" in one for one in told):
         merged["stream_pairs"] = merge_stream_pairs([one.get("stream_pairs", ()) for one in told])
@@ -100,6 +103,15 @@ def merge_recording(parts: Sequence[Mapping[str, Any] | None]) -> State | None:
     broken = next((one for one in why if one and not one.startswith("it has ")), None)
     merged["stopped"] = broken or (why[0] if all(why) else None)
     return merged
+
+
+def merge_transform(parts: Sequence[Mapping[str, Any]]) -> State:
+    """What a function over copies did in several relays. Of its times the longest: a percentile of parts has no sum."""
+    longest = {name: max((one[name] for one in parts if one[name] is not None), default=None) for name in _LONGEST}
+    return {
+        **_merge([{name: value for name, value in one.items() if name not in _LONGEST} for one in parts]),
+        **longest,
+    }
 
 
 def merge_stream_pairs(parts: Sequence[Sequence[Mapping[str, Any]]]) -> list[State]:

@@ -39,6 +39,7 @@ class Relays:
     record: RecordSettings | None = None
     compare: CompareOptions | None = None
     endpoints: Path | None = None
+    transform: str | None = None
     exporters: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -80,6 +81,7 @@ class Relays:
                 record=record if record is None or files.recording is None else replace(record, path=files.recording),
                 compare=self.compare,
                 endpoints=self.endpoints,
+                transform=self.transform,
                 one_of=len(workers),
             )
             yield replace(command, name=worker.name)

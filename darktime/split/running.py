@@ -117,6 +117,7 @@ def start_split(
     record: RecordSettings | None = None,
     compare: CompareOptions | None = None,
     endpoints: Path | None = None,
+    transform: str | None = None,
 ) -> RunningSplit:
     """Start relay, agent and nginx, in the order in which each needs the other.
 
@@ -136,6 +137,7 @@ def start_split(
         record: where the relay keeps the copies.
         compare: what is compared besides status, type and times.
         endpoints: a file with the application's own templates, as ``read_templates`` takes them.
+        transform: MODULE:FUNCTION that each copy goes through before it goes out.
 
     Raises:
         UsageError: the listen address or a path cannot be used, or the dark instance is production by another name.
@@ -153,6 +155,7 @@ def start_split(
         record=record,
         compare=compare,
         endpoints=endpoints,
+        transform=transform,
     )
     running = _with_relays(starter, settings, folder, relays, percent=percent)
     running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
@@ -180,6 +183,7 @@ def start_joined(
     record: RecordSettings | None = None,
     compare: CompareOptions | None = None,
     endpoints: Path | None = None,
+    transform: str | None = None,
 ) -> RunningSplit:
     """Start relay and agent beside an nginx that has the includes of ``folder`` already.
 
@@ -205,6 +209,7 @@ def start_joined(
         record=record,
         compare=compare,
         endpoints=endpoints,
+        transform=transform,
     )
     running = _with_relays(starter, settings, state, relays, percent=percent)
     running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s, follow=follow))

@@ -69,10 +69,31 @@ def tell(results: Results) -> Story:
             section("Every message accounted for", ledger),
             section("Production and dark compared", latency, blocks.copies(copies)),
             *([section("Answers compared field by field", *content)] if content else []),
+            *_transform(results.get("transform")),
             *_watched(results),
             section("To run it again", provenance),
         ),
     )
+
+
+def _transform(told: Mapping[str, Any] | None) -> list[Markup]:
+    """What a function of the user's did with the copies, how long the relay waited for it, and its first error."""
+    if not told:
+        return []
+    facts = parts.facts(
+        [
+            ("Function", tag("code", told["function"])),
+            *((what.capitalize(), fig.count(told[what])) for what in ("called", "rewritten", "dropped", "failed")),
+            ("p99", fig.ms(told["p99_ms"])),
+            ("At most", fig.ms(told["max_ms"])),
+            ("Beyond 10 ms", fig.count(told["slow"])),
+            (
+                "First error",
+                tag("code", told["first_error"].strip().splitlines()[-1]) if told["first_error"] else "none",
+            ),
+        ]
+    )
+    return [section("What copies went through", facts)]
 
 
 def _watched(results: Results) -> list[Markup]:

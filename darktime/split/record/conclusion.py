@@ -48,6 +48,7 @@ def conclude(
             "file": recording.get("file", ""),
             "requests": recording.get("requests", 0),
             "answers": recording.get("answers", 0),
+            "answers_given_up": recording.get("answers_given_up", 0),
             "bytes": recording.get("bytes", 0),
             "left_out": recording.get("left_out", 0),
             "headers_left_out": recording.get("headers_left_out", 0),

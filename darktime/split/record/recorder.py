@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,7 @@ _BATCH: Final = 256  # lines a write
 _WAITING: Final = 20_000
 _WAITING_BYTES: Final = 33_554_432
 _UNANSWERED: Final = 100_000
+ANSWER_WAIT_S: Final = 3_660.0  # a stream's line comes after an hour at the most, and a minute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,10 @@ class Recorder:
         self._path = settings.path
         self._waiting: deque[_Copy | tuple[str, Answer]] = deque()
         self._bytes_in = self._bytes_out = 0  # each counted by one thread
-        self._unanswered: dict[str, None] = {}
+        self._unanswered: OrderedDict[str, float] = OrderedDict()  # since when, the oldest first
+        self._given_up = 0
         self._settled: deque[tuple[str, bool]] = deque()
-        self._never: set[str] = set()  # cannot be kept; nor can their answers
+        self._never: OrderedDict[str, None] = OrderedDict()  # cannot be kept; nor can their answers
         self._taken = self._turned_away = self._unwritten = 0
         self._ended: str | None = None
         self._stop = threading.Event()
@@ -79,14 +81,25 @@ class Recorder:
         self._taken += 1
         self._bytes_in += len(payload)
         self._waiting.append(_Copy(request_id, at, user, payload))
-        if len(self._unanswered) < _UNANSWERED:
-            self._unanswered[request_id] = None
+        self._await(request_id, time.monotonic())
+
+    def _await(self, request_id: str, now: float) -> None:
+        """Its answer may come; of many that never came the oldest is waited for no longer."""
+        waiting = self._unanswered
+        waiting[request_id] = now
+        while len(waiting) > _UNANSWERED or now - next(iter(waiting.values())) > ANSWER_WAIT_S:
+            waiting.popitem(last=False)
+            self._given_up += 1
 
     def answered(self, request_id: str, answer: Answer) -> None:
         """Record production's answer to a copy that was taken."""
         if request_id in self._unanswered:
             del self._unanswered[request_id]
             self._waiting.append((request_id, answer))
+
+    def unanswerable(self, request_id: str) -> None:
+        """Nobody will know the answer to this one: its client went away."""
+        self._unanswered.pop(request_id, None)
 
     def settled(self) -> list[tuple[str, bool]]:
         """The copies whose end is known since the last time: whether each is in the file."""
@@ -98,6 +111,8 @@ class Recorder:
             "file": str(self._path),
             "requests": self.requests,
             "answers": self.answers,
+            "answers_waiting": len(self._unanswered),
+            "answers_given_up": self._given_up,
             "bytes": self._file.bytes,
             "left_out": self._turned_away + self._unwritten,
             "headers_left_out": self.headers_left_out,
@@ -132,7 +147,7 @@ class Recorder:
         for one in batch:
             if not isinstance(one, _Copy):
                 if one[0] in self._never:
-                    self._never.discard(one[0])
+                    del self._never[one[0]]
                     continue
                 lines.append(answer_line(*one))
                 owners.append(None)
@@ -141,7 +156,9 @@ class Recorder:
             line = self._line(one)
             if line is None:
                 self._unwritten += 1
-                self._never.add(one.id)
+                self._never[one.id] = None
+                if len(self._never) > _UNANSWERED:
+                    self._never.popitem(last=False)
                 self._settled.append((one.id, False))
             else:
                 lines.append(line)

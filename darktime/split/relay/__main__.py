@@ -61,6 +61,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--experiment", default="", metavar="NAME", help="what the recording says")
     parser.add_argument("--key", default="", metavar="KIND:NAME", help="what the recording says makes a user")
     parser.add_argument("--endpoints", type=Path, metavar="FILE", help="an OpenAPI document, or one template a line")
+    parser.add_argument("--transform", metavar="MODULE:FUNCTION", help="each copy goes through it")
     parser.add_argument("--allow-query", action="append", default=[], metavar="NAME", help="pass its values unmasked")
     parser.add_argument("--allow-method", action="append", default=[], metavar="NAME", help="default: GET and HEAD")
     parser.add_argument("--max-body", type=int, default=Limits().body_bytes, metavar="BYTES", help="longer: too_big")
@@ -130,6 +131,10 @@ def _record(options: argparse.Namespace) -> RecordSettings | None:
 def _settings(options: argparse.Namespace) -> RelaySettings:
     if not options.dark and options.record is None:
         raise UsageError("neither --dark nor --record: copies would go nowhere; name one of them")
+    if options.transform is not None and not options.dark:
+        raise UsageError(
+            f"--transform {options.transform}: nothing goes out without --dark; leave one out, or name the other"
+        )
     try:
         secret = options.secret_file.read_text().strip()
     except OSError as error:
@@ -159,6 +164,7 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         attributes=pair_attributes(options.compare),
         compare=_compare(options),
         endpoints=_templates(options.endpoints),
+        transform=options.transform,
         limits=Limits(body_bytes=options.max_body),
     )
     return share_of(settings, options.one_of)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from darktime.split.dark_side import ask
 from darktime.split.gate import Gate
-from darktime.split.levels import lets_in
+from darktime.split.levels import lets_in, lists_let_in
 from darktime.split.nginx_blocks import probe_path
 from darktime.split.relay.answers import Answers
 from darktime.split.relay.copies import Room
@@ -18,6 +18,7 @@ from darktime.split.relay.relay import Relay
 from darktime.split.relay.requests import Door
 
 if TYPE_CHECKING:
+    from darktime.split.gate import Passed
     from darktime.split.log_format import LogLine
     from darktime.split.relay.settings import AloneSettings
 
@@ -108,8 +109,11 @@ class AloneRelay(Relay):
     def _make_lines(self) -> NoLines:
         return NoLines()
 
-    def _lets_in(self, bucket: int) -> bool:
-        return self._takes_from <= time.monotonic() < self._until and lets_in(self._alone.folder, bucket)
+    def _lets_in(self, passed: Passed) -> bool:
+        if not self._takes_from <= time.monotonic() < self._until or not lets_in(self._alone.folder, passed.bucket):
+            return False
+        copy = self._alone.copy
+        return lists_let_in(self._alone.folder, passed.user, only=copy.only_listed, never=copy.never_listed)
 
     def _judge(self, now: float) -> None:
         super()._judge(now)

@@ -27,22 +27,25 @@ _MOST: Final = 400  # buckets: to 8 hours
 
 
 class Latencies:
-    """Times in buckets 5 % wide, from 0.1 ms; bounded."""
+    """Times in buckets 5 % wide, from 0.1 ms, or ``least_s``; bounded. Read from another thread as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, least_s: float = _LEAST_S) -> None:
+        self._least_s = least_s
         self._counts: Counter[int] = Counter()
 
     def add(self, seconds: float) -> None:
         """One time."""
-        self._counts[min(_MOST, max(0, math.ceil(math.log(max(seconds, _LEAST_S) / _LEAST_S) / _STEP)))] += 1
+        steps = math.ceil(math.log(max(seconds, self._least_s) / self._least_s) / _STEP)
+        self._counts[min(_MOST, max(0, steps))] += 1
 
     def percentile_ms(self, percent: float) -> float | None:
         """At least so many percent took no longer, at most 5 % too high; None where there are none."""
-        wanted, seen = math.ceil(self._counts.total() * percent / 100), 0
-        for bucket in sorted(self._counts):
-            seen += self._counts[bucket]
+        counts = dict(self._counts)
+        wanted, seen = math.ceil(sum(counts.values()) * percent / 100), 0
+        for bucket in sorted(counts):
+            seen += counts[bucket]
             if seen >= wanted:
-                return round(_LEAST_S * math.exp(bucket * _STEP) * 1000, 3)
+                return round(self._least_s * math.exp(bucket * _STEP) * 1000, 3)
         return None
 
 
@@ -85,6 +88,9 @@ class Answers:
     def ended(self, request_id: str) -> bool:
         """Nobody tells whether production has ended: a stream goes on for its time, nothing else is held up by it."""
         return request_id not in self._streams
+
+    def goes_as(self, copy: Copy) -> None:
+        """Nothing is compared, so what it goes out as makes no difference."""
 
     def streaming(self, request_id: str) -> None:
         """The copy became a stream."""

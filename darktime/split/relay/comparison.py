@@ -91,7 +91,7 @@ class Comparison:
             self._triples.left[triples.SECONDARY] += 1
             self._submit(copy, _TRIAL, now)
         else:
-            self._triples.begin(copy, self._endpoints.of(copy.target), now)
+            self._triples.begin(copy, self._endpoints.of(copy.origin or copy.target), now)
             for leg in (TODAY, AGAIN):
                 self._submit(copy, leg, now)
 

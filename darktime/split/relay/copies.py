@@ -73,7 +73,10 @@ def asks_for_a_stream(headers: tuple[tuple[str, str], ...]) -> bool:
 @quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """One copy. ``user`` is the key as nginx validated it; ``at`` is when the request began, as in its log line."""
+    """One copy. ``user`` is the key as nginx validated it; ``at`` is when the request began, as in its log line.
+
+    ``origin``: of one that a function has rewritten, the target as it came; the one that it has now is masked already.
+    """
 
     id: str
     at: float
@@ -84,6 +87,7 @@ class Copy:
     stripped: bool
     unfit: str | None  # the reason for which it may not go on
     body: bytes = b""
+    origin: str | None = None
 
 
 class Room:
@@ -312,7 +316,7 @@ def _length(ours: dict[str, str]) -> int:
 def request_bytes(copy: Copy, allow_query: Collection[str], secret: str) -> bytes:
     """The request as the dark instance gets it: marked as a copy, with a trace of its own and masked query values."""
     target, headers = copy.target, copy.headers
-    if "?" in target:
+    if copy.origin is None and "?" in target:
         target = masked(target, allow_query, secret)
     lines = headers.lines if isinstance(headers, Passed) else _written(headers)
     if copy.method in BODILESS:

@@ -17,8 +17,10 @@ CLIENT_ABORT: Final = "client_abort"
 CREDENTIAL_STRIPPED: Final = "credential_stripped"
 LOG_LOST: Final = "log_lost"  # production's line never came
 IN_FLIGHT: Final = "in_flight"  # the relay was told to stop before it was through
+TRANSFORMED_AWAY: Final = "transformed_away"  # the user's own function dropped it, on purpose
+TRANSFORM_FAILED: Final = "transform_failed"  # it raised, or gave back what cannot be sent
 
 ALL: Final = (
     SHED_SINK, RELAY_FULL, TOO_BIG, UNSAFE_METHOD, UPGRADE, EXPIRED, DARK_REFUSED, DARK_TIMEOUT, DARK_RESET,
-    CLIENT_ABORT, CREDENTIAL_STRIPPED, LOG_LOST, IN_FLIGHT,
+    CLIENT_ABORT, CREDENTIAL_STRIPPED, LOG_LOST, IN_FLIGHT, TRANSFORMED_AWAY, TRANSFORM_FAILED,
 )  # fmt: skip

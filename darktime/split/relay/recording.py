@@ -45,7 +45,10 @@ class Recording:
 
     def line(self, line: LogLine) -> None:
         """Record what production answered; of a client that went away nobody knows."""
-        if self._recorder is None or line.sink or line.aborted or not _LOWEST <= line.status <= _HIGHEST:
+        if self._recorder is None or line.sink:
+            return
+        if line.aborted or not _LOWEST <= line.status <= _HIGHEST:
+            self._recorder.unanswerable(line.id)
             return
         streamed = line.content_type == STREAM_TYPE
         answer = Answer(

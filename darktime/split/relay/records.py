@@ -169,6 +169,12 @@ class Records:
         if record is not None and record.copy is not None and not record.settled:
             self._leave(request_id, record, reason)
 
+    def goes_as(self, copy: Copy) -> None:
+        """The copy goes out rewritten; which endpoint it is a case of, production's request says."""
+        record = self._open.get(copy.id)
+        if record is not None:
+            record.copy = copy
+
     def line_of(self, request_id: str) -> LogLine | None:
         """Production's line, where that came before now and is still remembered."""
         record = self._open.get(request_id)

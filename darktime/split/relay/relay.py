@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from darktime.split.relay.copies import Copy
     from darktime.split.relay.recording import Recording
     from darktime.split.relay.settings import RelaySettings
+    from darktime.split.relay.transforming import Transforming
     from darktime.wire.eventsource import ServerEvent
     from darktime.wire.http1 import Reply
 
@@ -53,6 +54,7 @@ class Relay:
     def __init__(self, settings: RelaySettings) -> None:
         limits = settings.limits
         self._settings = settings
+        self._transforming = self._make_transforming()
         self._poller = Poller(cooperative=False, coarse=True)
         self._later = Later(self._poller)
         self._files = Files(settings, self.state)
@@ -94,6 +96,13 @@ class Relay:
         from darktime.split.relay.recording import Recording  # noqa: PLC0415 - nobody else pays for it
 
         return Recording(self._settings, self.records)
+
+    def _make_transforming(self) -> Transforming | None:
+        if self._settings.transform is None:
+            return None
+        from darktime.split.relay.transforming import Transforming  # noqa: PLC0415 - nobody else pays for it
+
+        return Transforming(self._settings.transform, self._settings)
 
     def _make_ear(self) -> CopySocket:
         settings, limits = self._settings, self._settings.limits
@@ -198,13 +207,31 @@ class Relay:
             self.records.failed(copy.id, copy.unfit)
         elif time.time() - copy.at > self._settings.limits.queue_age_s:
             self.records.failed(copy.id, reasons.EXPIRED)  # of a relay that was stopped: no burst of old requests
+        elif self._transforming is not None:
+            self._transform(self._transforming, copy, user, now)
         else:
-            payload = request_bytes(copy, self._settings.allow_query, self._settings.secret)
-            if self._recording is not None:
-                self._recording.take(copy, user, payload)
-            if self._comparison is not None:
-                self._comparison.take(copy, now)
-            self._dark.submit(copy, payload, user, now)
+            self._send(copy, user, now)
+
+    def _send(self, copy: Copy, user: str, now: float, came: Copy | None = None) -> None:
+        """Send a copy on. ``came``: as it was before a function rewrote it, which is what may be recorded of it."""
+        settings = self._settings
+        payload = request_bytes(copy, settings.allow_query, settings.secret)
+        if self._recording is not None:
+            kept = payload if came is None else request_bytes(came, settings.allow_query, settings.secret)
+            self._recording.take(copy, user, kept)
+        if self._comparison is not None:
+            self._comparison.take(copy, now)
+        self._dark.submit(copy, payload, user, now)
+
+    def _transform(self, transforming: Transforming, copy: Copy, user: str, now: float) -> None:
+        going = transforming.of(copy)
+        if going.unfit is not None:
+            self.records.failed(copy.id, going.unfit)
+        elif going is copy:
+            self._send(copy, user, now)
+        else:
+            self.records.goes_as(going)
+            self._send(going, user, now, came=copy)
 
     def _judge(self, now: float) -> None:
         self._copies.sweep(now)
@@ -331,6 +358,7 @@ class Relay:
             "ledger_closed": self._books.closed,
             "users_forgotten": self.users_forgotten,
             "users": list(self._users.values()),
+            **({} if self._transforming is None else {"transform": self._transforming.state()}),
             **({} if self._comparison is None else self._comparison.state()),
         }
 

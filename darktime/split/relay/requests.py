@@ -20,7 +20,7 @@ from darktime.wire.errors import WireError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from darktime.split.gate import Gate
+    from darktime.split.gate import Gate, Passed
 
 _END: Final = b"\r\n\r\n"
 _METHOD: Final = re.compile(r"[A-Z_-]{1,32}")
@@ -43,14 +43,14 @@ class Seen:
 
 
 class Door:
-    """What all connections share: the gate, whether a bucket is in now, the clock, room for bodies, the counts."""
+    """What all connections share: the gate, whether a user is in now, the clock, room for bodies, the counts."""
 
     def __init__(
         self,
         gate: Gate,
         *,
         secret: str,
-        let_in: Callable[[int], bool],
+        let_in: Callable[[Passed], bool],
         clock: Callable[[], float],
         max_head: int,
         max_body: int,
@@ -75,7 +75,7 @@ class Door:
             seen.marked += 1
             return None
         passed = self.gate.passes(method, target, headers)
-        if passed is None or not self.let_in(passed.bucket):
+        if passed is None or not self.let_in(passed):
             seen.outside += 1
             return None
         return Copy(

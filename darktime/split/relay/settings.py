@@ -95,7 +95,7 @@ class RelaySettings:
 
     ``socket``: where nginx sends copies. ``socket_owner``: who may send copies besides the relay's own user, where root runs it.
     ``attributes``: what is compared of every pair. ``compare``: None where nothing is compared by content. ``endpoints``: the
-    application's own templates; others are named by their look.
+    application's own templates; others are named by their look. ``transform``: MODULE:FUNCTION that each copy goes through.
     """
 
     socket: Path | None = None
@@ -117,6 +117,7 @@ class RelaySettings:
     attributes: tuple[str, ...] = ATTRIBUTES
     compare: CompareSettings | None = None
     endpoints: tuple[str, ...] = ()
+    transform: str | None = None
     limits: Limits = Limits()
 
 

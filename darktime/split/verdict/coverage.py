@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from darktime.split.verdict.settings import VerdictSettings
 
 # Not for want of comparing: the dark instance failed, which counts as an error; the client went away, and production has
-# no answer either; or it is not to be copied at all.
-UNCOUNTED: Final = frozenset({*DARK_FAILURES, "client_abort", "unsafe_method", "upgrade"})
+# no answer either; or it is not to be copied at all, as what a function of the user's drops is not. What that function fails
+# at is another matter: it was to be compared.
+UNCOUNTED: Final = frozenset({*DARK_FAILURES, "client_abort", "unsafe_method", "upgrade", "transformed_away"})
 _MOST_NAMES: Final = 10
 _MOST_REASONS: Final = 3
 

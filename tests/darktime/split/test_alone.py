@@ -115,10 +115,9 @@ def test_behind_an_envoy_that_mirrors_everything_exactly_the_sampled_users_arriv
         once_each(production, dark, alone)
 
 
-def test_ramp_and_kill_act_with_the_next_request_and_it_ends_by_itself(alone_relay: Callable, folder: Path) -> None:
+def test_ramp_and_kill_act_with_the_next_request(alone_relay: Callable, folder: Path) -> None:
     with Taker() as dark:
-        alone = alone_relay(dark.address, settings(folder), ttl_s=2.0)
-        port = int(alone.address.rpartition(":")[2])
+        alone = alone_relay(dark.address, settings(folder))
         with Client(alone.address) as client:
 
             def copied() -> bool:
@@ -139,9 +138,34 @@ def test_ramp_and_kill_act_with_the_next_request_and_it_ends_by_itself(alone_rel
             assert copied()
             levels.set_percent(alone.folder, 0, 100)
             assert not copied()
+
+
+def test_it_ends_by_itself(alone_relay: Callable, folder: Path) -> None:
+    with Taker() as dark:
+        alone = alone_relay(dark.address, settings(folder), ttl_s=0.6, opened=False)
         wait_until(lambda: not alone.thread.is_alive(), what="the end of its time")
-        assert refuses(port)
+        assert refuses(int(alone.address.rpartition(":")[2]))
         assert not alone.state["open"]
+
+
+@pytest.mark.parametrize("lists", [("only",), ("never",), ("only", "never")], ids="-".join)
+def test_the_listed_alone_are_in_and_the_others_are_never(
+    alone_relay: Callable, folder: Path, lists: tuple[str, ...]
+) -> None:
+    users = ("ann", "bob", "eve", "zoe", "..", ".")
+    with Taker() as dark:
+        flags = {f"{name}_listed": True for name in lists}
+        alone = alone_relay(dark.address, settings(folder, **flags))
+        levels.set_percent(alone.folder, 100, 100)
+        levels.set_list(alone.folder, levels.ONLY, ["ann", "eve"])  # one that nobody asked for counts for nothing
+        levels.set_list(alone.folder, levels.NEVER, ["eve", "zoe"])
+        with Client(alone.address) as client:
+            for user in users:
+                client.get("/page", f"Cookie: uid={user}", f"X-Who: {user}")
+        wait_until(lambda: alone.state["requests"] == len(users) == alone.state["outside"] + alone.state["answered"])
+        found = {one.headers["x-who"] for one in dark.taken if "x-who" in one.headers}
+    wanted = {"ann", "eve"} if "only" in lists else set(users)
+    assert found == wanted - ({"eve", "zoe"} if "never" in lists else set())
 
 
 def test_it_answers_at_once_and_holds_streams_so_long_and_no_longer(

@@ -68,3 +68,40 @@ def test_templates_are_read_from_openapi_with_its_servers_path_and_from_a_list()
 def test_a_file_that_names_none_is_refused(text):
     with pytest.raises(UsageError, match="endpoints file"):
         read_templates(text)
+
+
+VALUES = {
+    "int": st.integers(0, 10**9).map(str),
+    "uuid": st.uuids().map(str),
+    "slug": st.from_regex(r"[-a-zA-Z_]{1,9}", fullmatch=True),
+    "str": st.from_regex(r"[a-z.~]{1,9}", fullmatch=True),
+    "path": st.from_regex(r"[a-z/.]{1,12}", fullmatch=True),
+}
+PARTS = st.sampled_from(["word", *VALUES])
+
+
+@given(
+    shapes=st.lists(st.lists(PARTS, min_size=1, max_size=4), min_size=1, max_size=5, unique_by=tuple),
+    data=st.data(),
+)
+def test_a_path_made_from_a_template_is_named_by_it_without_what_its_names_stand_for(shapes, data):
+    def template(at, shape, *, typed):
+        pieces = [
+            f"w{at}" if one == "word" else f"{{x{n}:{one}}}" if typed else f"{{x{n}}}" for n, one in enumerate(shape)
+        ]
+        return "/".join(["", f"own{at}", *pieces])
+
+    names = Endpoints([template(at, shape, typed=True) for at, shape in enumerate(shapes)])
+    for at, shape in enumerate(shapes):
+        pieces = [f"w{at}" if one == "word" else data.draw(VALUES[one]) for one in shape]
+        assert names.of("/".join(["", f"own{at}", *pieces])) == template(at, shape, typed=False)
+
+
+def test_of_two_that_fit_the_narrower_is_taken_and_what_goes_over_slashes_comes_last():
+    names = Endpoints(
+        ["/a/{all:path}", "/a/{any}", "/a/{s:slug}", "/a/{n:int}", "/a/{u:uuid}", "/a/{x}/b", "/a/{x:odd}/c"]
+    )
+    asked = ["12", "ab-c", "a.b", "a/b/c", "7/b", "00000000-0000-0000-0000-000000000000", "", "7/c"]
+    assert [names.of(f"/a/{one}") for one in asked] == [
+        "/a/{n}", "/a/{s}", "/a/{any}", "/a/{all}", "/a/{x}/b", "/a/{u}", "/a/{all}", "/a/{x:odd}/c",
+    ]  # fmt: skip

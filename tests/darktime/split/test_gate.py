@@ -29,6 +29,11 @@ SETS: dict[str, dict[str, Any]] = {
         "methods": ("GET", "HEAD", "POST"),
     },
     "query": {"key": "query:user", "only_paths": ("/a/", "/b"), "allow_query": ("user",)},
+    "cookie-only": {
+        "key": "cookie:uid",
+        "only": ("cookie:lang=en", "cookie:lang=a,b", "cookie:lang=de", "header:Host=Site.example:81"),
+    },
+    "query-only": {"key": "query:user", "only": ("query:page=3", "query:page=4")},
     "header": {"key": "header:X-User", "allow_headers": ("Authorization", "X-User", "Accept", "X-Number")},
 }
 USERS = ("u1", "u2", "u3", "u4", "u5", "u6", "", "no user", "a" * 128, "a" * 129, "x:y.z-_", "ü")
@@ -72,14 +77,18 @@ def requests(kind: str, count: int, seed: int = 7) -> list[tuple[str, str, list[
         )
         user, lines = draw.choice(USERS[:6] if draw.random() < 0.7 else USERS), []
         crumbs = draw.sample(COOKIES, k=draw.randrange(3))
-        if kind == "cookie":
+        if kind.startswith("cookie"):
             crumbs.insert(draw.randrange(len(crumbs) + 1), draw.choice(("uid=", "UID=", "uid = ")) + user)
         if kind == "header":
             lines.append(f"{draw.choice(('X-User', 'x-user'))}: {user}")
+        if kind == "cookie-only":
+            crumbs += draw.choices([one for one in COOKIES if "lang" in one.lower()], k=draw.randrange(1, 3))
         if crumbs:
             lines.append("Cookie: " + draw.choice(("; ", ";")).join(crumbs))
-        if kind == "query" and "#" not in target:
+        if kind.startswith("query") and "#" not in target:
             target += ("&" if "?" in target else "?") + f"user={user}".replace(" ", "%20")
+            if kind == "query-only":
+                target += "&" + draw.choice(("page=3", "PAGE=4", "page=33", "page=3&page=5", "page=5&page=3", "page="))
         # Of lines of one name nginx before 1.23 sees the first only.
         lines += {
             line.partition(":")[0].lower().replace("_", "-"): line for line in draw.sample(HEADERS, k=draw.randrange(3))

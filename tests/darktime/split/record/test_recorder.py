@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from darktime.errors import UsageError
+from darktime.split.dark_side import dark_side
 from darktime.split.log_format import LogLine
 from darktime.split.record import recorder as module
 from darktime.split.record.file import RecordLimits
@@ -237,6 +239,80 @@ def test_an_answer_that_comes_before_its_copy_is_recorded_behind_it_and_an_abort
     assert found.answers.keys() == {f"{1:032x}", f"{3:032x}"}, "of a client that went away nobody knows"
     assert (records.recorded, records.reasons) == (2, {"client_abort": 2})
     assert len(records) == 0
+
+
+def line_of(number: int, status: int = 200) -> LogLine:
+    return LogLine(
+        id=f"{number:032x}", at=BEGAN, status=status, content_type="text/plain", length=1, head_seconds=0.1, seconds=0.1,
+        aborted=status == 499,
+    )  # fmt: skip
+
+
+def copy_of(number: int) -> Copy:
+    return Copy(
+        id=f"{number:032x}", at=BEGAN, user="u", method="GET", target="/", headers=(), stripped=False, unfit=None
+    )
+
+
+def kept_beside_a_dark_instance(tmp_path: Path) -> Recording:
+    settings = RelaySettings(
+        dark=dark_side(["http://127.0.0.1:9"]), secret="s" * 24, state=tmp_path / "state",
+        record=RecordSettings(path=tmp_path / "r.jsonl", experiment="e", key="ip"),
+    )  # fmt: skip
+    return Recording(settings, Records(Uncounted(), wait_s=60, stream_wait_s=60, limit=10))
+
+
+def test_however_many_requests_were_aborted_or_lost_their_line_the_next_answers_are_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_UNANSWERED", 50)
+    kept = kept_beside_a_dark_instance(tmp_path)
+    for number in range(200):
+        kept.take(copy_of(number), USER, payload(number))
+        if number % 2:
+            kept.line(line_of(number, 499))  # of the others no line ever comes
+    for number in range(200, 210):
+        kept.take(copy_of(number), USER, payload(number))
+        kept.line(line_of(number))
+    kept.start()
+    kept.close()
+    found = read([(tmp_path / "r.jsonl").read_bytes()])
+    assert found.answers.keys() == {f"{number:032x}" for number in range(200, 210)}
+    state = kept.state() or {}
+    assert (state["requests"], state["answers"]) == (210, 10)
+    assert state["answers_waiting"] <= 50
+    assert state["answers_waiting"] + state["answers_given_up"] == 100, "who was aborted waits for none"
+
+
+def test_an_answer_is_waited_for_as_long_as_a_stream_may_last_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now, time=time.time))
+    recorder = recording(tmp_path / "r.jsonl")
+    recorder.take(f"{1:032x}", time.time(), USER, payload(1))
+    now += module.ANSWER_WAIT_S
+    recorder.take(f"{2:032x}", time.time(), USER, payload(2))
+    assert (recorder.state()["answers_waiting"], recorder.state()["answers_given_up"]) == (2, 0)
+    now += 1
+    recorder.take(f"{3:032x}", time.time(), USER, payload(3))
+    assert (recorder.state()["answers_waiting"], recorder.state()["answers_given_up"]) == (2, 1)
+    recorder.start()
+    recorder.close(5)
+
+
+def test_what_cannot_be_kept_is_remembered_no_longer_than_its_answer_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_UNANSWERED", 50)
+    recorder = recording(tmp_path / "r.jsonl")
+    for number in range(200):
+        recorder.take(f"{number:032x}", time.time(), USER, b"nonsense\r\n\r\n")
+    recorder.answered(f"{199:032x}", Answer(status=200))
+    recorder.start()
+    recorder.close(5)
+    assert (recorder.state()["left_out"], recorder.state()["answers"]) == (200, 0)
+    assert len(recorder._never) <= 50
 
 
 def test_a_file_that_cannot_even_begin_is_refused_and_not_left(tmp_path: Path) -> None:
