@@ -10,7 +10,7 @@ from darktime.report import figures as fig
 from darktime.report import ledger_words
 from darktime.report.kinds import Results, reads_results
 from darktime.report.lines import MAX_COLUMNS, MAX_LINES, row, wrapped
-from darktime.report.summaries import blast, compare, fields
+from darktime.report.summaries import blast, compare, fields, record, relay, replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,15 @@ _LEAST_REASONS = 1
 @reads_results
 def text_summary(results: Results) -> list[str]:
     """At most 25 lines of at most 96 columns, without colour codes; the first ones say how it ended."""
-    told = {"demo": _demo, "blast": blast.tell, "split": _split, "compare": compare.tell}[results["kind"]]
+    told = {
+        "demo": _demo,
+        "blast": blast.tell,
+        "split": _split,
+        "compare": compare.tell,
+        "record": record.tell,
+        "replay": replay.tell,
+        "relay": relay.tell,
+    }[results["kind"]]
     lines = told(results)
     return [fig.clipped(line, MAX_COLUMNS) for line in lines[:MAX_LINES]]
 

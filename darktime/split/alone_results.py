@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from darktime import __version__
 from darktime.errors import ExitCode
+from darktime.split.way import instances_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,24 +35,11 @@ def alone_results(
         "copies": {"received": state["received"], "answered": state["answered"], "reasons": reasons},
         "statuses": dict(state["statuses"]),
         "latency": dict(state["latency"]),
+        "spectrum": [list(one) for one in state["spectrum"]],
+        "instances": instances_of(state),
+        "streams_cut": state["streams_cut"],
         "events": state["events"],
         "note": state["note"],
         "ended": why,
         "exit_code": int(ExitCode.OK),
     }
-
-
-def summary(results: Mapping[str, Any]) -> list[str]:
-    """A few lines for a terminal."""
-    copies, requests, times = results["copies"], results["requests"], results["latency"]
-    left = ", ".join(f"{reason} {count:,}" for reason, count in sorted(copies["reasons"].items())) or "none"
-    told = ", ".join(f"{status}: {count:,}" for status, count in results["statuses"].items()) or "none"
-    spread = ", ".join(f"p{at} {times[f'p{at}_ms']:,.1f} ms" for at in (50, 95, 99) if times[f"p{at}_ms"] is not None)
-    return [
-        f"requests  {requests['seen']:,}; not sampled {requests['outside']:,}, copies themselves {requests['marked']:,}",
-        f"copies    {copies['received']:,} of {results['users']['sampled']:,} users; answered {copies['answered']:,}",
-        f"left      {left}",
-        f"statuses  {told}",
-        f"dark      {spread or 'no time'}",
-        results["note"],
-    ]
