@@ -1,4 +1,4 @@
-"""Rows of bars: a name on the left, what is drawn of it, and its figure in words where the bar ends."""
+"""Rows of bars: a name, its figure in words, and right of them what is drawn of it; a narrow screen shows the words first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from darktime.report.palette import Colour
 
 _CHARACTER = 7.6  # of a name or a figure, in the widest of the usual fonts
-_NAMES = 330
+_NAMES = 340
 _NAME_CELLS = 42
 _WORD_CELLS = 44
 _LEAST = 0.004  # of the whole: what is there is seen
@@ -26,7 +26,7 @@ _STEP = 26
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A row: ``parts`` are (from, to, kind), ``words`` stand beyond the last of them. ``strong``: a total."""
+    """A row: ``parts`` are (from, to, kind), ``words`` its figure. ``strong``: a total; ``wrong``: a figure that alarms."""
 
     name: str
     parts: tuple[tuple[float, float, str], ...]
@@ -43,8 +43,8 @@ def bar_rows(
     names = [fig.clipped(bar.name, _NAME_CELLS) for bar in bars]
     words = [fig.clipped(bar.words, _WORD_CELLS) for bar in bars]
     left = min(_NAMES, 20 + round(_CHARACTER * max((len(name) for name in names), default=0)))
-    right = WIDTH - 30 - round(_CHARACTER * max((len(word) for word in words), default=0))
-    x = alt.X("from:Q", axis=None, title=None, scale=alt.Scale(domain=[0, top], range=[left, max(right, left + 60)]))
+    drawn = left + 12 + round(_CHARACTER * max((len(word) for word in words), default=0))
+    x = alt.X("from:Q", axis=None, title=None, scale=alt.Scale(domain=[0, top], range=[drawn, WIDTH - 10]))
     y = alt.Y("row:O", axis=None, title=None, scale=alt.Scale(domain=list(range(len(bars))), paddingInner=0.25))
     parts = [
         {"row": at, "from": begins, "to": max(ends, begins + top * _LEAST), "kind": kind}
@@ -65,16 +65,12 @@ def bar_rows(
         mark = over(some).mark_text(align="right", fontSize=12.5, fontWeight=weight, color=palette.INK.light)  # type: ignore[arg-type]
         layers.append(mark.encode(x=alt.value(left - 12), y=y, text="text:N"))
     for wrong, shade in ((True, palette.WRONG), (False, palette.INK)):
-        told = [
-            {"row": at, "from": max((part[1] for part in bar.parts), default=0), "text": words[at]}
-            for at, bar in enumerate(bars)
-            if bar.wrong is wrong
-        ]
-        mark = over(told).mark_text(align="left", dx=9, fontSize=12, color=shade.light)
-        layers.append(mark.encode(x=x, y=y, text="text:N"))
+        told = [{"row": at, "text": words[at]} for at, bar in enumerate(bars) if bar.wrong is wrong]
+        mark = over(told).mark_text(align="right", fontSize=12, color=shade.light)
+        layers.append(mark.encode(x=alt.value(drawn - 12), y=y, text="text:N"))
     if limit is not None:
         at, word = limit
-        rule = over([{"from": at}]).mark_rule(color=palette.MUTED.light, strokeDash=[4, 3]).encode(x=x)
+        rule = over([{"from": at}]).mark_rule(color=palette.INK.light, strokeDash=[4, 3]).encode(x=x)
         name = over([{"from": at, "text": word}]).mark_text(dy=-9, fontSize=11.5, color=palette.MUTED.light)
         layers += [rule, name.encode(x=x, y=alt.value(0), text="text:N")]
     return alt.layer(*layers).properties(width=WIDTH, height=_STEP * max(len(bars), 1))

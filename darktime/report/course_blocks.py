@@ -71,7 +71,10 @@ def over_a_split(results: Results) -> Markup | None:
 
 def moments(results: Results) -> tuple[list[Mark], list[tuple[str, str]]]:
     """The run's ramps and incidents as marks, and the incidents that have a mark with its word."""
-    began = datetime.fromisoformat(str(results["started"])).timestamp()
+    try:
+        began = datetime.fromisoformat(str(results["started"])).timestamp()
+    except ValueError:  # no time that anybody of ours wrote: nothing can be placed by it
+        return [], []
     marks = [
         Mark(t=ramp["at"] - began, word=fig.percent(ramp["to"]), colour=palette.MUTED)
         for ramp in results.get("ramps", [])[-_MARKED:]

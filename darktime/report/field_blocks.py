@@ -67,8 +67,6 @@ def _drawn(fields: Sequence[Mapping[str, Any]]) -> Markup | None:
     drawn = svg(
         lambda charts: charts.fields(known), name="fields", title=title, description=fig.clipped(described, 600)
     )
-    if drawn is None:
-        return None
     data = parts.table(_COLUMNS, [_row(one) for one in known], label=title, text=_WORDS)
     return parts.figure(title, text, drawn, data)
 

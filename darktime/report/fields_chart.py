@@ -17,7 +17,7 @@ MOST_ROWS = 14
 _NAMES = 380
 _CHARACTER = 7.6
 _STEP = 34
-RAW, NOISE = "raw, from its lower bound", "noise, to its upper bound"
+RAW, NOISE = "raw, lower bound", "noise, upper bound"
 
 
 def fields(found: Sequence[Mapping[str, Any]]) -> Any:

@@ -113,8 +113,8 @@ COURSE = (
         traces=(
             Trace(key="production_p99_ms", word="production p99", colour=palette.PRODUCTION),
             Trace(key="dark_p99_ms", word="dark p99", colour=palette.DARK),
-            Trace(key="production_p50_ms", word="production p50 (dashed)", colour=palette.RECEIVED, look="dashed"),
-            Trace(key="dark_p50_ms", word="dark p50 (dashed)", colour=palette.EXPLAINED, look="dashed"),
+            Trace(key="production_p50_ms", word="production p50 (dashed)", colour=palette.PRODUCTION, look="dashed"),
+            Trace(key="dark_p50_ms", word="dark p50 (dashed)", colour=palette.DARK, look="dashed"),
         ),
         height=230,
         log=True,
@@ -150,8 +150,8 @@ ANSWERING = (
         traces=(
             Trace(key="recorded_p99_ms", word="recorded p99", colour=palette.PRODUCTION),
             Trace(key="replayed_p99_ms", word="replayed p99", colour=palette.DARK),
-            Trace(key="recorded_p50_ms", word="recorded p50 (dashed)", colour=palette.RECEIVED, look="dashed"),
-            Trace(key="replayed_p50_ms", word="replayed p50 (dashed)", colour=palette.EXPLAINED, look="dashed"),
+            Trace(key="recorded_p50_ms", word="recorded p50 (dashed)", colour=palette.PRODUCTION, look="dashed"),
+            Trace(key="replayed_p50_ms", word="replayed p50 (dashed)", colour=palette.DARK, look="dashed"),
         ),
         height=200,
         log=True,

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 
 from darktime.report import figures as fig
 from darktime.report import ledger_words
+from darktime.report import way as ways
 from darktime.report.kinds import Results, reads_results
 from darktime.report.lines import MAX_COLUMNS, MAX_LINES, row, wrapped
 from darktime.report.summaries import blast, compare, fields, record, relay, replay
@@ -128,9 +129,11 @@ def _split(results: Results) -> list[str]:
     after = [
         row(
             "USERS",
-            f"{fig.count(users['sampled'])} of {fig.count(users['seen'])} sampled at {fig.percent(results['percent'])}",
+            fig.count(users["sampled"])
+            + (f" of {fig.count(users['seen'])}" if users["seen"] is not None else "")
+            + f" sampled at {fig.percent(results['percent'])}",
         ),
-        *_copies(results["copies"]),
+        *_way(results),
         *_recording(results.get("recording")),
         *_latency(results["latency"]),
         *_watched(results),
@@ -222,6 +225,22 @@ def _copies(copies: Mapping[str, Any]) -> list[str]:
             f"{fig.count(copies['compared'])} compared",
             reasons,
         )
+    ]
+
+
+def _way(results: Results) -> list[str]:
+    """How many copies came through, and why the others did not: no reason may be cut off."""
+    way = ways.way_of(results)
+    left = [f"{number:,} {reason}" for reason, number in ways.most_first({**way["never_came"], **way["reasons"]})]
+    unexplained = ways.unexplained(ways.steps(results))
+    return [
+        row(
+            "COPIES",
+            *(f"{fig.count(way[word])} {word}" for word in ("offered", "received", "compared")),
+            f"{fig.count(way['open'])} on their way" if way["open"] else "",
+            f"{fig.count(unexplained)} NOT EXPLAINED" if unexplained else "",
+        ),
+        *(wrapped("LEFT", ", ".join(left)) if left else []),
     ]
 
 

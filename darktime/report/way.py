@@ -40,7 +40,7 @@ MEANINGS: Final = {
 class Step:
     """A row. ``look``: total, left (for a reason), open (still on its way), off (not explained). ``begins``: where it is drawn.
 
-    ``count`` of what is off is below zero where more arrived than had set out.
+    ``count`` is what is taken off; below zero, what comes to it: more arrived than had set out, or before that was told.
     """
 
     word: str
@@ -62,19 +62,19 @@ class _Walk:
 
     def left(self, reasons: Mapping[str, int]) -> None:
         """These went no further, each for a reason."""
-        ordered = sorted(((times, reason) for reason, times in reasons.items() if times), key=lambda one: -one[0])
-        for times, reason in ordered[:MOST_REASONS]:
+        ordered = most_first(reasons)
+        for reason, times in ordered[:MOST_REASONS]:
             self._take(reason, times, "left", MEANINGS.get(reason, ""))
         more = ordered[MOST_REASONS:]
         if more:
-            self._take(f"{len(more)} more reasons", sum(times for times, _ in more), "left", "all are in results.json")
+            self._take(f"{len(more)} more reasons", sum(times for _, times in more), "left", "all are in results.json")
 
     def open(self, word: str, count: int, note: str = "") -> None:
         """These are on their way. Below zero: they came before it was told that they had set out."""
         if count > 0:
             self._take(word, count, "open", note)
         elif count < 0:
-            self.steps.append(Step(word=word, count=-count, look="open", begins=self.level, note=note))
+            self.steps.append(Step(word=word, count=count, look="open", begins=self.level, note=note))
             self.level -= count
 
     def arrive(self, word: str, count: int) -> None:
@@ -99,9 +99,14 @@ def steps(results: Mapping[str, Any]) -> list[Step]:
     return made.steps
 
 
+def most_first(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Reasons that were given, the most frequent first."""
+    return sorted(((reason, times) for reason, times in reasons.items() if times), key=lambda one: -one[1])
+
+
 def in_words(rows: list[Step]) -> str:
     """The way in one sentence, for who cannot see it."""
-    told = [f"{fig.count(row.count)} {row.word}" for row in rows if row.look == "total" or row.count]
+    told = [f"{fig.count(abs(row.count))} {row.word}" for row in rows if row.look == "total" or row.count]
     return "; ".join(told)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from darktime.report import figures as fig
-from darktime.report import parts
+from darktime.report import ledger_words, parts
 from darktime.report import way as ways
 from darktime.report.drawing import svg
 from darktime.report.markup import Markup, tag
@@ -36,7 +36,9 @@ def _table(steps: Sequence[ways.Step], *, label: str) -> Markup:
         word: object = tag("strong", step.word) if step.look == "total" else step.word
         off = step.look == "off"
         tone = "" if not off else "good" if not step.count else "bad"
-        number = fig.count(step.count) if step.look in {"total", "off"} else f"\N{MINUS SIGN}{fig.count(step.count)}"
+        number = fig.count(step.count if step.look == "total" else abs(step.count))
+        if step.look != "total" and step.count:
+            number = ("\N{MINUS SIGN}" if step.count > 0 else "+") + number
         rows.append((word, _LOOKS[step.look], step.note, tag("span", number, class_=tone) if off else number))
     return parts.table(("Step", "", "Which means", "Requests"), rows, label=label, text=3)
 
@@ -99,10 +101,15 @@ def beside(results: Results) -> list[str]:
     lines = []
     if seen.get("duplicates"):
         lines.append(
-            f"{fig.count(seen['duplicates'])} copies came a second time; they went to nobody, and the ledger names them as extra."
+            f"Copies that came a second time: {fig.count(seen['duplicates'])}. They went to nobody, and the ledger has them as extra."
         )
     if seen.get("streams"):
-        lines.append(f"{fig.count(seen['streams'])} streams were held when this was read: in flight, and no loss.")
+        lines.append(f"Streams held when this was read: {fig.count(seen['streams'])}; in flight, and no loss.")
+    missing = {ledger_words.total(hop["missing"]) for hop in results["ledger"]} - {0}
+    if seen.get("open") and missing:
+        lines.append(
+            f"On their way when the ledger was read: {fig.count(seen['open'])}; what it calls missing may be these."
+        )
     return lines
 
 

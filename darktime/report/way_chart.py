@@ -19,7 +19,7 @@ _KINDS = {
     "open": ("still on its way", palette.PRODUCTION),
     "off": ("not explained", palette.WRONG),
 }
-_ANSWERED, _FAILED, _OPEN = "answered", "went without an answer", "still on its way"
+_ANSWERED, _FAILED, _OPEN = "answered", "no answer", "not through"
 MOST_INSTANCES = 20
 
 
@@ -44,11 +44,11 @@ def _words(step: Step) -> str:
         return number
     if step.look == "off":
         return f"{number} missing" if step.count > 0 else f"{number} too many"
-    return number
+    return ("\N{MINUS SIGN}" if step.count > 0 else "+") + number
 
 
 def instances(seen: Sequence[Mapping[str, Any]]) -> Any:
-    """What each dark instance was sent: answered, without an answer, on its way."""
+    """What each dark instance was sent: answered, without an answer, not through when this was read."""
     bars = []
     for one in seen[:MOST_INSTANCES]:
         answered, failed = one["answered"], sum(one["failures"].values())

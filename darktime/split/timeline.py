@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MOST_INTERVALS: Final = 120
+_LEAST_PAIRS: Final = 10  # an interval, on the average
+_LEAST_INTERVALS: Final = 10
 _STEPS_S: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400)
 _SHARES: Final = (50, 99)
 
@@ -21,13 +23,19 @@ def step_for(span_s: float, *, least_s: float = 0.0) -> float:
     return next(fitting, span_s / (MOST_INTERVALS - 1))
 
 
+def least_step(span_s: float, count: int) -> float:
+    """An interval, in seconds, in which ten of so many things fall on the average; a tenth of the span at the most."""
+    return span_s * min(_LEAST_PAIRS / max(count, 1), 1 / _LEAST_INTERVALS)
+
+
 def timeline(records: Sequence[Mapping[str, Any]], *, began: float) -> dict[str, Any]:
     """``step_s`` and a row an interval in which a pair began: ``t`` seconds after ``began``, p50 and p99 of each side in ms.
 
     ``records``: pairs as their file holds them. ``began``: seconds UTC; what began before it counts to the first interval.
     """
     times = [max(record["at"] - began, 0.0) for record in records]
-    step_s = step_for(max(times, default=0.0), least_s=1)
+    span_s = max(times, default=0.0)
+    step_s = step_for(span_s, least_s=max(1.0, least_step(span_s, len(times))))
     placed = sorted(zip((int(at / step_s) for at in times), range(len(records)), strict=True))
     rows = []
     for place, some in groupby(placed, key=lambda one: one[0]):

@@ -9,6 +9,7 @@ from darktime.report import figures as fig
 from darktime.report.markup import tag
 from darktime.report.stories import Story, section, when
 from darktime.report.watched_blocks import ramps, watched
+from darktime.report.way import MEANINGS
 
 if TYPE_CHECKING:
     from darktime.report.kinds import Results
@@ -67,19 +68,19 @@ def _figures(results: Results) -> Markup:
             fig.count(copies["offered"]),
             f"{fig.count(copies['received'])} came, {fig.count(copies['open'])} not ended yet",
         ),
-        parts.tile("It ended", "with the run" if not stopped else "before", stopped or "no limit was reached"),
+        parts.tile("Ended early", "yes" if stopped else "no", stopped or "it went on to the end of the run"),
     )
 
 
 def _left_out(results: Results) -> Markup:
     recording, copies = results["recording"], results["copies"]
-    rows: list[tuple[str, object]] = [
-        ("Came after it had ended, or could not be written", fig.count(recording["left_out"])),
-        ("Headers left out of their requests", fig.count(recording["headers_left_out"])),
+    rows = [
+        ("after it had ended, or not to be written", "", fig.count(recording["left_out"])),
+        ("headers of requests that are in it", "", fig.count(recording["headers_left_out"])),
     ]
-    rows += [(f"Never came: {reason}", fig.count(times)) for reason, times in copies["never_came"].items()]
-    rows += [(f"Not recorded: {reason}", fig.count(times)) for reason, times in copies["reasons"].items()]
-    return parts.facts(rows)
+    rows += [(f"never came: {one}", MEANINGS.get(one, ""), fig.count(n)) for one, n in copies["never_came"].items()]
+    rows += [(f"not recorded: {one}", MEANINGS.get(one, ""), fig.count(n)) for one, n in copies["reasons"].items()]
+    return parts.table(("What", "Which means", "Times"), rows, label="Left out", text=2)
 
 
 def _provenance(results: Results) -> Markup:

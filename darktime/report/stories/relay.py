@@ -9,6 +9,7 @@ from darktime.report import parts, way_blocks
 from darktime.report.drawing import svg
 from darktime.report.markup import tag
 from darktime.report.stories import Story, section, when
+from darktime.report.way import MEANINGS
 
 if TYPE_CHECKING:
     from darktime.report.kinds import Results
@@ -95,12 +96,12 @@ def _latency(results: Results) -> Markup:
 
 def _left_out(results: Results) -> Markup:
     requests, reasons = results["requests"], results["copies"]["reasons"]
-    rows: list[tuple[str, object]] = [
-        ("Not sampled, or not to be copied", fig.count(requests["outside"])),
-        ("Copies themselves", fig.count(requests["marked"])),
+    rows = [
+        ("not sampled, or not to be copied", "", fig.count(requests["outside"])),
+        ("copies themselves", "they carry X-Darktime", fig.count(requests["marked"])),
     ]
-    rows += [(f"Without an answer: {reason}", fig.count(times)) for reason, times in reasons.items()]
-    return parts.facts(rows)
+    rows += [(f"no answer: {one}", MEANINGS.get(one, ""), fig.count(times)) for one, times in reasons.items()]
+    return parts.table(("What", "Which means", "Requests"), rows, label="Left out", text=2)
 
 
 def _provenance(results: Results) -> Markup:

@@ -9,6 +9,7 @@ from darktime.report import figures as fig
 from darktime.report.drawing import svg
 from darktime.report.markup import tag
 from darktime.report.stories import Story, section, when
+from darktime.report.way import MEANINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -201,18 +202,21 @@ def _thresholds(results: Results) -> Markup:
 
 def _left_out(results: Results) -> Markup:
     recording = results["recording"]
-    rows: list[tuple[str, object]] = [
-        (f"Not to be sent: {name}", fig.count(times)) for name, times in results["left_out"].items()
+    rows = [
+        (f"not to be sent: {one}", MEANINGS.get(one, ""), fig.count(times))
+        for one, times in results["left_out"].items()
     ]
-    rows.append(("Never sent", fig.count(results["unsent"])))
-    rows.append(("Lines that are none", fig.count(recording["garbage"])))
-    rows += [(f"Line {one['line']}", one["why"]) for one in recording["garbage_lines"]]
+    rows += [
+        ("never sent", "no connection was free in time, or it ended", fig.count(results["unsent"])),
+        ("not compared", "without a recorded answer", fig.count(results["answered"] - results["compared"])),
+        ("lines of the file that are none", "", fig.count(recording["garbage"])),
+    ]
+    rows += [(f"line {one['line']}", one["why"], "") for one in recording["garbage_lines"]]
     if recording["cut"]:
-        rows.append(("Last line", "cut: whoever wrote it was ended in the middle"))
+        rows.append(("the last line", "cut: whoever wrote it was ended in the middle", ""))
     if recording["damage"]:
-        rows.append(("Damage", f"{recording['damage']}: what stood behind that is lost"))
-    rows.append(("Without a recorded answer", fig.count(results["answered"] - results["compared"])))
-    return parts.facts(rows)
+        rows.append(("damage", f"{recording['damage']}: what stood behind that is lost", ""))
+    return parts.table(("What", "Which means", "Times"), rows, label="Left out", text=2)
 
 
 def _provenance(results: Results) -> Markup:

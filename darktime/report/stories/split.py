@@ -30,7 +30,8 @@ def tell(results: Results) -> Story:
         parts.tile(
             "Users sampled",
             fig.count(users["sampled"]),
-            f"of {fig.count(users['seen'])} at {fig.percent(results['percent'])}",
+            (f"of {fig.count(users['seen'])} " if users["seen"] is not None else "")
+            + f"at {fig.percent(results['percent'])}",
         ),
         copies_tile(copies),
         parts.tile(
@@ -66,7 +67,7 @@ def tell(results: Results) -> Story:
             section("Verdict", parts.verdict_card(results["dark"], verdict, results["ledger"])),
             section("In figures", figures),
             section("Every message accounted for", *_accounted(results), ledger),
-            section("Production and dark compared", *_latency(results), blocks.copies(copies)),
+            section("Production and dark compared", *_latency(results)),
             *([section("How much was compared", covered)] if covered is not None else []),
             *([section("Answers compared field by field", *content)] if content else []),
             *watched(results),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from darktime.split.timeline import spread, step_for
+from darktime.split.timeline import least_step, spread, step_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,8 @@ def course(
     ``planned_s`` and ``sent_s``: seconds after the first; None: never sent. ``behind``: from planned to sent. ``recorded``:
     production's own time; ``replayed``: from the planned time; in ms. A row's times are those of what was due in it.
     """
-    step_s = step_for(max((*planned_s, *(at for at in sent_s if at is not None)), default=0.0))
+    span_s = max((*planned_s, *(at for at in sent_s if at is not None)), default=0.0)
+    step_s = step_for(span_s, least_s=least_step(span_s, len(requests)))
     rows: dict[int, dict[str, int]] = {}
     times: dict[int, dict[str, list[float]]] = {}
 
