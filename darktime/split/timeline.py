@@ -20,7 +20,7 @@ _SHARES: Final = (50, 99)
 def step_for(span_s: float, *, least_s: float = 0.0) -> float:
     """The shortest round interval, in seconds, of which ``MOST_INTERVALS`` reach over the span; not below ``least_s``."""
     fitting = (step for step in _STEPS_S if step >= least_s and span_s < step * MOST_INTERVALS)
-    return next(fitting, span_s / (MOST_INTERVALS - 1))
+    return next(fitting, max(span_s / (MOST_INTERVALS - 1), least_s))
 
 
 def least_step(span_s: float, count: int) -> float:

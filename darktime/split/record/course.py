@@ -69,14 +69,15 @@ def course(
     }
 
 
+def can_tell(percent: float, count: int) -> bool:
+    """Whether at least one of so many times lies beyond the percentile."""
+    return round(count * (_ALL - percent), 6) >= _ALL
+
+
 def spectrum(seconds: Iterable[float]) -> list[list[float]]:
     """Pairs of a percentile and a time in ms; as far as so many times can tell one."""
     ordered = sorted(seconds)
-    told = [
-        percent
-        for percent in PERCENTS
-        if ordered and (percent == _ALL or len(ordered) * (_ALL - percent) >= _ALL or percent <= _ALL / 2)
-    ]
+    told = [percent for percent in PERCENTS if ordered and (percent in {50, _ALL} or can_tell(percent, len(ordered)))]
     return [
         [percent, round(ordered[min(int(len(ordered) * percent / _ALL), len(ordered) - 1)] * 1000, 3)]
         for percent in told

@@ -48,7 +48,8 @@ class Latencies:
 
     def spectrum(self) -> list[list[float]]:
         """Pairs of a percentile and a time in ms, as far as so many times can tell one."""
-        told = [one for one in _PERCENTS if self._counts.total() * (100 - one) >= 100 or one == 50]  # noqa: PLR2004
+        count = self._counts.total()
+        told = [one for one in _PERCENTS if round(count * (100 - one), 6) >= 100 or one == 50]  # noqa: PLR2004
         found = [(one, self.percentile_ms(one)) for one in told]
         return [[one, figure] for one, figure in found if figure is not None]
 

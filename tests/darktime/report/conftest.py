@@ -239,3 +239,8 @@ def attacked_page(kin: str) -> str:
 def hostile(results: Results) -> Results:
     made: Results = made_hostile(results)
     return made
+
+
+@pytest.fixture
+def plain(kin: str) -> Results:
+    return _sample(kin)
