@@ -101,7 +101,7 @@ def beside(results: Results) -> list[str]:
     lines = []
     if seen.get("duplicates"):
         lines.append(
-            f"Copies that came a second time: {fig.count(seen['duplicates'])}. They went to nobody, and the ledger has them as extra."
+            f"Copies that came a second time: {fig.count(seen['duplicates'])}. They went to nobody; the ledger has them as extra."
         )
     if seen.get("streams"):
         lines.append(f"Streams held when this was read: {fig.count(seen['streams'])}; in flight, and no loss.")

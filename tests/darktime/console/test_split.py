@@ -8,8 +8,8 @@ import socket
 import socketserver
 import subprocess
 import sys
-import time
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
