@@ -101,7 +101,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
             vigil.release("agent")
             running.processes["agent"].stop()
             running.ramp(0)
-            ramps = recorded(experiment, folder)
+            ramps, hosts = recorded(experiment, folder), hosts_of(experiment, standing)
         watching.settle()
         failed = running.gather(last=True)
         if failed:
@@ -118,6 +118,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
             ramps=ramps,
             settings=asked["margins"],
             look=watching.looks + 1,
+            hosts=hosts,
         )
         running.end_relays()
     say(stopped)
@@ -156,7 +157,7 @@ def taking_part(experiment: Experiment, asked: dict[str, Any]) -> Iterator[Stand
     from darktime.split.experiment import away
     from darktime.split.steering import whoami
 
-    host, now = f"{platform.node()}:{os.getpid()}", time.time()
+    host, now = host_name(), time.time()
     standing = experiment.join(
         host,
         percent=asked["percent"],
@@ -186,6 +187,22 @@ def recorded(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
     except away():
         ramps = folder / RAMPS
         return [json.loads(line) for line in ramps.read_text().splitlines()] if ramps.exists() else []
+
+
+def hosts_of(experiment: Experiment, begun: Standing) -> dict[str, Any]:
+    """This host, and all that took part when it began or do now: each keeps results of its own."""
+    from darktime.split.experiment import away
+
+    try:
+        now = experiment.standing()
+    except away():
+        now = None
+    return {"here": host_name(), "all": list(dict.fromkeys((*begun.hosts, *(() if now is None else now.hosts))))}
+
+
+def host_name() -> str:
+    """What this process is called in an experiment."""
+    return f"{platform.node()}:{os.getpid()}"
 
 
 def _whole(asked: dict[str, Any]) -> Callable[[Stack, Path, LedgerNames, float], RunningSplit]:

@@ -18,7 +18,7 @@ from darktime.console.split import user_options
 from darktime.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from darktime.split.lookout import Lookout
     from darktime.split.running import RunningSplit
@@ -103,6 +103,8 @@ def _conclude(
     began: datetime,
     balances: Sequence[HopBalance],
     watched: Lookout,
+    ramps: Sequence[Mapping[str, Any]],
+    hosts: Mapping[str, Any],
     **_others: Any,
 ) -> dict[str, Any]:
     from darktime.split.record.conclusion import conclude
@@ -123,5 +125,9 @@ def _conclude(
         "key": running.settings.key,
         "percent": asked["percent"],
         "production": asked["production"],
+        "hosts": dict(hosts),
+        "production_watched": watched.record(),
+        "ramps": [dict(one) for one in ramps],
+        "incidents": vigil.record(),
         **conclude(read_state(running.state), countable, vigil.incidents, nginx_died=vigil.lost(FRONT)),
     }

@@ -90,9 +90,9 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
     if as_json:
         click.echo(json.dumps(results))
     else:
-        from darktime.split.alone_results import summary
+        from darktime.report.summaries import relay as summary
 
-        click.echo("\n".join(summary(results)))
+        click.echo("\n".join(summary.tell(results)))
         click.echo(f"\nresults {folder}")
     return int(results["exit_code"])
 

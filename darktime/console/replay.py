@@ -199,6 +199,7 @@ def conclude(
     """The results: see replay.v1.json."""
     from darktime.blast.readings import read_all
     from darktime.blast.replaying import is_clear, lateness
+    from darktime.split.record.course import course
     from darktime.split.record.differences import figures
 
     offered, ended = replayed.offered, datetime.now(UTC)
@@ -239,6 +240,13 @@ def conclude(
         "sent": len(chosen.requests) - unsent,
         "unsent": unsent,
         **found,
+        "timeline": course(
+            chosen.requests,
+            recording.answers,
+            replayed.outcomes,
+            planned_s=plan.times_s,
+            sent_s=replayed.sent_at,
+        ),
         "spacing": {
             "planned_s": round(plan.times_s[-1], 3),
             "sent_s": round(max((at for at in replayed.sent_at if at is not None), default=0.0), 3),

@@ -9,6 +9,8 @@ import altair as alt
 from darktime.report import figures as fig
 from darktime.report import palette
 from darktime.report.canvas import WIDTH, over
+from darktime.report.coverage_chart import coverage
+from darktime.report.fields_chart import fields
 from darktime.report.heat_chart import heat
 from darktime.report.interval_chart import intervals
 from darktime.report.ledger_chart import ledger
@@ -16,13 +18,17 @@ from darktime.report.rates_chart import knee, probes
 from darktime.report.series import thinned
 from darktime.report.spectrum_chart import spectrum
 from darktime.report.time_charts import over_time
+from darktime.report.way_chart import instances, way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "coverage",
     "deliveries",
+    "fields",
     "heat",
+    "instances",
     "intervals",
     "knee",
     "latency",
@@ -30,6 +36,7 @@ __all__ = [
     "over_time",
     "probes",
     "spectrum",
+    "way",
 ]
 
 _SIDES = ("production", "dark")

@@ -45,6 +45,13 @@ def rates(one: Mapping[str, Any]) -> str:
     return f"{fig.count(one['raw'])} of {fig.count(one['total'])}, noise {fig.count(one['noise'])}"
 
 
+def bound(share: float | None) -> str:
+    """A bound of a rate, as exact as rare ones need it: ``0.52 %``."""
+    if share is None:
+        return fig.NONE
+    return f"{share * 100:.3g} %"
+
+
 def example(one: Mapping[str, Any]) -> str:
     """Both values of one request; empty where none was kept."""
     if not one["examples"]:

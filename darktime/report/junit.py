@@ -24,9 +24,11 @@ class Case(NamedTuple):
 
 @reads_results
 def junit_xml(results: Results) -> str:
-    """One test case a check (demo), a threshold (blast), a figure (compare) or a verdict and hop (split), as one document."""
+    """One test case a check (demo), threshold (blast, replay), figure (compare), verdict or outcome, and hop, as one document."""
     kind = results["kind"]
-    cases = list({"demo": _demo, "blast": _blast, "split": _split, "compare": _compare}[kind](results))
+    told = {"demo": _demo, "blast": _blast, "split": _split, "compare": _compare}
+    told |= {"record": _record, "replay": _replay, "relay": _relay}
+    cases = list(told[kind](results))
     failures = str(sum(case.failure is not None for case in cases))
     skipped = str(sum(case.skipped is not None for case in cases))
     seconds = f"{results.get('duration_s', 0):.3f}"
@@ -98,3 +100,32 @@ def _split(results: Results) -> Iterator[Case]:
         off = ledger_words.differences(hop)
         named = [*ledger_words.names(hop["missing"]), *ledger_words.names(hop["extra"])]
         yield Case(f"{hop['hop']} balances", None if hop["balanced"] else off, ", ".join(named) or off)
+
+
+def _record(results: Results) -> Iterator[Case]:
+    reasons = "; ".join(results["reasons"])
+    whole = results["outcome"] == "whole"
+    yield Case(
+        f"{results['experiment']}: everything sampled was recorded", None if whole else reasons or "a part", reasons
+    )
+    for hop in results["ledger"]:
+        words = ledger_words.differences(hop)
+        yield Case(f"hop {hop['hop']} is accounted for", None if hop["accounted"] else words, words)
+
+
+def _replay(results: Results) -> Iterator[Case]:
+    reasons, outcome, name = "; ".join(results["reasons"]), results["outcome"], results["instance"]
+    late = results["sender"]["late"]
+    yield Case("the sender was not the limit", late, late or "")
+    void = outcome in {"invalid", "interrupted"}
+    failed = reasons or outcome if outcome == "differs" else None
+    yield Case(f"{name}: answers as recorded", failed, reasons, f"{outcome}: {reasons}" if void else None)
+    for one in results["thresholds"]:
+        seen = f"{one['text']}: {fig.seen(one)}"
+        yield Case(f"{name}: {one['text']}", None if one["ok"] else seen, seen)
+
+
+def _relay(results: Results) -> Iterator[Case]:
+    copies = results["copies"]
+    yield Case("the relay ran to its end", None, f"{results['ended']}; {fig.count(copies['answered'])} answered")
+    yield Case("the verdict is GO", None, "", results["note"])

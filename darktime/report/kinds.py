@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 SCHEMA_VERSION = 1
-KINDS = ("demo", "blast", "split", "compare")
+KINDS = ("demo", "blast", "split", "compare", "record", "replay", "relay")
 Results = dict[str, Any]
 """A run's results as they were read from JSON; its shape is the committed schema of its kind."""
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import textwrap
+from typing import TYPE_CHECKING, Any
 
 from darktime.report import figures as fig
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 MAX_LINES = 25
+_MOST_RAMPS = 12
 MAX_COLUMNS = 96
 LABEL = 11
 
@@ -20,6 +25,11 @@ def wrapped(label: str, sentence: str, *, lines: int = 2) -> list[str]:
     """A sentence over at most two lines: it is what the run was made for."""
     cut = textwrap.wrap(fig.visible(sentence), MAX_COLUMNS - LABEL, max_lines=lines, placeholder=" …")
     return [row("" if at else label, line) for at, line in enumerate(cut)]
+
+
+def ramps_line(ramps: Sequence[Mapping[str, Any]]) -> str:
+    """The last percentages that stood, one after the other."""
+    return row("RAMPS", " → ".join(f"{ramp['to']:g}" for ramp in ramps[-_MOST_RAMPS:]) + " %")
 
 
 def dotted(label: str, mark: str, text: str, seen: str, *, columns: int) -> str:

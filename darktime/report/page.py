@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from darktime.report import drawing, palette
 from darktime.report.kinds import Results, reads_results
 from darktime.report.markup import Markup, joined, tag
-from darktime.report.stories import blast, compare, demo, split
+from darktime.report.stories import blast, compare, demo, record, relay, replay, split
 
 if TYPE_CHECKING:
     from darktime.report.stories import Story
@@ -16,12 +16,21 @@ if TYPE_CHECKING:
 # Nothing may be loaded, run or sent: a report holds bytes that came from outside, and is mailed around.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
+_TELL = {
+    "demo": demo.tell,
+    "blast": blast.tell,
+    "split": split.tell,
+    "compare": compare.tell,
+    "record": record.tell,
+    "replay": replay.tell,
+    "relay": relay.tell,
+}
+
 
 @reads_results
 def html_page(results: Results) -> str:
     """The whole page of a run. Without the extra ``report`` it has tables only, and says so."""
-    tell = {"demo": demo.tell, "blast": blast.tell, "split": split.tell, "compare": compare.tell}[results["kind"]]
-    story = tell(results)
+    story = _TELL[results["kind"]](results)
     missing = Markup("") if drawing.charts() else tag("p", drawing.MISSING_EXTRA, class_="notice", role="note")
     body = tag("main", _masthead(story), missing, *story.sections)
     head = tag(

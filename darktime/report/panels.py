@@ -35,6 +35,19 @@ class Panel:
     log: bool = False
 
 
+Span = tuple[float, float]
+"""From where to where a chart's seconds go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A moment of a run, ``t`` seconds after its start, and the word that names it."""
+
+    t: float
+    word: str
+    colour: Colour
+
+
 def worth_drawing(panels: Sequence[Panel], series: Sequence[Mapping[str, Any]]) -> tuple[Panel, ...]:
     """The panels without traces that hold nothing, and without those that then hold none."""
     left = [
@@ -93,4 +106,54 @@ GENERATOR = (
         format=".0%",
     ),
     Panel(title="canary, ms", traces=(Trace(key="canary_ms", word="canary", colour=palette.RECEIVED),), height=72),
+)
+COURSE = (
+    Panel(
+        title="milliseconds (log)",
+        traces=(
+            Trace(key="production_p99_ms", word="production p99", colour=palette.PRODUCTION),
+            Trace(key="dark_p99_ms", word="dark p99", colour=palette.DARK),
+            Trace(key="production_p50_ms", word="production p50 (dashed)", colour=palette.PRODUCTION, look="dashed"),
+            Trace(key="dark_p50_ms", word="dark p50 (dashed)", colour=palette.DARK, look="dashed"),
+        ),
+        height=230,
+        log=True,
+    ),
+    Panel(
+        title="pairs an interval",
+        traces=(Trace(key="pairs", word="pairs", colour=palette.SENT, look="bars"),),
+        height=60,
+    ),
+)
+SENDING = (
+    Panel(
+        title="requests an interval",
+        traces=(
+            Trace(key="due", word="planned (dashed)", colour=palette.SENT, look="dashed"),
+            Trace(key="sent", word="sent", colour=palette.PRODUCTION),
+            Trace(key="unanswered", word="without an answer (bars)", colour=palette.WRONG, look="bars"),
+        ),
+        height=120,
+    ),
+    Panel(
+        title="from planned to sent, ms",
+        traces=(
+            Trace(key="behind_p50_ms", word="p50 (dashed)", colour=palette.PRODUCTION, look="dashed"),
+            Trace(key="behind_p99_ms", word="p99", colour=palette.DARK),
+        ),
+        height=90,
+    ),
+)
+ANSWERING = (
+    Panel(
+        title="milliseconds (log)",
+        traces=(
+            Trace(key="recorded_p99_ms", word="recorded p99", colour=palette.PRODUCTION),
+            Trace(key="replayed_p99_ms", word="replayed p99", colour=palette.DARK),
+            Trace(key="recorded_p50_ms", word="recorded p50 (dashed)", colour=palette.PRODUCTION, look="dashed"),
+            Trace(key="replayed_p50_ms", word="replayed p50 (dashed)", colour=palette.DARK, look="dashed"),
+        ),
+        height=200,
+        log=True,
+    ),
 )

@@ -1,4 +1,4 @@
-"""Latency percentile by percentile, the rare ones drawn as wide as the frequent: from the planned time and from sending."""
+"""Latency percentile by percentile, the rare ones drawn as wide as the frequent."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 LABELLED = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
-KINDS = ("from the planned time", "from sending")
+# Of each curve its key and its word.
+CURVES = (("latency", "from the planned time"), ("service", "from sending"))
+_LOOKS = ((palette.PRODUCTION, [1, 0]), (palette.DARK, [6, 4]), (palette.RECEIVED, [2, 3]))
 _ALL = 100.0
 
 
-def spectrum(seen: Mapping[str, Sequence[Sequence[float]]]) -> Any:
-    """Both curves over 1/(1-p), where the maximum has no place: it is in the table."""
+def spectrum(seen: Mapping[str, Sequence[Sequence[float]]], curves: Sequence[tuple[str, str]] = CURVES) -> Any:
+    """At most three curves over 1/(1-p), where the maximum has no place: it is in the table."""
     rows: list[dict[str, Any]] = [
-        {"x": x, "ms": value, "kind": kind}
-        for kind, key in zip(KINDS, ("latency", "service"), strict=True)
-        for x, value in _points(seen[key])
+        {"x": x, "ms": value, "kind": kind} for key, kind in curves for x, value in _points(seen[key])
     ]
-    kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
+    looks = {word: look for (_, word), look in zip(curves, _LOOKS, strict=False)}
+    kinds = [kind for _, kind in curves if any(row["kind"] == kind for row in rows)]
     top = max((row["x"] for row in rows), default=2.0)
     values = [x for x in (_far(percent) for percent in LABELLED) if x <= top * 1.01]
     ticks = log_ticks(row["ms"] for row in rows)
@@ -45,11 +46,14 @@ def spectrum(seen: Mapping[str, Sequence[Sequence[float]]]) -> Any:
             color=alt.Color(
                 "kind:N",
                 sort=kinds,
-                scale=alt.Scale(domain=list(KINDS), range=[palette.PRODUCTION.light, palette.DARK.light]),
+                scale=alt.Scale(domain=list(looks), range=[colour.light for colour, _ in looks.values()]),
                 legend=legend,
             ),
             strokeDash=alt.StrokeDash(
-                "kind:N", sort=kinds, scale=alt.Scale(domain=list(KINDS), range=[[1, 0], [6, 4]]), legend=legend
+                "kind:N",
+                sort=kinds,
+                scale=alt.Scale(domain=list(looks), range=[dash for _, dash in looks.values()]),
+                legend=legend,
             ),
         )
         .properties(width=WIDTH - 60, height=260)

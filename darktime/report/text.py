@@ -7,24 +7,32 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from darktime.report import figures as fig
-from darktime.report import ledger_words
+from darktime.report import ledger_words, transform_words
+from darktime.report import way as ways
 from darktime.report.kinds import Results, reads_results
-from darktime.report.lines import MAX_COLUMNS, MAX_LINES, row, wrapped
-from darktime.report.summaries import blast, compare, fields
+from darktime.report.lines import MAX_COLUMNS, MAX_LINES, ramps_line, row, wrapped
+from darktime.report.summaries import blast, compare, fields, record, relay, replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _INCIDENTS = 4
 _MORE = len(", and 9,999 more")
-_MOST_RAMPS = 12
 _LEAST_REASONS = 1
 
 
 @reads_results
 def text_summary(results: Results) -> list[str]:
     """At most 25 lines of at most 96 columns, without colour codes; the first ones say how it ended."""
-    told = {"demo": _demo, "blast": blast.tell, "split": _split, "compare": compare.tell}[results["kind"]]
+    told = {
+        "demo": _demo,
+        "blast": blast.tell,
+        "split": _split,
+        "compare": compare.tell,
+        "record": record.tell,
+        "replay": replay.tell,
+        "relay": relay.tell,
+    }[results["kind"]]
     lines = told(results)
     return [fig.clipped(line, MAX_COLUMNS) for line in lines[:MAX_LINES]]
 
@@ -120,11 +128,13 @@ def _split(results: Results) -> list[str]:
     after = [
         row(
             "USERS",
-            f"{fig.count(users['sampled'])} of {fig.count(users['seen'])} sampled at {fig.percent(results['percent'])}",
+            fig.count(users["sampled"])
+            + (f" of {fig.count(users['seen'])}" if users["seen"] is not None else "")
+            + f" sampled at {fig.percent(results['percent'])}",
         ),
-        *_copies(results["copies"]),
+        *_way(results),
         *_recording(results.get("recording")),
-        *_transform(results.get("transform")),
+        *transform_words.lines(results.get("transform")),
         *_latency(results["latency"]),
         *_watched(results),
         row("PRODUCTION", results["production"]),
@@ -150,7 +160,7 @@ def _watched(results: Results) -> list[str]:
     if watched:
         lines += wrapped("HARM", watched["sentence"], lines=2 if watched["harmed"] else 1)
     if ramps:
-        lines.append(row("RAMPS", " → ".join(f"{ramp['to']:g}" for ramp in ramps[-_MOST_RAMPS:]) + " %"))
+        lines.append(ramps_line(ramps))
     return lines
 
 
@@ -159,17 +169,6 @@ def _recording(recording: Mapping[str, Any] | None) -> list[str]:
         return []
     ended = f"ended before: {recording['stopped']}" if recording["stopped"] else ""
     return [row("RECORDED", f"{fig.count(recording['requests'])} requests, {fig.size(recording['bytes'])}", ended)]
-
-
-def _transform(told: Mapping[str, Any] | None) -> list[str]:
-    if not told:
-        return []
-    slow = f"{fig.count(told['slow'])} beyond 10 ms" if told["slow"] else ""
-    done = (f"{fig.count(told[what])} {what}" for what in ("rewritten", "dropped", "failed"))
-    lines = [row("TRANSFORM", told["function"], *done, f"p99 {fig.ms(told['p99_ms'])}", slow)]
-    if told["first_error"]:
-        lines.append(row("", f"first error: {told['first_error'].strip().splitlines()[-1]}"))
-    return lines
 
 
 def _phase(phase: Mapping[str, Any]) -> tuple[str, ...]:
@@ -226,6 +225,22 @@ def _copies(copies: Mapping[str, Any]) -> list[str]:
             f"{fig.count(copies['compared'])} compared",
             reasons,
         )
+    ]
+
+
+def _way(results: Results) -> list[str]:
+    """How many copies came through, and why the others did not: no reason may be cut off."""
+    way = ways.way_of(results)
+    left = [f"{number:,} {reason}" for reason, number in ways.most_first({**way["never_came"], **way["reasons"]})]
+    unexplained = ways.unexplained(ways.steps(results))
+    return [
+        row(
+            "COPIES",
+            *(f"{fig.count(way[word])} {word}" for word in ("offered", "received", "compared")),
+            f"{fig.count(way['open'])} on their way" if way["open"] else "",
+            f"{fig.count(unexplained)} NOT EXPLAINED" if unexplained else "",
+        ),
+        *(wrapped("LEFT", ", ".join(left)) if left else []),
     ]
 
 

@@ -10,6 +10,7 @@ from redis import RedisError
 from darktime import __version__
 from darktime.errors import ExitCode
 from darktime.split.compare import Pair
+from darktime.split.endpoints_seen import endpoints_seen
 from darktime.split.results import (
     comparison_of,
     copies_of,
@@ -22,8 +23,10 @@ from darktime.split.results import (
     verdict_record,
 )
 from darktime.split.saved import JUDGED_HOPS, Judged, fields_of
+from darktime.split.timeline import timeline
 from darktime.split.verdict import judge
 from darktime.split.vigil import FRONT, read_state
+from darktime.split.way import way_of
 from realtime_core.ledger import balance, read
 
 if TYPE_CHECKING:
@@ -66,11 +69,12 @@ def conclude(
     ramps: Sequence[Mapping[str, Any]],
     settings: VerdictSettings | None = None,
     look: int = 1,
+    hosts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The results, with the verdict over everything that was compared; what died makes it anything but GO, harm NO-GO.
 
     ``look``: the how many-th verdict of this run it is. ``judged`` in the results is what else it rests on: ``darktime
-    verdict`` makes it again.
+    verdict`` makes it again. ``hosts``: who takes part in the experiment.
     """
     state = read_state(running.state)
     records = pair_lines(running.pairs.read_text(encoding="utf-8")) if running.pairs.exists() else []
@@ -109,13 +113,18 @@ def conclude(
         "dark": asked["dark"],
         "users": {"seen": None, "sampled": len(state.get("users", []))},
         "copies": copies_of(state),
+        "way": way_of(state),
+        **({} if hosts is None else {"hosts": dict(hosts)}),
         **({"recording": state["recording"]} if state.get("recording") else {}),
         **({"transform": state["transform"]} if state.get("transform") else {}),
         "latency": latency_of(records),
+        "timeline": timeline(records, began=began.timestamp()),
+        "endpoints_seen": endpoints_seen(pairs, judged.left, settings),
         **comparison_of(state),
         "ledger": [hop_record(one) for one in balances],
         "production_watched": production_watched,
         "ramps": [dict(one) for one in ramps],
+        "incidents": vigil.record(),
         "verdict": verdict_record(verdict),
         "judged": judged.record(),
         "exit_code": int(ExitCode.ERROR if vigil.lost(FRONT) else verdict.exit_code),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from darktime.split.compare import FieldFinding
+from darktime.split.compare.field_bounds import field_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -61,8 +62,9 @@ def findings_of(relay: Mapping[str, Any]) -> list[FieldFinding]:
 
 def comparison_of(relay: Mapping[str, Any]) -> dict[str, Any]:
     """What the comparison by content came to, as the results file holds it."""
+    looked_at = (relay.get("comparison") or {}).get("looked_at", 0)
     return {
-        "fields": [one.to_dict() for one in findings_of(relay)],
+        "fields": [{**one.to_dict(), **field_bounds(one, looked_at)} for one in findings_of(relay)],
         "stream_pairs": relay.get("stream_pairs", []),
         "comparison": relay.get("comparison"),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from darktime.split.workers import RELAY, is_relay
@@ -39,6 +40,7 @@ class Vigil:
     def __init__(self, processes: Mapping[str, Process]) -> None:
         self._processes = dict(processes)
         self.incidents: list[str] = []
+        self._seen_at: dict[str, float] = {}
         self._lost: set[str] = set()
 
     def look(self) -> list[str]:
@@ -51,7 +53,12 @@ class Vigil:
             what = known or f"nobody takes production's requests any more. Its last lines:\n{process.tail()}"
             new.append(f"{name} died: {what}")
         self.incidents += new
+        self._seen_at |= dict.fromkeys(new, time.time())
         return new
+
+    def record(self) -> list[dict[str, Any]]:
+        """As the results hold them: ``what``, and ``at``, seconds UTC; null of what was only found at the end."""
+        return [{"at": self._seen_at.get(what), "what": what} for what in self.incidents]
 
     def lost(self, name: str) -> bool:
         """Whether that process has been found dead."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from darktime.report import blocks, field_blocks, parts
+from darktime.report import blocks, course_blocks, field_blocks, parts, way_blocks
 from darktime.report import figures as fig
+from darktime.report.coverage_block import coverage
 from darktime.report.markup import tag
 from darktime.report.stories import Story, copies_tile, section, when
+from darktime.report.watched_blocks import gone_through, ramps, watched
+from darktime.report.way import way_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from darktime.report.kinds import Results
     from darktime.report.markup import Markup
 
@@ -31,7 +30,8 @@ def tell(results: Results) -> Story:
         parts.tile(
             "Users sampled",
             fig.count(users["sampled"]),
-            f"of {fig.count(users['seen'])} at {fig.percent(results['percent'])}",
+            (f"of {fig.count(users['seen'])} " if users["seen"] is not None else "")
+            + f"at {fig.percent(results['percent'])}",
         ),
         copies_tile(copies),
         parts.tile(
@@ -52,7 +52,7 @@ def tell(results: Results) -> Story:
         ]
     )
     ledger = blocks.ledger(results["ledger"], name="ledger", title="Ledger")
-    latency = blocks.latency([(results["experiment"], seen)], name="latency")
+    covered, incidents = coverage(results), course_blocks.incidents(results)
     content = field_blocks.content(results)
     share = f"{fig.percent(results['percent'])} of users"
     return Story(
@@ -66,72 +66,25 @@ def tell(results: Results) -> Story:
         sections=(
             section("Verdict", parts.verdict_card(results["dark"], verdict, results["ledger"])),
             section("In figures", figures),
-            section("Every message accounted for", ledger),
-            section("Production and dark compared", latency, blocks.copies(copies)),
+            section("Every message accounted for", *_accounted(results), ledger),
+            section("Production and dark compared", *_latency(results)),
+            *([section("How much was compared", covered)] if covered is not None else []),
             *([section("Answers compared field by field", *content)] if content else []),
-            *_transform(results.get("transform")),
-            *_watched(results),
+            *gone_through(results.get("transform")),
+            *watched(results),
+            *([section("Incidents", incidents)] if incidents is not None else []),
+            *ramps(results),
             section("To run it again", provenance),
         ),
     )
 
 
-def _transform(told: Mapping[str, Any] | None) -> list[Markup]:
-    """What a function of the user's did with the copies, how long the relay waited for it, and its first error."""
-    if not told:
-        return []
-    facts = parts.facts(
-        [
-            ("Function", tag("code", told["function"])),
-            *((what.capitalize(), fig.count(told[what])) for what in ("called", "rewritten", "dropped", "failed")),
-            ("p99", fig.ms(told["p99_ms"])),
-            ("At most", fig.ms(told["max_ms"])),
-            ("Beyond 10 ms", fig.count(told["slow"])),
-            (
-                "First error",
-                tag("code", told["first_error"].strip().splitlines()[-1]) if told["first_error"] else "none",
-            ),
-        ]
-    )
-    return [section("What copies went through", facts)]
+def _accounted(results: Results) -> list[Markup]:
+    instances = way_blocks.instances(way_of(results)["instances"])
+    return [way_blocks.way(results), *way_blocks.notes(results), *([instances] if instances is not None else [])]
 
 
-def _watched(results: Results) -> list[Markup]:
-    """How production served the copied and the control group, and who ramped when."""
-    found = []
-    watched, ramps = results.get("production_watched"), results.get("ramps")
-    if watched:
-        lines = [tag("p", watched["sentence"], class_="lead")]
-        if watched["groups"]:
-            lines.append(_groups(watched["groups"]))
-        found.append(section("What mirroring did to production", *lines))
-    if ramps:
-        rows = [
-            (
-                datetime.fromtimestamp(ramp["at"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-                ramp["who"],
-                ramp["why"],
-                fig.percent(ramp["from"]),
-                fig.percent(ramp["to"]),
-            )
-            for ramp in ramps
-        ]
-        found.append(
-            section("Every ramp", parts.table(("When", "Who", "Why", "From", "To"), rows, label="Ramps", text=3))
-        )
-    return found
-
-
-def _groups(groups: Mapping[str, Any]) -> Markup:
-    rows = [
-        (
-            name,
-            fig.count(one["requests"]),
-            fig.count(one["errors"]),
-            fig.ms(one["up_p95_ms"]),
-            fig.ms(one["took_p95_ms"]),
-        )
-        for name, one in (("copied", groups["copied"]), ("control group", groups["others"]))
-    ]
-    columns = ("Users", "Requests", "Errors", "p95 at production", "p95 until nginx was through")
-    return parts.table(columns, rows, label="Production watched")
+def _latency(results: Results) -> list[Markup]:
+    spread = blocks.latency([(results["experiment"], results["latency"])], name="latency")
+    course = course_blocks.over_a_split(results)
+    return [spread] if course is None else [course, spread]

@@ -33,8 +33,8 @@ def tell(results: Mapping[str, Any]) -> list[str]:
             f"{fig.count(copies['received'])} came",
             f"{fig.count(copies['recorded'])} recorded",
             f"{fig.count(copies['open'])} not ended by production yet" if copies["open"] else "",
-            ", ".join(f"{fig.count(times)} {reason}" for reason, times in lost.items()),
         ),
+        *wrapped("LEFT", ", ".join(f"{fig.count(times)} {reason}" for reason, times in lost.items())),
         *(
             row("LEDGER" if not at else "", f"{'✓' if hop['accounted'] else '✗'} {hop['hop']}", _hop(hop))
             for at, hop in enumerate(results["ledger"])

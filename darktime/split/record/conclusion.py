@@ -41,6 +41,8 @@ def conclude(
             "received": state.get("received", 0),
             "recorded": state.get("recorded", 0),
             "open": still_open,
+            "streams": state.get("streams", 0),
+            "duplicates": state.get("duplicates", 0),
             "reasons": {reason: times for reason, times in state.get("reasons", {}).items() if times},
             "never_came": {reason: times for reason, times in state.get("mirror_reasons", {}).items() if times},
         },

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from darktime.split.compare import Pair, Side, compare
 from darktime.split.compare.endpoint import Endpoints
+from darktime.split.record.course import spectrum
 from darktime.split.results import percentiles_ms
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def figures(
         ],
         "endpoints": len(endpoints),
         "latency": {name: _percentiles(seconds) for name, seconds in times.items()},
+        "spectrum": {name: spectrum(seconds) for name, seconds in times.items()},
     }
 
 

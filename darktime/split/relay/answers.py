@@ -23,6 +23,7 @@ NOTHING_COMPARED: Final = (
 )
 _STEP: Final = math.log(1.05)  # a bucket is 5 % wide
 _LEAST_S: Final = 0.0001
+_PERCENTS: Final = (1, 10, 25, 50, 75, 90, 95, 97.5, 99, 99.5, 99.9, 99.95, 99.99, 99.999)
 _MOST: Final = 400  # buckets: to 8 hours
 
 
@@ -47,6 +48,13 @@ class Latencies:
             if seen >= wanted:
                 return round(self._least_s * math.exp(bucket * _STEP) * 1000, 3)
         return None
+
+    def spectrum(self) -> list[list[float]]:
+        """Pairs of a percentile and a time in ms, as far as so many times can tell one."""
+        count = self._counts.total()
+        told = [one for one in _PERCENTS if round(count * (100 - one), 6) >= 100 or one == 50]  # noqa: PLR2004
+        found = [(one, self.percentile_ms(one)) for one in told]
+        return [[one, figure] for one, figure in found if figure is not None]
 
 
 class Answers:
@@ -136,5 +144,6 @@ class Answers:
             "answered": self.answered,
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
             "latency": {f"p{percent}_ms": self.latencies.percentile_ms(percent) for percent in (50, 95, 99)},
+            "spectrum": self.latencies.spectrum(),
             "note": NOTHING_COMPARED,
         }

@@ -78,7 +78,7 @@ def test_what_was_recorded_without_a_dark_instance_is_replayed_with_its_ids_and_
         wait_until(lambda: state(tmp_path)["recorded"] == 20)
         results, _ = ended(process)
     assert (results["outcome"], results["exit_code"]) == ("whole", 0)
-    none = {"open": 0, "reasons": {}, "never_came": {}}
+    none = {"open": 0, "reasons": {}, "never_came": {}, "streams": 0, "duplicates": 0}
     assert results["copies"] == {"offered": 20, "received": 20, "recorded": 20, **none}
     assert {hop["hop"]: (hop["balanced"], hop["received"]) for hop in results["ledger"]} == {
         "mirror>relay": (True, 20),
@@ -94,6 +94,10 @@ def test_what_was_recorded_without_a_dark_instance_is_replayed_with_its_ids_and_
         words = ["replay", str(file), "--instance", instance.address, "--speed", "10", "--out", str(tmp_path / "again")]
         assert run(DARKTIME, words) == 0
     assert "SAME" in capsys.readouterr().out
+    for folder, first in (("run", "RECORDED"), ("again", "REPLAY")):
+        assert run(DARKTIME, ["report", str(tmp_path / folder)]) == 0
+        assert capsys.readouterr().out.startswith(first)
+        assert (tmp_path / folder / "report.html").exists()
     assert Counter((one.id, one.target) for one in instance.noted) == Counter((one.id, one.target) for one in recorded)
 
 

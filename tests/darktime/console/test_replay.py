@@ -107,6 +107,10 @@ def test_ids_and_order_of_each_user_are_those_recorded_and_the_spacing_is_a_tent
     assert (results["outcome"], results["compared"], results["differing"]) == ("same", 101, 0)
     assert results["statuses"] == {"recorded": {"2xx": 101}, "replayed": {"2xx": 101}}
     assert results["latency"]["recorded"]["p50_ms"] == pytest.approx(1)
+    rows = results["timeline"]["rows"]
+    assert sum(row["due"] for row in rows) == sum(row["sent"] for row in rows) == 101
+    assert {row["recorded_p50_ms"] for row in rows} <= {1.0, None}
+    assert dict(results["spectrum"]["recorded"])[50] == pytest.approx(1)
 
 
 def test_every_request_is_marked_has_a_trace_of_its_own_and_the_recorded_host(tmp_path, capsys):

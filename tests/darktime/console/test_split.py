@@ -9,6 +9,7 @@ import socketserver
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -221,6 +222,9 @@ def test_an_agent_that_dies_is_said_and_judging_goes_on(tmp_path, stack):
     assert split.returncode == results["exit_code"] == 5
     assert "agent died" in results["verdict"]["reasons"][0]
     assert results["copies"]["compared"] == USERS
+    (incident,) = results["incidents"]
+    assert incident["what"].startswith("agent died")
+    assert results["ramps"][0]["at"] <= incident["at"] <= time.time()
 
 
 def test_an_nginx_that_dies_ends_the_split_and_the_results_are_kept(tmp_path, stack):
@@ -329,6 +333,13 @@ def test_it_mirrors_sampled_users_until_it_is_stopped_and_ends_with_a_verdict(tm
     assert results["copies"]["received"] == results["copies"]["compared"] == USERS
     pairs = [json.loads(line) for line in (tmp_path / "run" / "pairs.jsonl").read_text().splitlines()]
     assert {pair["endpoint"] for pair in pairs} == {"/channels-{what}"}
+    assert sum(row["pairs"] for row in results["timeline"]["rows"]) == USERS
+    (seen,) = results["endpoints_seen"]["endpoints"]
+    assert (seen["endpoint"], seen["pairs"], seen["coverage"]) == ("/channels-{what}", USERS, 1.0)
+    way = results["way"]
+    assert (way["offered"], way["received"], way["compared"], way["open"]) == (USERS, USERS, USERS, 0)
+    assert [(one["submitted"], one["answered"]) for one in way["instances"]] == [(USERS, USERS)]
+    assert results["hosts"]["all"] == [results["hosts"]["here"]]
 
 
 @pytest.mark.parametrize("ttl", ["inf", "nan", "0", "-1", "1e9"])

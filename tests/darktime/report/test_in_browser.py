@@ -49,28 +49,27 @@ def browser() -> Iterator[Browser]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_opens_whole_with_no_complaint_no_request_and_no_words_over_words(
-    browser: Browser, results: dict[str, Any], charts: int, scheme: Any, tmp_path: Path
+    browser: Browser, page: str, charts: int, scheme: Any, tmp_path: Path
 ) -> None:
-    (tmp_path / "results.json").write_text(json.dumps(results))
-    address = write_report(tmp_path).as_uri()
+    address = written(page, tmp_path)
     said: list[str] = []
     asked: list[str] = []
     with browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900}) as context:
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(address)
-        drawn = page.locator("svg[role=img]")
+        tab = context.new_page()
+        tab.on("console", lambda message: said.append(message.text))
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(address)
+        drawn = tab.locator("svg[role=img]")
         assert drawn.count() == charts
         for chart in drawn.all():
             found = chart.evaluate(WORDS)
             assert found["marks"] > 3
             assert found["out"] == []
             assert found["over"] == []
-        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        paper = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-        ink = page.evaluate("getComputedStyle(document.querySelector('svg [fill=\"#1c2733\"]')).fill")
+        wide = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        paper = tab.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        ink = tab.evaluate("getComputedStyle(document.querySelector('svg [fill=\"#1c2733\"]')).fill")
     assert wide <= 0
     assert (paper, ink) == {
         "light": ("rgb(246, 248, 250)", "rgb(28, 39, 51)"),
@@ -155,16 +154,38 @@ def assert_no_words_meet(browser: Browser, results: dict[str, Any], folder: Path
 
 
 def test_hostile_results_run_nothing_in_a_browser_and_the_page_fits_a_telephone(
-    browser: Browser, hostile: dict[str, Any], tmp_path: Path
+    browser: Browser, hostile_page: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "results.json").write_text(json.dumps(hostile))
-    address = write_report(tmp_path).as_uri()
-    asked: list[str] = []
+    assert_nothing_runs(browser, hostile_page, tmp_path)
+
+
+def test_the_whole_corpus_runs_nothing_says_nothing_and_asks_nobody(
+    browser: Browser, attacked_page: str, tmp_path: Path
+) -> None:
+    assert_nothing_runs(browser, attacked_page, tmp_path)
+
+
+def assert_nothing_runs(browser: Browser, page: str, folder: Path) -> None:
+    """No dialog, no word on the console, no request, no element that the page does not have; and it is not too wide."""
+    address = written(page, folder)
+    seen: list[str] = []
     with browser.new_context(viewport={"width": 390, "height": 800}) as context:
-        page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(address)
-        assert page.title() != "owned"
-        assert page.locator("script, img, iframe").count() == 0
-        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
-    assert asked == [address]
+        tab = context.new_page()
+        tab.on("request", lambda request: seen.append(request.url))
+        tab.on("console", lambda message: seen.append(message.text))
+        tab.on("pageerror", lambda error: seen.append(str(error)))
+        tab.on("dialog", lambda dialog: (seen.append(dialog.message), dialog.dismiss()))
+        tab.goto(address)
+        for figures in tab.locator("details").all():
+            figures.evaluate("one => { one.open = true }")
+        assert tab.title() != "owned"
+        assert tab.locator("script, img, iframe, foreignObject, link, base, a, form, [onload], [onfocus]").count() == 0
+        assert tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    assert seen == [address]
+
+
+def written(page: str, folder: Path) -> str:
+    """The address of the page, as it is written beside a run's results."""
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path.as_uri()

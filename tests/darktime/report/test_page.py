@@ -17,7 +17,7 @@ from darktime.report import drawing, html_page, palette, write_report
 from darktime.report.heat_chart import gathered
 from darktime.report.series import thinned
 
-from .conftest import of_before
+from .conftest import SAMPLES, of_before
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,10 +62,8 @@ def test_a_page_names_verdict_and_exact_ids_before_anything_else(demo: dict[str,
                 assert page.index(item["id"]) < first_chart
 
 
-def test_every_element_is_closed_and_every_chart_has_title_description_and_figures(
-    results: dict[str, Any], charts: int
-) -> None:
-    reader = Reader(html_page(results))
+def test_every_element_is_closed_and_every_chart_has_title_description_and_figures(page: str, charts: int) -> None:
+    reader = Reader(page)
     assert reader.open == []
     drawn = [each for each in reader.named("svg") if each.get("role") == "img"]
     assert len(drawn) == charts
@@ -77,8 +75,8 @@ def test_every_element_is_closed_and_every_chart_has_title_description_and_figur
     assert len(reader.named("table")) >= len(drawn)
 
 
-def test_a_page_allows_no_request_and_holds_no_script_and_no_address_to_load(results: dict[str, Any]) -> None:
-    reader = Reader(html_page(results))
+def test_a_page_allows_no_request_and_holds_no_script_and_no_address_to_load(page: str) -> None:
+    reader = Reader(page)
     policy = [each["content"] for each in reader.named("meta") if each.get("http-equiv") == "Content-Security-Policy"]
     assert policy
     assert str(policy[0]).startswith("default-src 'none'")
@@ -92,14 +90,29 @@ def test_a_page_allows_no_request_and_holds_no_script_and_no_address_to_load(res
     }
 
 
-def test_bytes_that_came_from_outside_stay_text(results: dict[str, Any], hostile: dict[str, Any]) -> None:
-    plain, attacked = Reader(html_page(results)), Reader(html_page(hostile))
+def assert_text(page: str, hostile_page: str) -> None:
+    """The hostile page has no element, and no attribute, that the plain one has not; and nothing that is not printable."""
+    plain, attacked = Reader(page), Reader(hostile_page)
+    assert attacked.open == []
     assert {tag for tag, _ in attacked.elements} <= {tag for tag, _ in plain.elements} | {"ul", "li", "code", "p"}
     assert not [name for _, attributes in attacked.elements for name in attributes if name.startswith("on")]
-    page = html_page(hostile)
-    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e\ud800-\udfff]", page)
-    assert "&lt;script&gt;" in page
-    page.encode("utf-8")
+    known = {name for _, attributes in plain.elements for name in attributes}
+    assert {name for _, attributes in attacked.elements for name in attributes} <= known
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066\ufeff\ud800-\udfff]", hostile_page)
+    assert "&lt;script&gt;" in hostile_page
+    hostile_page.encode("utf-8")
+
+
+def test_bytes_that_came_from_outside_stay_text(page: str, hostile_page: str) -> None:
+    assert_text(page, hostile_page)
+
+
+def test_the_whole_corpus_stays_text_in_every_block_of_a_split_and_its_kin(kin: str, attacked_page: str) -> None:
+    plain = html_page(json.loads((SAMPLES / f"{kin}.json").read_text("utf-8")))
+    assert_text(plain, attacked_page)
+    text = "".join(Reader(attacked_page).text)
+    for part in ("alert(document.domain)", "<svg/onload=alert(1)>", "onfocus='alert(4)", "{{datum.x}}", "\\x1b]52;c"):
+        assert part in text
 
 
 def test_without_the_extra_the_page_has_its_tables_and_names_the_extra(
@@ -145,8 +158,7 @@ def test_a_long_series_is_drawn_with_a_bounded_number_of_points_and_keeps_its_pe
     assert max(point["production"] for point in points) == 999
 
 
-def test_every_colour_of_a_chart_has_a_dark_twin(results: dict[str, Any]) -> None:
-    page = html_page(results)
+def test_every_colour_of_a_chart_has_a_dark_twin(page: str) -> None:
     charts = "".join(re.findall(r"<svg role.*?</svg>", page, re.DOTALL))
     used = set(re.findall(r'(?:fill|stroke)="(#[0-9a-fA-F]{3,8}|rgb[^"]*|[a-z]+)"', charts)) - {"none", "transparent"}
     assert used <= {colour.light for colour in palette.CHART_COLOURS}

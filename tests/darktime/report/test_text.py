@@ -33,7 +33,7 @@ def fits(lines: list[str]) -> bool:
 def test_a_summary_fits_a_terminal_and_begins_with_the_verdict(results: dict[str, Any]) -> None:
     lines = text_summary(results)
     assert fits(lines)
-    assert lines[0].startswith(("VERDICT", "THRESHOLDS", "OUTCOME"))
+    assert lines[0].startswith(("VERDICT", "THRESHOLDS", "OUTCOME", "RECORDED", "REPLAY", "RELAYED"))
 
 
 def test_the_summaries_of_demo_and_split_read_as_agreed(demo: dict[str, Any], split: dict[str, Any]) -> None:
@@ -43,6 +43,10 @@ def test_the_summaries_of_demo_and_split_read_as_agreed(demo: dict[str, Any], sp
 
 def test_a_summary_holds_nothing_that_a_terminal_would_obey(hostile: dict[str, Any]) -> None:
     assert fits(text_summary(hostile))
+
+
+def test_no_word_of_others_is_obeyed_in_any_line_of_a_split_and_its_kin(attacked: dict[str, Any]) -> None:
+    assert fits(text_summary(attacked))
 
 
 def test_checks_that_failed_are_shown_and_what_does_not_fit_is_counted(demo: dict[str, Any]) -> None:

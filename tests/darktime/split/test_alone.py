@@ -402,6 +402,12 @@ def test_the_command_steers_and_tells_as_the_others_do(tmp_path: Path) -> None:
     require_schema(results)
     assert (results["copies"]["received"], results["requests"]["seen"]) == (1, 2)
     assert json.loads((tmp_path / "run" / "ramps.jsonl").read_text())["to"] == 0
+    (instance,) = results["instances"]
+    assert (instance["submitted"], instance["answered"]) == (1, results["copies"]["answered"])
+    report = [DARKTIME, "report", "run"]
+    told = subprocess.run(report, cwd=tmp_path, check=True, capture_output=True, text=True, env=environment).stdout
+    assert told.startswith("RELAYED")
+    assert (tmp_path / "run" / "report.html").exists()
     assert not (tmp_path / "run" / "split.json").exists()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from darktime.console.performing import host_name, hosts_of
 from darktime.errors import UsageError
 from darktime.split import levels
 from darktime.split.experiment import Experiment, client_of, keys_of
@@ -47,6 +48,14 @@ def test_the_first_host_begins_it_and_the_next_takes_the_percentage_that_stands(
     assert ramp(experiment, 12.5) == 5.0
     second = join(experiment, "two:2", percent=1.0, most=50.0)
     assert (second.percent, second.max_percent, second.hosts) == (12.5, 25.0, ("one:1", "two:2"))
+
+
+def test_results_name_every_host_that_took_part_when_it_began_or_does_now(experiment):
+    join(experiment)
+    begun = join(experiment, host_name())
+    experiment.leave("one:1")
+    join(experiment, "three:3")
+    assert hosts_of(experiment, begun) == {"here": host_name(), "all": ["one:1", host_name(), "three:3"]}
 
 
 def test_nobody_may_ramp_beyond_the_least_that_a_host_allows(experiment):

@@ -254,7 +254,7 @@ def test_a_recording_has_ended_when_all_have_their_part_or_one_cannot_write(
 def test_of_a_functions_times_in_several_relays_the_longest_stands_and_its_counts_are_sums():
     one = {"function": "m:f", "called": 3, "failed": 1, "max_ms": 12.5, "p99_ms": 9.0, "first_error": None}
     other = {"function": "m:f", "called": 4, "failed": 0, "max_ms": 2.0, "p99_ms": None, "first_error": "ValueError"}
-    merged = merging.merge_states({"relay-1": {"transform": one}, "relay-2": {"transform": other}})
+    merged = merge_states({"relay-1": {"transform": one}, "relay-2": {"transform": other}})
     assert merged["transform"] == {
         "function": "m:f", "called": 7, "failed": 1, "max_ms": 12.5, "p99_ms": 9.0, "first_error": "ValueError",
     }  # fmt: skip
