@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import socket
+import time
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +24,6 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "date")
 
@@ -121,6 +125,40 @@ def test_with_the_relay_killed_under_load_no_request_fails_the_sink_takes_its_co
     assert all(answers[number].due_s > killed - 1 for number in away)
     # nginx tries the relay again two seconds after it has given it up: with the first request from then on.
     assert max(answers[number].due_s for number in away) < ready + 2 + 1
+
+
+@pytest.mark.parametrize("relay", ["away", "silent"])
+def test_what_the_relay_does_not_take_is_told_of_by_the_sink_though_nginx_itself_is_held_up(
+    make_split: Callable, relay: str
+) -> None:
+    """With a limit of one millisecond each pause of the machine is too long, for the sink as well."""
+    production = Quick()
+    split = make_split(production.address, mirror_timeout_ms=1)
+    try:
+        with ExitStack() as last:
+            if relay == "silent":
+                listener = last.enter_context(socket.socket(socket.AF_UNIX))
+                listener.bind(str(split.settings.relay_socket))
+                listener.listen(128)
+            tap = last.enter_context(LineTap(split.settings))
+            split.start()
+            (worker,) = wait_until(lambda: workers(split.nginx.pid), what="nginx's worker")
+            load = last.enter_context(SteadyLoad(split.address, rate=200, seconds=1.5, connections=4))
+            while load.running():
+                os.kill(worker, signal.SIGSTOP)
+                time.sleep(0.004)  # what is held up
+                os.kill(worker, signal.SIGCONT)
+                time.sleep(0.02)
+            answers = load.answers()
+            wait_until(lambda: sum(tap.lines.values()) == len(answers), what="the line of each")
+            wait_until(lambda: set(tap.sunk) == set(tap.lines), what="the sink's line of each")
+        assert failed(answers) == []
+    finally:
+        production.stop()
+
+
+def workers(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_requests_that_may_not_be_copied_are_not(make_split: Callable, origin: Callable) -> None:
