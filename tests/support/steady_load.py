@@ -105,7 +105,7 @@ class Load:
     def run(self) -> None:
         """Until each request was answered, or has waited for too long."""
         self._began = time.monotonic() + _LEAD_S
-        print(f"ready at {self._began}", flush=True)
+        say(f"ready at {self._began}")
         waiting: deque[int] = deque()
         rate, count, given = self._options.rate, self._count, 0
         limit = self._began + self._options.seconds + PATIENCE_S
@@ -230,13 +230,19 @@ class SteadyLoad:
 
 def failed(answers: Iterable[Answer]) -> list[Answer]:
     """Those that were not answered with 200."""
-    return [one for one in answers if one.status != 200]  # noqa: PLR2004 - OK
+    return [one for one in answers if one.status != 200]
 
 
 def percentile(answers: Iterable[Answer], share: float) -> float:
     """Seconds in which that share of the requests was answered."""
     took = sorted(one.took_s if one.status else PATIENCE_S for one in answers)
     return took[min(len(took) - 1, int(share * len(took)))]
+
+
+def say(line: str) -> None:
+    """To whoever began this process."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -252,7 +258,7 @@ def main() -> None:
     gc.freeze()
     gc.disable()
     load.run()
-    print(load.told(), flush=True)
+    say(load.told())
 
 
 if __name__ == "__main__":

@@ -89,6 +89,12 @@ def as_side(dark: DarkSide | str, connections: int = CONNECTIONS) -> DarkSide:
     return dark_side([f"http://{dark}"], connections=connections) if isinstance(dark, str) else dark
 
 
+def workers(pid: int) -> list[int]:
+    """The processes below nginx's first, as soon as there are any."""
+    there = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(one) for one in wait_until(lambda: there.read_text(encoding="ascii").split(), what="nginx's workers")]
+
+
 class Split:
     """One split and its processes."""
 

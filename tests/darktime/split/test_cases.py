@@ -38,7 +38,7 @@ import time
 import uuid
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -46,10 +46,10 @@ from darktime.split import levels
 from darktime.split.commands import CompareOptions, LedgerNames, agent_command
 from darktime.split.compare import Pair
 from darktime.split.results import findings_of, settled
-from darktime.split.running import free_tcp_port, free_udp_port
+from darktime.split.running import free_tcp_port
 from darktime.split.verdict import VerdictSettings, judge
 from realtime_core.ledger import HopBalance, balance, read, wait_balanced
-from tests.darktime.split.conftest import CANDIDATE
+from tests.darktime.split.conftest import CANDIDATE, workers
 from tests.darktime.split.pages import Page, Pages
 from tests.darktime.split.servers import Client, Quick
 from tests.darktime.split.takers import Taker
@@ -118,7 +118,7 @@ REASONS = {
 
 
 @pytest.mark.parametrize("fault", ["refuses", pytest.param("resets", marks=pytest.mark.long), "hangs", "slow"])
-def test_under_load_production_does_not_notice_what_ails_the_dark_instance_and_each_copy_has_its_reason(
+def test_under_load_production_does_not_notice_what_ails_the_dark_instance_and_each_copy_has_its_reason(  # noqa: PLR0917
     make_split: Callable,
     origin: Callable,
     quick: Quick,
@@ -185,7 +185,7 @@ def test_who_reads_to_the_end_of_the_connection_does_not_wait_for_the_copy_as_wi
                 began = time.perf_counter()
                 request = f"GET /chunked HTTP/{version}\r\nHost: site.example\r\n{CANDIDATE}\r\n{line}\r\n\r\n"
                 client.sock.sendall(request.encode())
-                data = b"".join(iter(lambda: client.sock.recv(65536), b""))  # noqa: B023 - used at once
+                data = b"".join(iter(lambda: client.sock.recv(65536), b""))
                 took.append(time.perf_counter() - began)
             head = data.partition(b"\r\n\r\n")[0].lower()
             assert b" 203 " in head
@@ -198,14 +198,14 @@ def test_a_stopped_relay_delays_what_was_under_way_and_then_one_request_a_pause_
     make_split: Callable, origin: Callable
 ) -> None:
     """nginx waits 0.7 s for the relay here, so that what waits can be told from what a busy machine delays."""
-    connections, rate, stopped_s, pause_s = 8, 100, 2.6, 2.0
+    connections, rate, stopped_s, pause_s = 8, 20, 2.6, 2.0
     production, dark = Quick(), origin()
     try:
         split = make_split(production.address, mirror_timeout_ms=700)
         split.start_relay(dark.address)
         split.start()
         with SteadyLoad(split.address, rate=rate, seconds=stopped_s + 3, connections=connections) as load:
-            wait_until(lambda: split.state().get("compared", 0) > 20, what="a first pair")
+            wait_until(lambda: split.state().get("compared", 0) > 5, what="a first pair")
             split.signal(signal.SIGSTOP)
             began = load.now_s()
             try:
@@ -214,14 +214,14 @@ def test_a_stopped_relay_delays_what_was_under_way_and_then_one_request_a_pause_
                 split.signal(signal.SIGCONT)
             ended = load.now_s()
             before = sum(dark.asked.values())
-            wait_until(lambda: sum(dark.asked.values()) > before + 20, what="copies again")
+            wait_until(lambda: sum(dark.asked.values()) > before + 5, what="copies again")
             answers = load.answers()
         assert failed(answers) == []
-        delayed = held_up(answers, 0.65)
+        delayed = held_up(answers, 0.2)  # its predecessor's copy holds up the next of the connection, 0.4 s later
         assert delayed, "the relay was stopped"
         assert max(one.took_s for one in delayed) < 2, "not as long as it was stopped"
-        at_first = [one for one in delayed if one.due_s < began + 0.5]
-        assert len(at_first) <= connections
+        at_first = [one for one in delayed if one.due_s < began + 1.5]
+        assert len(at_first) <= connections + 5, "of five failures on nginx does not ask the relay"
         assert len(delayed) - len(at_first) <= (ended - began) / pause_s + 1
         wait_until(lambda: settled(split.state()), what="each copy named")
         state = split.state()
@@ -307,7 +307,7 @@ class Upgraded:
         self.heads: list[bytes] = []
         self._thread = threading.Thread(target=self._serve)
 
-    def __enter__(self) -> Upgraded:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -384,7 +384,7 @@ def lose_and_repeat(count: int) -> dict[int, int]:
     return {(at + 1) * step: 0 if at < 7 else 2 if at < 10 else 3 for at in range(11)}
 
 
-def accounted(  # noqa: PLR0913, PLR0917 - fixtures
+def accounted(  # noqa: PLR0917 - fixtures
     make_split: Callable,
     quick: Quick,
     ledger: LedgerNames,
@@ -489,9 +489,9 @@ def streams_over_a_reload(split: Any, production: Any, dark: Any, count: int) ->
             client.sock.settimeout(5)
             assert b"text/event-stream" in client.sock.recv(65536)
         pid = int((split.folder / "nginx.pid").read_text())
-        before = workers(pid)
+        before = set(workers(pid))
         os.kill(pid, signal.SIGHUP)
-        wait_until(lambda: workers(pid) - before, what="a new worker")
+        wait_until(lambda: set(workers(pid)) - before, what="a new worker")
         with split.client() as client:
             assert b" 200 " in client.get("/page", CANDIDATE)[0]
         wait_until(lambda: split.state()["compared"] == 1, what="its copy")
@@ -503,17 +503,12 @@ def streams_over_a_reload(split: Any, production: Any, dark: Any, count: int) ->
                 assert piece, "a production connection was cut"
                 got += piece
         assert dark.streams == production.streams == count
-        assert before <= workers(pid), "the old worker holds them"
+        assert before <= set(workers(pid)), "the old worker holds them"
     finally:
         for client in clients:
             client.close()
     wait_until(lambda: dark.streams == production.streams == 0, timeout_s=10, what="the end of all")
     wait_until(lambda: split.state()["compared"] == count + 1, what="all pairs")
-
-
-def workers(pid: int) -> set[int]:
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return {int(one) for one in file.read().split()}
 
 
 def test_a_reload_of_nginx_cuts_no_stream_and_its_copies_go_on(make_split: Callable, origin: Callable) -> None:
@@ -654,6 +649,9 @@ def test_the_same_code_is_a_go_and_a_wrong_price_a_no_go_that_names_it(
     count = 240
     found = compared_with_todays(
         *(make_split, ledger, redis_client, redis_name),
-        **{"wrong_every": wrong_every, "count": count, "rate": 200, "margins": margins},
+        wrong_every=wrong_every,
+        count=count,
+        rate=200,
+        margins=margins,
     )
     told_of_goods(*found, wrong=count // wrong_every if wrong_every else 0)

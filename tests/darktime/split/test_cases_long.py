@@ -24,7 +24,7 @@ from darktime.split.sampling import sampled
 from darktime.split.verdict import VerdictSettings
 from realtime_core.stack import ready_line
 from tests.darktime.blast.instances import Instance
-from tests.darktime.split.conftest import CANDIDATE
+from tests.darktime.split.conftest import CANDIDATE, workers
 from tests.darktime.split.servers import Quick
 from tests.darktime.split.taps import LineTap
 from tests.darktime.split.test_cases import (
@@ -39,7 +39,6 @@ from tests.darktime.split.test_cases import (
     quick,
     streams_over_a_reload,
     told_of_goods,
-    workers,
 )
 from tests.support.memory import Watch, most_slope_a_minute, resident_kb
 from tests.support.steady_load import SteadyLoad, failed, percentile
@@ -171,7 +170,7 @@ def what_left(fault: str, state: dict[str, Any], split: Any) -> None:
         assert state["compared"] > 0, "copies went on after the last one"
 
 
-def test_a_dark_instance_that_is_ten_times_slower_and_too_small_is_a_no_go_and_what_it_cannot_take_is_named(
+def test_a_dark_instance_that_is_ten_times_slower_and_too_small_is_a_no_go_and_what_it_cannot_take_is_named(  # noqa: PLR0917
     make_split: Callable,
     server: Callable,
     ledger: LedgerNames,
@@ -181,7 +180,7 @@ def test_a_dark_instance_that_is_ten_times_slower_and_too_small_is_a_no_go_and_w
 ) -> None:
     """It takes 320 a second of 1,500: the queue is full, and what waits too long is let go."""
     production, dark = server("delay", delay="constant:20"), server("delay", delay="constant:200")
-    split = make_split(production.address)
+    split = make_split(production.address, mirror_timeout_ms=2_000)  # each copy is to come to the relay
     split.start_relay(dark.address, ledger)
     split.start()
     with SteadyLoad(split.address, rate=1_500, seconds=20 * SIZE, connections=100, users=500) as load:
@@ -202,16 +201,20 @@ def test_a_dark_instance_that_is_ten_times_slower_and_too_small_is_a_no_go_and_w
     assert any("/page" in reason and "p95" in reason for reason in verdict.reasons), verdict.reasons
 
 
-def test_a_relay_that_is_stopped_for_20_s_under_load_delays_50_requests_and_then_one_in_two_seconds(
-    make_split: Callable, server: Callable, record_property: Callable
+@pytest.mark.parametrize(("limit_ms", "connections", "rate"), [(50, 20, 700), (500, 50, 180)], ids=["50ms", "500ms"])
+def test_a_relay_that_is_stopped_for_20_s_under_load_delays_what_is_under_way_once_and_then_one_request_in_two_seconds(  # noqa: PLR0917
+    make_split: Callable, server: Callable, record_property: Callable, limit_ms: int, connections: int, rate: int
 ) -> None:
-    connections, rate, stopped_s = 50, 500, 20.0 * max(SIZE, 0.2)
+    """A request waits for its predecessor's copy on the same connection: each has its turn within half that limit."""
+    stopped_s, limit_s = 20.0 * max(SIZE, 0.2), limit_ms / 1000
     production, dark = server("null"), server("null")
-    split = make_split(production.address)
+    split = make_split(production.address, mirror_timeout_ms=limit_ms)
     split.start_relay(dark.address)
     split.start()
     with SteadyLoad(split.address, rate=rate, seconds=stopped_s + 10, connections=connections, users=100) as load:
-        load.until(3)
+        load.until(2.5)
+        seen = dark.counters()["requests"]
+        wait_until(lambda: dark.counters()["requests"] > seen + 50, what="copies that flow")
         split.signal(signal.SIGSTOP)
         began = load.now_s()
         try:
@@ -224,20 +227,20 @@ def test_a_relay_that_is_stopped_for_20_s_under_load_delays_50_requests_and_then
         answers = load.answers()
     assert failed(answers) == []
     assert production.counters()["requests"] == len(answers)
-    delayed = held_up([one for one in answers if began - 0.1 < one.due_s < ended + 0.1], 0.045)
-    at_first = [one for one in delayed if one.due_s < began + 0.2]
+    delayed = held_up([one for one in answers if began - 0.1 < one.due_s < ended + 0.1], 0.3 * limit_s)
+    at_first = [one for one in delayed if one.due_s < began + 2 * limit_s + 0.1]
+    assert delayed, "the relay was stopped"
     record_property("delayed at first and then", f"{len(at_first)} and {len(delayed) - len(at_first)}")
     record_property("longest, ms", f"{1000 * max(one.took_s for one in delayed):.0f}")
-    assert delayed, "the relay was stopped"
-    assert len(at_first) <= connections
-    # 50 ms in nginx's own clock, and what else is waiting then.
-    assert max(one.took_s for one in delayed) < 0.1
+    # Five failures make nginx give the relay up: as many connections may have had their next copy on its way by then.
+    assert len(at_first) <= connections + 5
+    assert max(one.took_s for one in delayed) < limit_s + 0.02
     assert len(delayed) - len(at_first) <= stopped_s / 2 + 1
     wait_until(lambda: settled(split.state()), timeout_s=10, what="each copy named")
     state = split.state()
     record_property("expired", state["reasons"].get("expired", 0))
-    assert state["mirror_reasons"]["shed_sink"] > 0.9 * rate * (stopped_s - 1)
-    assert state["reasons"].get("expired", 0) > 0
+    assert state["mirror_reasons"]["shed_sink"] > 0.8 * rate * (stopped_s - 1)
+    assert state["reasons"].get("expired", 0) > 0, "the old ones were not sent in a burst"
     assert dark.counters()["requests"] == state["compared"]
 
 
@@ -425,7 +428,7 @@ def test_a_kill_file_ends_all_copies_within_a_second_under_load(
 
 
 @pytest.mark.parametrize("wrong_every", [0, 100 if SIZE >= 1 else 10], ids=["same-code", "wrong-price"])
-def test_of_thousands_of_answers_the_same_code_is_a_go_and_1_percent_of_wrong_prices_a_no_go_that_names_them(
+def test_of_thousands_of_answers_the_same_code_is_a_go_and_1_percent_of_wrong_prices_a_no_go_that_names_them(  # noqa: PLR0917
     make_split: Callable,
     ledger: LedgerNames,
     redis_client: Any,
@@ -441,7 +444,10 @@ def test_of_thousands_of_answers_the_same_code_is_a_go_and_1_percent_of_wrong_pr
     )
     verdict, state = compared_with_todays(
         *(make_split, ledger, redis_client, redis_name),
-        **{"wrong_every": wrong_every, "count": count, "rate": 100, "margins": margins},
+        wrong_every=wrong_every,
+        count=count,
+        rate=100,
+        margins=margins,
     )
     record_property("verdict", f"{verdict.outcome}: {'; '.join(verdict.reasons)}")
     told_of_goods(verdict, state, wrong=count // wrong_every if wrong_every else 0)

@@ -10,13 +10,12 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from darktime.split.running import free_udp_port
-from tests.darktime.split.conftest import CANDIDATE, binaries
+from tests.darktime.split.conftest import CANDIDATE, binaries, workers
 from tests.darktime.split.servers import Client, Quick
 from tests.darktime.split.taps import LineTap
 from tests.support.steady_load import SteadyLoad, failed
@@ -24,6 +23,7 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "date")
 
@@ -142,7 +142,7 @@ def test_what_the_relay_does_not_take_is_told_of_by_the_sink_though_nginx_itself
                 listener.listen(128)
             tap = last.enter_context(LineTap(split.settings))
             split.start()
-            (worker,) = wait_until(lambda: workers(split.nginx.pid), what="nginx's worker")
+            (worker,) = workers(split.nginx.pid)
             load = last.enter_context(SteadyLoad(split.address, rate=200, seconds=1.5, connections=4))
             while load.running():
                 os.kill(worker, signal.SIGSTOP)
@@ -155,10 +155,6 @@ def test_what_the_relay_does_not_take_is_told_of_by_the_sink_though_nginx_itself
         assert failed(answers) == []
     finally:
         production.stop()
-
-
-def workers(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_requests_that_may_not_be_copied_are_not(make_split: Callable, origin: Callable) -> None:
