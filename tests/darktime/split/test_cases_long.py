@@ -1,6 +1,7 @@
 """What a split must withstand, at full size. Alone on a machine: the bounds on time are those of a quiet one.
 
-``DARKTIME_LONG_CASES`` (1 by default) makes legs, counts and holds so many times as long, to try them out.
+``DARKTIME_LONG_CASES`` (1 by default) makes legs, counts and holds so many times as long, to try them out: below 1 the bounds on
+times and memory of the pairs of legs are noted and not held.
 """
 
 from __future__ import annotations
@@ -114,14 +115,12 @@ def test_at_500_a_second_production_is_as_fast_as_without_a_mirror_whatever_ails
         Watch(lambda: still, 1.0) as watch,
     ):
         load.until(WARM_S)
-        killed = 0
         for number, on in enumerate(turns):
             levels.renew(split.folder, time.time(), split.settings.slot_s)
             levels.set_percent(split.folder, 100 if on else 0, 100)
             if on and fault == "relay-killed":
                 load.until(WARM_S + (number + 0.2) * LEG_S)
                 split.signal(signal.SIGKILL)
-                killed += 1
                 load.until(WARM_S + (number + 0.4) * LEG_S)
                 split.relay.stop()
                 split.start_relay(dark)
@@ -144,12 +143,13 @@ def test_at_500_a_second_production_is_as_fast_as_without_a_mirror_whatever_ails
     for pid, looks in watch.looks.items():
         grown[pid] = most_slope_a_minute([one for one in looks if one[0] > load.began + WARM_S])
     record_property("RSS, most % a minute", ", ".join(f"{100 * one:+.2f}" for one in grown.values()))
-    assert median(added_ms) < MOST_MS, added_ms
-    assert max(grown.values()) < MOST_SLOPE_A_MINUTE, grown
-    what_left(fault, state, split)
+    what_left(fault, state)
+    if SIZE >= 1:
+        assert median(added_ms) < MOST_MS, added_ms
+        assert max(grown.values()) < MOST_SLOPE_A_MINUTE, grown
 
 
-def what_left(fault: str, state: dict[str, Any], split: Any) -> None:
+def what_left(fault: str, state: dict[str, Any]) -> None:
     """The reasons that this fault has, and no more in flight than there may be."""
     assert state["in_flight"] <= 64
     assert state["queued"] <= 2_000
@@ -166,7 +166,7 @@ def what_left(fault: str, state: dict[str, Any], split: Any) -> None:
         assert state["reasons"]["dark_timeout"] > 0
     if fault in {"dead", "resetting"}:
         assert state["compared"] == 0
-    if fault == "relay-killed":
+    if fault == "relay-killed" and SIZE >= 1:
         assert state["compared"] > 0, "copies went on after the last one"
 
 
