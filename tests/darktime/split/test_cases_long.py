@@ -58,7 +58,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 PAIRS = 7
 LEG_S = 10.0 * SIZE
 SETTLES_S = 0.5  # of each leg, after the switch
-WARM_S = 50.0 * SIZE  # until the relay's tables have reached their bounds: 20,000 ids at 500/s
+WARM_S = 45.0 * SIZE  # until the relay's tables have reached their bounds: 20,000 ids at 500/s
 RATE = 500
 MOST_MS = 2.0
 MOST_SLOPE_A_MINUTE = 0.01
@@ -437,16 +437,16 @@ def test_of_thousands_of_answers_the_same_code_is_a_go_and_1_percent_of_wrong_pr
     wrong_every: int,
 ) -> None:
     count = round(6_000 * SIZE) // 100 * 100
-    margins = (
-        VerdictSettings()
-        if SIZE >= 1
-        else VerdictSettings(error_margin=0.1, difference_margin=0.1, latency_slack_s=5.0)
-    )
+    # All three servers are threads of one Python process: their times are not what this is about.
+    margins = VerdictSettings(latency_slack_s=0.05)
+    if SIZE < 1:
+        margins = VerdictSettings(error_margin=0.1, difference_margin=0.1, latency_slack_s=5.0)
     verdict, state = compared_with_todays(
         *(make_split, ledger, redis_client, redis_name),
         wrong_every=wrong_every,
         count=count,
         rate=100,
+        users=1_000,
         margins=margins,
     )
     record_property("verdict", f"{verdict.outcome}: {'; '.join(verdict.reasons)}")
