@@ -157,10 +157,11 @@ def relay_upstream(settings: CopySettings) -> str:
 def _upstream(worker: Worker) -> str:
     name = upstream_of(worker)
     # max_fails is ignored where there is only one server: the backup makes it a breaker; the zone joins all workers.
+    # The sink is this nginx itself: when it was held up it is not to be given up, or copies would leave with no reason.
     return (
         f"upstream {name} {{\n  zone {name} 64k;\n"
         f"  server unix:{worker.relay_socket} max_conns=256 max_fails=5 fail_timeout=2s;\n"
-        f"  server unix:{worker.sink_socket} backup;\n  keepalive 32;\n}}\n"
+        f"  server unix:{worker.sink_socket} backup max_fails=0;\n  keepalive 32;\n}}\n"
     )
 
 
@@ -233,7 +234,8 @@ def copy_directives(settings: CopySettings, *, body: bool = False) -> str:
         f"    proxy_pass_request_headers off;\n{what}    proxy_buffering on;\n"
         f"    proxy_connect_timeout {limit};\n    proxy_send_timeout {limit};\n    proxy_read_timeout {limit};\n"
         f"    proxy_next_upstream {again};\n    proxy_next_upstream_tries 2;\n"
-        f"    proxy_next_upstream_timeout {2 * settings.mirror_timeout_ms}ms;\n"
+        # However late nginx itself comes to it: the sink must hear of what the relay did not take. Two tries are the bound.
+        "    proxy_next_upstream_timeout 0;\n"
         '    proxy_set_header Connection "";\n'
         "    proxy_set_header Host $darktime_host;\n"
         "    proxy_set_header X-Darktime 1;\n    proxy_set_header X-Darktime-Version 1;\n"

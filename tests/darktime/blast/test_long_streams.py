@@ -1,17 +1,12 @@
 """Streams by the ten thousand, held for minutes: nothing is lost, and the generator's memory does not grow."""
 
 import os
-import re
-import threading
-import time
-from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
-from statistics import median
 
 import pytest
 
 from tests.darktime.blast.runs import running
+from tests.support.memory import Watch, slope_a_minute
 
 HOLD_S = float(os.environ.get("DARKTIME_LONG_STREAMS_S", "600"))  # shorter to try it out
 pytestmark = [pytest.mark.long, pytest.mark.engine("nginx-nchan"), pytest.mark.timeout(HOLD_S + 300)]
@@ -19,44 +14,13 @@ LOOK_S = 5.0
 MOST_SLOPE_A_MINUTE = 0.01
 
 
-def resident_kb(pid):
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) if found else 0
-
-
-def slope_a_minute(looks):
-    """Theil-Sen's, as a share of the level: what a leak would be, and a step is not."""
-    slopes = [
-        (later - earlier) / (at_later - at)
-        for index, (at, earlier) in enumerate(looks)
-        for at_later, later in looks[index + 1 :]
-    ]
-    return 60 * median(slopes) / median(level for _, level in looks)
-
-
 @pytest.mark.parametrize("size", [(19_000, 1, 200, 50), (100_000, 6, 100, 60)], ids=["19000", "100000"])
 def test_streams_are_held_for_minutes_without_a_loss_and_in_the_same_memory(nchan, size, record_property):
     streams, processes, channels, rate = size
     words = ("--streams", str(streams), "--channels", str(channels), "--processes", str(processes))
     plan = ("--rate", str(rate), "--duration", str(HOLD_S), "--slo", "p99<2s,lost=0,errors=0", "--timeout", "30")
-    looks, ended = {}, threading.Event()
-    with running(nchan, *words, *plan) as run:
-
-        def look():
-            while not ended.wait(LOOK_S):
-                pids = [run.pid, *run.workers()]
-                now = time.monotonic()
-                for pid in pids:
-                    with suppress(FileNotFoundError):  # the last look may come after its end
-                        looks.setdefault(pid, []).append((now, resident_kb(pid)))
-
-        watch = threading.Thread(target=look)
-        watch.start()
-        try:
-            done = run.end(HOLD_S + 280)
-        finally:
-            ended.set()
-            watch.join()
+    with running(nchan, *words, *plan) as run, Watch(lambda: [run.pid, *run.workers()], LOOK_S) as watch:
+        done = run.end(HOLD_S + 280)
     found = done.found
     totals = found["totals"]
     owed = totals["requests"] * streams // (channels * processes)
@@ -66,7 +30,7 @@ def test_streams_are_held_for_minutes_without_a_loss_and_in_the_same_memory(ncha
     assert found["streams"]["open"] == streams
     assert (totals["lost"], totals["duplicated"], totals["failures"]) == (0, 0, 0)
     assert totals["deliveries"] == pytest.approx(owed, rel=0.01), "channels have a stream more or less"
-    holding = [seen for pid, seen in looks.items() if pid != run.pid or processes == 1]
+    holding = [seen for pid, seen in watch.looks.items() if pid != run.pid or processes == 1]
     assert len(holding) == processes
     for seen in holding:
         held = [one for one in seen if one[0] > seen[-1][0] - 0.9 * HOLD_S]  # after it has opened

@@ -89,6 +89,12 @@ def as_side(dark: DarkSide | str, connections: int = CONNECTIONS) -> DarkSide:
     return dark_side([f"http://{dark}"], connections=connections) if isinstance(dark, str) else dark
 
 
+def workers(pid: int) -> list[int]:
+    """The processes below nginx's first, as soon as there are any."""
+    there = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(one) for one in wait_until(lambda: there.read_text(encoding="ascii").split(), what="nginx's workers")]
+
+
 class Split:
     """One split and its processes."""
 
@@ -100,6 +106,7 @@ class Split:
         self.pairs_path = stack.folder / "pairs.jsonl"
         self.nginx: Service
         self.relay: Service
+        self.ears = settings  # what the relay itself listens on, where a test stands between nginx and it
         self._lives = 0
         prepare(folder, settings, {})
 
@@ -108,11 +115,18 @@ class Split:
         return self.settings.listen
 
     def start(
-        self, *, percent: float = 100.0, nginx: Path | None = None, naive: str | None = None, lease: bool = True
+        self,
+        *,
+        percent: float = 100.0,
+        nginx: Path | None = None,
+        naive: str | None = None,
+        lease: bool = True,
+        changed: Callable[[str], str] = str,
     ) -> None:
+        """``naive``: the plain mirror to this address instead. ``changed``: the configuration's text, from its own."""
         files = render(self.settings, self.folder) if naive is None else render_naive(self.settings, self.folder, naive)
         for name, text in files.items():
-            write_private(self.folder / name, text)
+            write_private(self.folder / name, changed(text))
         levels.set_percent(self.folder, percent, self.settings.max_percent)
         if lease:
             levels.renew(self.folder, time.time(), self.settings.slot_s)
@@ -121,7 +135,7 @@ class Split:
     def start_relay(self, dark: DarkSide | str, ledger: LedgerNames | None = None, *extra: str) -> None:
         self._lives += 1
         command = relay_command(
-            self.settings,
+            self.ears,
             self.folder,
             dark=as_side(dark),
             state=self.state_path,

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from darktime.split.log_format import read_line
 from darktime.split.nginx_blocks import _above
 from darktime.split.relay.copies import CopyReader, Room
-from tests.darktime.split.conftest import CANDIDATE, binaries
+from tests.darktime.split.conftest import CANDIDATE, binaries, workers
 from tests.darktime.split.takers import Taker
 from tests.darktime.split.test_relay_ears import copy_bytes
 from tests.support.waiting import wait_until
@@ -138,10 +138,6 @@ def test_an_upload_of_a_hundred_megabytes_is_byte_identical_and_neither_nginx_no
         assert max(peak_kib(pid) - kib for pid, kib in zip(pids, before, strict=True)) < 8_192
         (one,) = production.taken
         assert hashlib.sha256(one.body).digest() == hashlib.sha256(piece * 100).digest()
-
-
-def workers(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def peak_kib(pid: int) -> int:

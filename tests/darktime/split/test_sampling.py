@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darktime.errors import UsageError
-from darktime.split import levels
+from darktime.split import levels, nginx_blocks
+from darktime.split.log_format import LogLine, OtherLine, read_line
 from darktime.split.sampling import bucket, buckets_for, murmur2, sampled, valid_user
 from tests.darktime.split.conftest import binaries
 from tests.darktime.split.servers import Client, Quick
@@ -57,51 +59,75 @@ def test_a_live_nginx_samples_exactly_the_users_that_the_function_names_through_
     make_split: Callable, folder: Path, nginx: Path
 ) -> None:
     production = Quick()
-    split = make_split(production.address, max_percent=25.0, salt="exp-1", slot_s=1000)
+    split = make_split(production.address, max_percent=25.0, salt="exp-1", slot_s=1000, mirror_timeout_ms=5_000)
     relay = Quick(split.settings.relay_socket)
     try:
         split.start(percent=1, nginx=nginx)
         cookies = [f"Cookie: a=1; uid={user}" for user in USERS]
         found = {}
         with split.client() as client:
-            for step, percent in enumerate((1, 5, 25, 5)):
+            for step, percent in enumerate((1, 5, 25, 5, 0)):
                 levels.set_percent(folder, percent, 25)
                 assert levels.percent_of(folder) == percent
                 relay.users.clear()
-                some = cookies if percent != 5 or step == 1 else cookies[:5000]
+                some = cookies if step < 3 else cookies[: 5000 if percent else 1000]
                 client.pipeline("/page", some)
                 expected = {user for user in USERS[: len(some)] if sampled("exp-1", user, percent)}
                 wait_until(lambda: len(relay.users) >= len(expected), what=f"{len(expected)} copies")  # noqa: B023
                 found[step] = set(relay.users)
                 assert found[step] == expected
-                assert set(relay.users.values()) == {1}
+                assert set(relay.users.values()) <= {1}
+                share = percent / 100
+                assert abs(len(found[step]) / len(some) - share) <= 3 * (share * (1 - share) / len(some)) ** 0.5
         assert found[0] < found[1] < found[2]
         assert found[3] <= found[1]
+        assert found[4] == set()
+        assert production.requests == len(cookies) * 3 + 6000, "on one connection, which nothing of this has closed"
     finally:
         relay.stop()
         production.stop()
 
 
-def test_nobody_is_sampled_without_a_key_that_is_whole_and_well_formed(make_split: Callable, folder: Path) -> None:
-    production = Quick()
+HOSTILE = {
+    "none": ["X: 1", "Cookie: a=1", "Cookie: uid=", "Cookie: xuid=abc"],
+    "unusable": [
+        "Cookie: uid=a b", "Cookie: uid=a%00b", 'Cookie: uid="a"', "Cookie: uid=" + "x" * 129, "Cookie: uid=" + "x" * 8000,
+        "Cookie: uid=\xff\xfe", "Cookie: uid=a/../b", "Cookie: uid=$host", "Cookie: uid=a,b", "Cookie: uid=a%0d%0aX-Darktime: 1",
+        'Cookie: uid=\\", "k": "', "Cookie: uid=../kill", "Cookie: uid=\xe2\x82", "Cookie: uid=\t",
+    ],
+    # Of two of the same name the first is meant, here as at most servers.
+    "valid": ["Cookie: uid=good; uid=other", "Cookie: uid=good"],
+}  # fmt: skip
+
+
+def test_nobody_is_sampled_without_a_key_that_is_whole_and_well_formed_and_each_line_about_it_can_be_read(
+    make_split: Callable, origin: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nginx_blocks, "CENSUS_PERCENT", 100)  # all that is not copied is told of
+    production = origin()
     split = make_split(production.address)
-    split.start()
     relay = Quick(split.settings.relay_socket)
-    hostile = [
-        "X: 1", "Cookie: a=1", "Cookie: uid=", "Cookie: uid=a b", "Cookie: uid=a%00b", 'Cookie: uid="a"',
-        "Cookie: uid=" + "x" * 129, "Cookie: uid=" + "x" * 8000, "Cookie: uid=\xff\xfe", "Cookie: uid=a/../b", "Cookie: uid=$host",
-        "Cookie: uid=a,b", "Cookie: xuid=abc",
-    ]  # fmt: skip
     try:
-        with Client(split.address) as client:
-            for line in hostile:
-                assert b" 200 " in client.get("/page", line)[0]
-            client.get("/page", "Cookie: uid=good")
-        wait_until(lambda: relay.users["good"] == 1, what="the copy of the one good user")
-        assert dict(relay.users) == {"good": 1}
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lines:
+            lines.bind(("127.0.0.1", split.settings.log_port))
+            lines.settimeout(5)
+            split.start()
+            with Client(split.address) as client, Client(production.address) as direct:
+                for keyed, hostile in HOSTILE.items():
+                    for line in hostile:
+                        answer, wanted = client.get("/page", line), direct.get("/page", line)
+                        assert (answer[0].split(b"\r\n")[0], answer[1]) == (wanted[0].split(b"\r\n")[0], wanted[1])
+                        assert production.heads[-2].get("cookie") == production.heads[-1].get("cookie"), "as it came"
+                        told = read_line(lines.recv(65536), split.settings.secret)
+                        if keyed == "valid":
+                            assert isinstance(told, LogLine)
+                        else:
+                            assert isinstance(told, OtherLine)
+                            assert told.keyed == keyed, line
+        wait_until(lambda: relay.users["good"] == 2, what="the copies of the one good user")
+        assert dict(relay.users) == {"good": 2}
     finally:
         relay.stop()
-        production.stop()
 
 
 @pytest.mark.parametrize(
