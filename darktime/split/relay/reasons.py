@@ -16,9 +16,10 @@ DARK_RESET: Final = "dark_reset"
 CLIENT_ABORT: Final = "client_abort"
 CREDENTIAL_STRIPPED: Final = "credential_stripped"
 LOG_LOST: Final = "log_lost"  # production's line never came
+CALIBRATION: Final = "calibration_failed"  # the second instance of today's code did not answer while it calibrated
 IN_FLIGHT: Final = "in_flight"  # the relay was told to stop before it was through
 
 ALL: Final = (
     SHED_SINK, RELAY_FULL, TOO_BIG, UNSAFE_METHOD, UPGRADE, EXPIRED, DARK_REFUSED, DARK_TIMEOUT, DARK_RESET,
-    CLIENT_ABORT, CREDENTIAL_STRIPPED, LOG_LOST, IN_FLIGHT,
+    CLIENT_ABORT, CREDENTIAL_STRIPPED, LOG_LOST, CALIBRATION, IN_FLIGHT,
 )  # fmt: skip
