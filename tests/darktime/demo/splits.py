@@ -31,6 +31,7 @@ COMMENTS = 6
 STAY = 5  # questions a visitor
 API = "/api/thread/{id}"
 PAGE = "/thread/{id}"
+VOLATILE = {"request_id", "at", "csrf"}  # what differs between any two answers
 
 
 def start_site(stack: Stack, name: str, redis: str, *, fault: str = "", waits_ms: float = 0.0) -> str:
@@ -141,23 +142,27 @@ class Traffic:
     limit_s: float = 60.0
 
 
-def split(folder: Path, production: str, dark: str, secondary: str | None, traffic: Traffic, *words: str) -> Ended:
-    """Run the command on everybody's requests until enough pairs are there."""
+def split(
+    folder: Path, production: str, dark: str, secondary: str, traffic: Traffic, *words: str, margins: str = ""
+) -> Ended:
+    """Run the command on everybody's requests until enough pairs are there. ``margins``: its settings file."""
     port = free_port()
     command = [
         *(DARKTIME, "split", "--percent", "100", "--key", "cookie:uid", "--dark-state", "isolated", "--json"),
         *("--production", f"http://{production}", "--dark", f"http://{dark}"),
         *("--listen", f"127.0.0.1:{port}", "--out", str(folder / "run")),
-        *(("--secondary", f"http://{secondary}", "--compare-per-s", "1000") if secondary else ()),
+        *("--secondary", f"http://{secondary}", "--compare-per-s", "1000"),
         *words,
     ]
     folder.mkdir(exist_ok=True)
+    (folder / "darktime.toml").write_text(margins)
     with _running(command, folder) as running:
         wait_until((folder / "run" / "split.json").exists, timeout_s=30, what="a split that runs")
         state = folder / "run" / "relay.json"
 
         def compared() -> int:
-            return int(json.loads(state.read_text())["compared"]) if state.exists() else 0
+            told = json.loads(state.read_text()) if state.exists() else {"compared": 0}
+            return int(told["compared"]) - int(told.get("calibration", {"pairs": 0})["pairs"])
 
         with Visitors(f"127.0.0.1:{port}", here=traffic.here, per_s=traffic.per_s, pages=traffic.pages) as visitors:
             wait_until(lambda: compared() >= traffic.pairs, timeout_s=traffic.limit_s, what=f"{traffic.pairs} pairs")

@@ -25,6 +25,10 @@ def broken(_path: str) -> Page:
     return Page(reset=True)
 
 
+def hung(_path: str) -> Page:
+    return Page(hang=True)
+
+
 @pytest.fixture
 def instances() -> Iterator[Callable[..., list[Pages]]]:
     made: list[Pages] = []
@@ -68,17 +72,21 @@ def test_the_first_copies_go_to_todays_code_alone_and_all_later_ones_to_the_dark
     assert state["calibration"]["under_way"] == 0
 
 
-@pytest.mark.parametrize("aborted", [False, True], ids=["reset", "left-by-its-client"])
+@pytest.mark.parametrize(
+    ("todays", "status", "reason"),
+    [(broken, "200", "calibration_failed"), (hung, "499", "client_abort")],
+    ids=["reset", "left-by-its-client"],
+)
 def test_what_fails_while_it_calibrates_is_no_failure_of_the_dark_instance(
-    make_split: Any, instances: Any, aborted: bool
+    make_split: Any, instances: Any, todays: Callable[[str], Page], status: str, reason: str
 ) -> None:
-    dark, secondary = instances(plain, (lambda _path: Page(hang=True)) if aborted else broken)
+    dark, secondary = instances(plain, todays)
     split = calibrating(make_split, dark, secondary, 30)
     with Nginx(split) as nginx:
-        nginx.ask(ids(3), **({"status": "499"} if aborted else {}))
+        nginx.ask(ids(3), status=status)
         wait_until(lambda: sum(split.state().get("reasons", {}).values()) == 3, what="three copies that left")
         state = split.state()
-    assert state["reasons"] == {"client_abort" if aborted else "calibration_failed": 3}
+    assert state["reasons"] == {reason: 3}
     assert state["calibration"] == {"seconds": 30.0, "pairs": 0, "under_way": 0, "breaker": None}
     assert not dark.asked.total()
     assert not calibration_of(split.pairs_path)
