@@ -86,7 +86,9 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
                 describe(running, folder / ABOUT)
                 say(f"to stop: Ctrl-C, 'darktime kill', or touch {running.folder / 'kill'}")
                 if asked.get("calibrate"):
-                    say(f"calibrating: for {asked['calibrate']:g} s copies go to the secondary, not to the dark instance")
+                    say(
+                        f"calibrating: for {asked['calibrate']:g} s copies go to the secondary, not to the dark instance"
+                    )
                 if asked["joined"] and asked["probe"] and standing.percent:
                     prove(running, asked["probe"], say)
                 seconds = min(asked["duration"] or asked["ttl"], asked["ttl"])

@@ -61,7 +61,7 @@ def judge_latency(
 
 def times_of(table: Table, rows: Rows) -> Times:
     """The times of some rows."""
-    return slower.Times.of(table.production[rows], table.dark[rows], table.owners(rows))
+    return slower.Times.of(table.production[rows], table.dark[rows], table.owners(rows), at=table.at[rows])
 
 
 def offset_of(calibration: Table, endpoint: str, settings: VerdictSettings, at: Levels) -> Interval | None:
