@@ -150,7 +150,13 @@ def comparing(asked: dict[str, Any]) -> CompareOptions:
             "compare body: nobody but production's users gets production's bodies; name a second instance of today's code "
             "with --secondary http://HOST:PORT"
         )
+    calibrate_s = asked.get("calibrate", 0.0)  # who only records does not calibrate
     if not asked["secondary"]:
+        if calibrate_s:
+            raise UsageError(
+                f"calibrate {calibrate_s:g}: at first copies go to a second instance of today's code; name one with "
+                "--secondary http://HOST:PORT"
+            )
         return CompareOptions(attributes=attributes)
     secondary = upstream(asked["secondary"], "secondary")
     settings = CompareSettings(
@@ -161,7 +167,13 @@ def comparing(asked: dict[str, Any]) -> CompareOptions:
         ignore=ignore,
         unordered=unordered,
         html_whitespace=asked["html_whitespace"],
+        calibrate_s=calibrate_s,
     )
+    if calibrate_s >= min(asked["duration"] or asked["ttl"], asked["ttl"]):
+        raise UsageError(
+            f"calibrate {calibrate_s:g}: the split ends before a copy goes to the dark instance; less than --duration and "
+            "--ttl, please"
+        )
     return CompareOptions(
         attributes=attributes,
         secondary=f"http://{secondary}",
@@ -171,6 +183,7 @@ def comparing(asked: dict[str, Any]) -> CompareOptions:
         ignore=tuple(rule.text for rule in ignore),
         unordered=tuple(rule.text for rule in unordered),
         html_whitespace=settings.html_whitespace,
+        calibrate_s=settings.calibrate_s,
     )
 
 

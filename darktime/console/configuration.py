@@ -58,6 +58,7 @@ KEYS: dict[str, dict[str, str]] = {
         "compare_share": NUMBER,
         "compare_bytes": WHOLE,
         "compare_per_s": NUMBER,
+        "calibrate": NUMBER,
         "html_whitespace": FLAG,
     },
     "relay": {
@@ -194,6 +195,7 @@ dark_state = "isolated"                # isolated | readonly | shared: what the 
 # compare_share = 0.1                  # of the copies, by a hash of the request's id
 # compare_bytes = 65536                # kept of each body
 # compare_per_s = 50.0                 # comparisons a second
+# calibrate = 60.0                     # so many seconds at first copies go to the secondary, to learn how it is measured
 # html_whitespace = true               # any white space in HTML is one space
 
 [blast]

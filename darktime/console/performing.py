@@ -90,10 +90,16 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
         with taking_part(experiment, asked) as standing:
             running = start(stack, folder, ledger, standing.percent)
             last.callback(close_relays, running)  # once they have ended
-            watching, vigil, lookout = _watching(running, folder, experiment, schedule, asked["margins"])
+            watching, vigil, lookout = _watching(
+                running, folder, experiment, schedule, asked["margins"], later_s=asked.get("calibrate", 0.0)
+            )
             with signals() as ended:
                 describe(running, folder / ABOUT)
                 say(f"to stop: Ctrl-C, 'darktime kill', or touch {running.folder / 'kill'}")
+                if asked.get("calibrate"):
+                    say(
+                        f"calibrating: for {asked['calibrate']:g} s copies go to the secondary, not to the dark instance"
+                    )
                 if asked["joined"] and asked["probe"] and standing.percent:
                     prove(running, asked["probe"], say)
                 seconds = min(asked["duration"] or asked["ttl"], asked["ttl"])
@@ -131,6 +137,8 @@ def _watching(
     experiment: Experiment,
     schedule: Schedule | None,
     margins: VerdictSettings | None,
+    *,
+    later_s: float,
 ) -> tuple[Watching, Vigil, Lookout]:
     from darktime.split.lookout import Lookout
     from darktime.split.schedule import Pilot
@@ -147,7 +155,7 @@ def _watching(
     )
     plan = None
     if schedule is not None:
-        plan = Pilot(schedule, time.monotonic()), Stage(running.pairs, running.state, margins)
+        plan = Pilot(schedule, time.monotonic() + later_s), Stage(running.pairs, running.state, margins)
     return Watching(running, vigil, lookout, steering, plan=plan), vigil, lookout
 
 

@@ -95,6 +95,13 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--compare-bytes", type=int, default=65_536, metavar="N", help="Kept of each body.")
 @click.option("--compare-per-s", type=float, default=50.0, metavar="N", help="Comparisons a second.")
 @click.option(
+    "--calibrate",
+    type=float,
+    default=0.0,
+    metavar="SECONDS",
+    help="So long at first copies go to --secondary: what its times differ in is the measuring's own.",
+)
+@click.option(
     "--ignore", multiple=True, metavar="RULE", help="Do not compare '[METHOD] ENDPOINT FIELD'; may be repeated."
 )
 @click.option(

@@ -30,7 +30,7 @@ SCHEMA_VERSION = 1
     "--calibration",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="RUN",
-    help="A split in which both sides ran the same code: what they differed in is the measuring's own.",
+    help="A split in which both sides ran the same code, in place of what RUN itself began with (--calibrate).",
 )
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What exit code 5 becomes, for CI.")
 @click.option("--json", "as_json", is_flag=True, help="The whole verdict on stdout, for machines.")
@@ -45,6 +45,7 @@ def command(
 ) -> int:
     """Judge the split in the folder RUN again: GO (0), NO-GO (3) or WAIT (5), with what a WAIT needs."""
     from darktime.report.summaries import verdict as summary
+    from darktime.split.calibration import CALIBRATION
     from darktime.split.saved import judge_again
 
     settings = settings_of(margins)
@@ -53,7 +54,7 @@ def command(
         pairs_of(run),
         settings=settings,
         look=look,
-        calibration=pairs_of(calibration) if calibration else (),
+        calibration=pairs_of(calibration) if calibration else pairs_of(run, CALIBRATION),
     )
     told = record(run, verdict, settings, inconclusive)
     click.echo(json.dumps(told) if as_json else "\n".join(summary.tell(told)))
@@ -95,11 +96,11 @@ def results_of(run: Path) -> dict[str, Any]:
     return results
 
 
-def pairs_of(run: Path) -> list[Pair]:
+def pairs_of(run: Path, name: str = "pairs.jsonl") -> list[Pair]:
     """The pairs that a split compared; none where it wrote no file. Raises UsageError for a file that cannot be read."""
     from darktime.split.saved import read_pairs
 
-    path = run / "pairs.jsonl"
+    path = run / name
     try:
         if not path.exists():
             return []

@@ -67,6 +67,7 @@ class CompareOptions:
     ignore: tuple[str, ...] = ()
     unordered: tuple[str, ...] = ()
     html_whitespace: bool = False
+    calibrate_s: float = 0.0
 
     def words(self) -> list[str]:
         """The relay's arguments."""
@@ -77,6 +78,7 @@ class CompareOptions:
             ("--compare-share", self.share),
             ("--compare-bytes", self.body_bytes),
             ("--compare-per-s", self.per_s),
+            ("--calibrate", self.calibrate_s or None),
         )
         words += ["--secondary", self.secondary]
         words += [word for name, value in numbers if value is not None for word in (name, str(value))]

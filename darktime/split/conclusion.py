@@ -9,6 +9,7 @@ from redis import RedisError
 
 from darktime import __version__
 from darktime.errors import ExitCode
+from darktime.split.calibration import calibration_of, calibration_record
 from darktime.split.compare import Pair
 from darktime.split.endpoints_seen import endpoints_seen
 from darktime.split.results import (
@@ -95,7 +96,16 @@ def conclude(
         reasons={} if countable else dict(state.get("reasons", {})),  # what failed has failed all the same
     )
     pairs = [Pair.from_record(record) for record in records]
-    verdict = judge(pairs, [*whole, *judged.reasons_alone()], settings, left=judged.left, fields=fields, look=look)
+    same = calibration_of(running.pairs)
+    verdict = judge(
+        pairs,
+        [*whole, *judged.reasons_alone()],
+        settings,
+        left=judged.left,
+        fields=fields,
+        calibration=same,
+        look=look,
+    )
     production_watched = watched.record()
     verdict = harmed(tempered(verdict, vigil.incidents), production_watched)
     ended = datetime.now(UTC)
@@ -120,6 +130,7 @@ def conclude(
         "latency": latency_of(records),
         "timeline": timeline(records, began=began.timestamp()),
         "endpoints_seen": endpoints_seen(pairs, judged.left, settings),
+        **calibration_record(state, same),
         **comparison_of(state),
         "ledger": [hop_record(one) for one in balances],
         "production_watched": production_watched,

@@ -51,6 +51,8 @@ def merge_states(states: Mapping[str, Mapping[str, Any]], *, dead: Iterable[str]
     merged["recording"] = merge_recording([one.get("recording") for one in told])
     if any("transform" in one for one in told):
         merged["transform"] = merge_transform([one["transform"] for one in told if "transform" in one])
+    if "calibration" in merged:
+        merged["calibration"]["seconds"] = max(one["calibration"]["seconds"] for one in told if "calibration" in one)
     merged["ledger_closed"] = bool(told) and all(one.get("ledger_closed") for one in told)
     if any("stream_pairs" in one for one in told):
         merged["stream_pairs"] = merge_stream_pairs([one.get("stream_pairs", ()) for one in told])

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from darktime.split.calibration import calibration_of
 from darktime.split.compare import Pair
 from darktime.split.results import findings_of, pair_lines
 from darktime.split.saved import fields_of
@@ -71,4 +72,5 @@ class Stage:
         hop = Left(hop=COMPARED, explained=explained)
         # What differs in the answers is counted over the whole run: reported once, it stays so.
         fields = fields_of(findings_of(state))
-        return judge(pairs, [hop], self._settings, left=left, fields=fields, look=look)
+        same = calibration_of(self._pairs)
+        return judge(pairs, [hop], self._settings, left=left, fields=fields, calibration=same, look=look)

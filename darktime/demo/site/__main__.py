@@ -18,11 +18,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--redis", required=True, metavar="URL")
     parser.add_argument("--queue", default="demo", metavar="NAME")
     parser.add_argument("--threads", type=int, default=10, help="threads of conversation to create")
+    parser.add_argument("--settings", default="darktime.demo.site.settings", metavar="MODULE", help="Django's settings")
     options = parser.parse_args(argv)
     os.environ["DARKTIME_SITE_DATABASE"] = options.database
     os.environ["DARKTIME_SITE_REDIS"] = options.redis
     os.environ["DARKTIME_SITE_QUEUE"] = options.queue
-    os.environ["DJANGO_SETTINGS_MODULE"] = "darktime.demo.site.settings"
+    os.environ["DJANGO_SETTINGS_MODULE"] = options.settings
 
     import django
     from django.core.management import call_command

@@ -79,6 +79,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--compare-share", type=float, default=0.1, metavar="SHARE", help="of the copies, 0 to 1")
     parser.add_argument("--compare-bytes", type=int, default=65_536, metavar="N", help="kept of each body")
     parser.add_argument("--compare-per-s", type=float, default=50.0, metavar="N", help="comparisons a second")
+    parser.add_argument(
+        "--calibrate", type=float, default=0.0, metavar="SECONDS", help="so long copies go to the secondary instead"
+    )
     parser.add_argument("--ignore", action="append", default=[], metavar="RULE", help="[METHOD] ENDPOINT FIELD")
     parser.add_argument("--unordered", action="append", default=[], metavar="RULE", help="lists without an order")
     parser.add_argument("--html-whitespace", action="store_true", help="any white space in HTML is one space")
@@ -184,6 +187,7 @@ def _compare(options: argparse.Namespace) -> CompareSettings | None:
         ignore=ignore,
         unordered=unordered,
         html_whitespace=options.html_whitespace,
+        calibrate_s=options.calibrate,
     )
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from darktime.split.calibration import CALIBRATION
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -32,6 +34,7 @@ class Files:
         self._settings = settings
         self._state = state
         self._waiting: deque[Pair] = deque()
+        self._calibrating: deque[Pair] = deque()  # pairs of the same code, for a file of their own
         self._written_bytes = 0
         self.population: dict[str, Any] = {}  # as it was last handed over, to be written beside the state
         self._stop = threading.Event()
@@ -44,14 +47,14 @@ class Files:
         write_whole(self._settings.state, self._state())
         self._thread.start()
 
-    def pair(self, pair: Pair) -> None:
-        """Take a pair; it will be in the file within a quarter of a second."""
+    def pair(self, pair: Pair, *, calibrates: bool = False) -> None:
+        """Take a pair; it will be in its file within a quarter of a second."""
         if self._settings.pairs is None:
             return
-        if len(self._waiting) >= self._settings.limits.pairs_waiting:
+        if len(self._waiting) + len(self._calibrating) >= self._settings.limits.pairs_waiting:
             self.pairs_dropped += 1
             return
-        self._waiting.append(pair)
+        (self._calibrating if calibrates else self._waiting).append(pair)
 
     def close(self, timeout_s: float) -> None:
         """Write what is left."""
@@ -65,7 +68,10 @@ class Files:
             stopping = self._stop.wait(_PAIRS_EVERY_S)
             round_number += 1
             try:
-                self._write_pairs()
+                path = self._settings.pairs
+                if path is not None:
+                    self._write_pairs(path, self._waiting)
+                    self._write_pairs(path.with_name(CALIBRATION), self._calibrating)
                 if stopping or round_number % _STATE_EVERY == 0:
                     write_whole(self._settings.state, self._state())
                     if self._settings.population is not None and self.population:
@@ -75,11 +81,10 @@ class Files:
                 if self.failures == 1:
                     log.warning("the relay's files cannot be written: %s", error)
 
-    def _write_pairs(self) -> None:
-        path = self._settings.pairs
-        if path is None or not self._waiting:
+    def _write_pairs(self, path: Path, waiting: deque[Pair]) -> None:
+        if not waiting:
             return
-        pairs = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        pairs = [waiting.popleft() for _ in range(len(waiting))]
         lines = b"".join(orjson.dumps(pair.record()) + b"\n" for pair in pairs)
         if self._written_bytes + len(lines) > self._settings.limits.pairs_bytes:
             self.pairs_dropped += len(pairs)

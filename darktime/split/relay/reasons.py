@@ -16,11 +16,12 @@ DARK_RESET: Final = "dark_reset"
 CLIENT_ABORT: Final = "client_abort"
 CREDENTIAL_STRIPPED: Final = "credential_stripped"
 LOG_LOST: Final = "log_lost"  # production's line never came
+CALIBRATION: Final = "calibration_failed"  # the second instance of today's code did not answer while it calibrated
 IN_FLIGHT: Final = "in_flight"  # the relay was told to stop before it was through
 TRANSFORMED_AWAY: Final = "transformed_away"  # the user's own function dropped it, on purpose
 TRANSFORM_FAILED: Final = "transform_failed"  # it raised, or gave back what cannot be sent
 
 ALL: Final = (
     SHED_SINK, RELAY_FULL, TOO_BIG, UNSAFE_METHOD, UPGRADE, EXPIRED, DARK_REFUSED, DARK_TIMEOUT, DARK_RESET,
-    CLIENT_ABORT, CREDENTIAL_STRIPPED, LOG_LOST, IN_FLIGHT, TRANSFORMED_AWAY, TRANSFORM_FAILED,
+    CLIENT_ABORT, CREDENTIAL_STRIPPED, LOG_LOST, CALIBRATION, IN_FLIGHT, TRANSFORMED_AWAY, TRANSFORM_FAILED,
 )  # fmt: skip

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from darktime.errors import UsageError
+from darktime.split.dark_side import DarkSide, Instance
 from darktime.split.log_format import OtherLine
 from darktime.split.marks import mark
 from darktime.split.population import Population
 from darktime.split.relay import reasons
 from darktime.split.relay.books import Books, NoBooks
+from darktime.split.relay.calibrating import Calibrating
 from darktime.split.relay.channels import Channels
 from darktime.split.relay.copies import CopyReader, Room, request_bytes
 from darktime.split.relay.darks import Darks
@@ -60,9 +62,7 @@ class Relay:
         self._files = Files(settings, self.state)
         self._books = (Books if settings.ledger else NoBooks)(settings, self._paired)
         # Before anything listens: a host may have no address.
-        self._dark = (
-            Nowhere() if settings.dark is None else Darks(settings.dark, limits, self._poller, self, self._later)
-        )
+        self._dark = self._make_way()
         self.records: Records | Answers = self._make_records()
         self._recording = self._make_recording()
         self.population = Population()
@@ -78,6 +78,18 @@ class Relay:
         self._stopping = False
         self._channels = Channels(limits.channels)
         self.events_read = self.events_unnamed = self.users_forgotten = 0
+
+    def _make_way(self) -> Darks | Nowhere | Calibrating:
+        settings, compare = self._settings, self._settings.compare
+        if settings.dark is None:
+            return Nowhere()
+        dark = Darks(settings.dark, settings.limits, self._poller, self, self._later)
+        if compare is None or not compare.calibrate_s:
+            return dark
+        host, port = compare.secondary
+        side = DarkSide(instances=(Instance(host=host, port=port),), connections=settings.dark.connections)
+        today = Darks(side, settings.limits, self._poller, self, self._later)
+        return Calibrating(today, dark, seconds=compare.calibrate_s, most=settings.limits.open_records)
 
     def _make_records(self) -> Records | Answers:
         limits = self._settings.limits
@@ -219,7 +231,7 @@ class Relay:
         if self._recording is not None:
             kept = payload if came is None else request_bytes(came, settings.allow_query, settings.secret)
             self._recording.take(copy, user, kept)
-        if self._comparison is not None:
+        if self._comparison is not None and not (isinstance(self._dark, Calibrating) and self._dark.lasts(now)):
             self._comparison.take(copy, now)
         self._dark.submit(copy, payload, user, now)
 
@@ -249,7 +261,7 @@ class Relay:
         return found
 
     def _paired(self, pair: Pair) -> None:
-        self._files.pair(pair)
+        self._files.pair(pair, calibrates=isinstance(self._dark, Calibrating) and self._dark.paired(pair.id))
 
     def _close(self) -> None:
         self._copies.close()
@@ -296,6 +308,8 @@ class Relay:
 
     def failed(self, request_id: str, reason: str) -> None:
         """A copy goes no further."""
+        if isinstance(self._dark, Calibrating) and self._dark.failed(request_id):
+            reason = reasons.CALIBRATION  # nothing that the dark instance did
         self.records.failed(request_id, reason)
         if self._comparison is not None:
             self._comparison.dark_failed(request_id)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MOST_PER_S = 10_000
 LEAST_BODY = 1_024
 MOST_BODY = 1_048_576
+MOST_CALIBRATION_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,8 @@ class CompareSettings:
 
     ``share``: of the copies. ``body_bytes``: what is kept of a body. ``per_s``: comparisons begun a second, ``cpu_share``: of
     one core that they may take. ``most``: comparisons at once, from the first request to the result. ``connections`` and
-    ``streams`` at the secondary, which a hung one fills.
+    ``streams`` at the secondary, which a hung one fills. ``calibrate_s``: so long at first copies go there in place of the dark
+    instance, and nothing is compared by content.
     """
 
     secondary: tuple[str, int]
@@ -77,6 +79,7 @@ class CompareSettings:
     connections: int = 16
     streams: int = 100
     fields: int = 200
+    calibrate_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise UsageError for what cannot be."""
@@ -87,6 +90,8 @@ class CompareSettings:
             raise UsageError(f"{self.per_s:g} comparisons a second: more than 0 and at most {MOST_PER_S:,}, please")
         if not LEAST_BODY <= self.body_bytes <= MOST_BODY:
             raise UsageError(f"compare bytes {self.body_bytes:,}: {LEAST_BODY:,} to {MOST_BODY:,} of a body, please")
+        if not 0 <= self.calibrate_s <= MOST_CALIBRATION_S:
+            raise UsageError(f"calibrate {self.calibrate_s:g}: 0 to {MOST_CALIBRATION_S:,.0f} seconds, please")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

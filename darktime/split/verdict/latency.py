@@ -45,7 +45,7 @@ def judge_latency(
         figures[endpoint] = figure = figure_of(table, rows, found, offset, settings)
         words = (
             f"{endpoint}: p95 {figure['dark_p95_ms']:.1f} ms dark, {figure['production_p95_ms']:.1f} ms production "
-            f"({len(rows):,} pairs of {len(times.counts):,} users)"
+            f"({len(rows):,} pairs of {len(times.counts):,} users{_measured(offset)})"
         )
         bare = "; not calibrated, too few pairs of the same code" if calibration.endpoints and not offset else ""
         limit = f"{settings.latency_ratio:.2f} times production's + {settings.latency_slack_s * 1000:g} ms{bare}"
@@ -61,7 +61,7 @@ def judge_latency(
 
 def times_of(table: Table, rows: Rows) -> Times:
     """The times of some rows."""
-    return slower.Times.of(table.production[rows], table.dark[rows], table.owners(rows))
+    return slower.Times.of(table.production[rows], table.dark[rows], table.owners(rows), at=table.at[rows])
 
 
 def offset_of(calibration: Table, endpoint: str, settings: VerdictSettings, at: Levels) -> Interval | None:
@@ -106,6 +106,10 @@ def figure_of(
         "excess_high_ms": _ms(found.high),
         "offset_ms": offset.value * 1000 if offset else None,
     }
+
+
+def _measured(offset: Interval | None) -> str:
+    return "" if offset is None else f"; the same code measured {offset.value * 1000:+.1f} ms, which is taken off"
 
 
 def _ms(seconds: float) -> float | None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from darktime.split.verdict.clusters import Interval, sums_of
+from darktime.split.verdict.clusters import Interval, residuals, sums_of
 from darktime.split.verdict.exact import student
+from darktime.split.verdict.spells import stretches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,10 +46,14 @@ class Times:
     counts: Numbers
     tops: tuple[Numbers, Numbers]  # the largest tenth of each, sorted: their common 95th percentile is among them
     widths: tuple[float, float]  # of each around its own
+    stretch: NDArray[np.intp] | None = None  # of time, in which each pair began
 
     @classmethod
-    def of(cls, production: Numbers, dark: Numbers, owner: NDArray[np.intp]) -> Times:
-        """Times of at least two pairs. Whole milliseconds are spread over their tick, the same way each time."""
+    def of(cls, production: Numbers, dark: Numbers, owner: NDArray[np.intp], *, at: Numbers | None = None) -> Times:
+        """Times of at least two pairs. Whole milliseconds are spread over their tick, the same way each time.
+
+        ``at``: when each began, in seconds; without it all are taken to have begun at times of their own.
+        """
         draw = np.random.default_rng(1)
         production, dark = _untied(production, draw), _untied(dark, draw)
         ordered = np.sort(production), np.sort(dark)
@@ -60,27 +65,40 @@ class Times:
             counts=np.bincount(owner).astype(float),
             tops=(ordered[0][top:], ordered[1][top:]),
             widths=(_width(ordered[0]), _width(ordered[1])),
+            stretch=None if at is None else stretches(at),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lean:
-    """How much more often dark is above the common percentile than production: its share, its error, degrees of freedom."""
+    """How much more often dark is above the common percentile than production: its share, its error, degrees of freedom.
+
+    ``spells``: the same error and degrees of freedom by stretches of time, where they are known.
+    """
 
     value: float
     error: float
     freedom: float
+    spells: tuple[float, float] | None = None
+
+    def reach(self, level: float) -> float:
+        """How far from the value the truth may be, to either side, with that chance of being further."""
+        by_user = student(level, self.freedom) * self.error
+        if self.spells is None:
+            return by_user
+        error, freedom = self.spells
+        return max(by_user, student(level, freedom) * error)
 
     def sign(self, levels: Levels) -> int:
         """1: above, -1: below, 0: cannot be told. Either errs with its level at the most."""
         if self.value < 0:
-            return -1 if self.value + student(levels.high, self.freedom) * self.error < 0 else 0
-        return 1 if self.value - student(levels.low, self.freedom) * self.error > 0 else 0
+            return -1 if self.value + self.reach(levels.high) < 0 else 0
+        return 1 if self.value - self.reach(levels.low) > 0 else 0
 
     def times_needed(self, levels: Levels) -> float:
         """How many times as many users of the same kind would tell; infinite where nothing leans either way."""
         level = levels.high if self.value < 0 else levels.low
-        return (student(level, self.freedom) * self.error / self.value) ** 2 if self.value else math.inf
+        return (self.reach(level) / self.value) ** 2 if self.value else math.inf
 
 
 def p95(values: Numbers) -> float:
@@ -103,7 +121,12 @@ def lean(times: Times, *, ratio: float, slack_s: float) -> Lean:
     bend = _bend(times.widths[0], times.widths[1] / ratio)
     score = (1 + bend) * slow - (1 - bend) * other - bend * above / count
     sums = sums_of(score, times.owner, times.counts, spread=_spread(slow, other, bend, above / count / 2))
-    return Lean(value=sums.total / count, error=math.sqrt(sums.variance + _UNSEEN) / count, freedom=sums.freedom)
+    return Lean(
+        value=sums.total / count,
+        error=math.sqrt(sums.variance + _UNSEEN) / count,
+        freedom=sums.freedom,
+        spells=None if times.stretch is None else _by_stretch(score, times.stretch),
+    )
 
 
 def excess(times: Times, levels: Levels, *, ratio: float, slack_s: float) -> Interval:
@@ -123,6 +146,13 @@ def excess(times: Times, levels: Levels, *, ratio: float, slack_s: float) -> Int
         low=-_boundary(lambda seconds: turns(-seconds, 1), start),
         high=_boundary(lambda seconds: turns(seconds, -1), start),
     )
+
+
+def _by_stretch(score: Numbers, stretch: NDArray[np.intp]) -> tuple[float, float]:
+    """The error of the mean score, and its degrees of freedom, from how much stretches of time differ."""
+    sizes = np.bincount(stretch).astype(float)
+    parts = residuals(np.bincount(stretch, score).astype(float), sizes)
+    return math.sqrt(float(parts @ parts) + _UNSEEN) / len(score), len(sizes) - 1.0
 
 
 def _boundary(turned: Callable[[float], bool], start: float) -> float:

@@ -25,12 +25,15 @@ SERVER_ERROR: Final = 500
 class Table:
     """``owner`` and ``endpoint`` are numbers; ``endpoints`` has the names, in the order in which they came.
 
+    ``at``: when a request began, seconds UTC.
+
     ``worse``: only the dark answer is an error; ``better``: only production's is; ``differs``: neither is, and they differ.
     """
 
     owner: NDArray[np.intp]
     endpoint: NDArray[np.intp]
     endpoints: tuple[str, ...]
+    at: NDArray[np.float64]
     production: NDArray[np.float64]
     dark: NDArray[np.float64]
     failed: tuple[Flags, Flags]  # production's, dark's
@@ -45,6 +48,7 @@ class Table:
             owner=owners[0],
             endpoint=names[0],
             endpoints=names[1],
+            at=np.array([pair.at for pair in pairs], dtype=float),
             production=np.array([pair.production.seconds for pair in pairs], dtype=float),
             dark=np.array([pair.dark.seconds for pair in pairs], dtype=float),
             failed=(failed[0], failed[1]),

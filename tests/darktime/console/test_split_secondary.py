@@ -139,8 +139,12 @@ def test_a_secondary_where_nobody_listens_is_refused(refused):
         (["--compare-share", "2"], "compare share 2"),
         (["--compare-bytes", "1"], "compare bytes 1"),
         (["--secondary", "https://x:1"], "secondary https://x:1"),
+        (["--calibrate", "5", "--secondary", ""], "calibrate 5: at first copies go to"),
+        (["--calibrate", "5", "--duration", "5"], "calibrate 5: the split ends before"),
+        (["--calibrate", "nan"], "calibrate nan"),
+        (["--calibrate", "-1"], "calibrate -1"),
     ],
-    ids=range(7),
+    ids=range(11),
 )
 def test_what_cannot_be_compared_is_said_before_anything_runs(refused, words, why):
     assert why in refused(*words)

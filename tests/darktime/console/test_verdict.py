@@ -170,6 +170,17 @@ def test_a_later_look_and_a_calibration_are_taken(saved, capsys):
     assert asked(capsys, late, "--calibration", same)[0] == 0
 
 
+def test_a_split_that_calibrated_is_judged_with_its_own_calibration_unless_another_is_named(saved, capsys):
+    late, same = saved(some_pairs(later_s=0.012)), saved(some_pairs(seed=2), name="same")
+    (late / "calibration.jsonl").write_text(
+        "".join(json.dumps(one.record()) + "\n" for one in some_pairs(later_s=0.012, seed=2))
+    )
+    assert asked(capsys, late)[0] == 0
+    code, out, _ = asked(capsys, late, "--calibration", same)
+    assert code == 3
+    assert "slower than 1.10 times" in out
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

@@ -1,5 +1,6 @@
 """``darktime demo`` as a person runs it: what it finds, how it ends, and what it leaves behind."""
 
+import itertools
 import json
 import os
 import random
@@ -12,7 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
+from realtime_core.ledger import balance, read
 from realtime_core.stack import free_port
 from tests.support.engines import require_engine
 from tests.support.ports import ports_of, refuses
@@ -24,7 +27,7 @@ DARKTIME = Path(sys.executable).parent / "darktime"
 # The short twin: a minute's demo in twenty seconds. The opening alone waits for its hung instance.
 SHORT = ["--visitors", "60", "--percent", "30", "--phase-seconds", "3", "--blast-seconds", "2", "--opening-delay", "1"]
 ENDS_BY_ITSELF_S = 16.0
-A_MINUTE = pytest.mark.timeout(90)  # one run of the whole way: the only way to see it
+A_MINUTE = pytest.mark.timeout(120)  # one run of the whole way: the only way to see it
 
 
 def start(folder, *words, preexec_fn=None):
@@ -46,12 +49,17 @@ def processes(folder):
         return {}
 
 
+def arrived(folder):
+    """Wait until all is started. On a busy machine a dozen processes of Python take their time; nothing here is about that."""
+    wait_until(lambda: "visitors" in processes(folder), timeout_s=45, what="the start of the demo's processes")
+
+
 @A_MINUTE
 def test_the_demo_finds_exactly_what_was_injected_and_says_so(tmp_path):
     with start(tmp_path, "--json") as demo:
-        wait_until(lambda: "visitors" in processes(tmp_path), timeout_s=25)
+        arrived(tmp_path)
         started = processes(tmp_path).values()
-        out, err = demo.communicate(timeout=85)
+        out, err = demo.communicate(timeout=110)
     results = json.loads(out)
     assert len(started) > 10
     assert demo.returncode == 0, [check for check in results["checks"] if not check["ok"]]
@@ -62,7 +70,7 @@ def test_the_demo_finds_exactly_what_was_injected_and_says_so(tmp_path):
     assert sorted(fault["injected"]["lost"]) == fault["named"]["missing"]
     assert sorted(fault["injected"]["doubled"]) == fault["named"]["extra"]
     assert fault["named"]["missing"] or fault["named"]["extra"]
-    assert results["reason"]["naive_ms"] > 500 > 10 * results["reason"]["ours_ms"]
+    assert results["reason"]["naive_ms"] >= max(900, 10 * results["reason"]["ours_ms"])  # it hangs for 1,000
     assert results["users"]["agrees_with_function"]
     assert 0 < results["users"]["sampled"] < results["users"]["seen"]
     assert results["traffic"]["errors"] == 0
@@ -96,9 +104,10 @@ def test_ctrl_c_at_any_moment_leaves_no_process_behind(tmp_path, after):
     assert (tmp_path / "report.html").exists()
 
 
+@A_MINUTE
 def test_kill_9_of_the_demo_frees_every_port_and_ends_every_process_within_two_seconds(tmp_path):
     with start(tmp_path) as demo:
-        wait_until(lambda: "visitors" in processes(tmp_path), timeout_s=20)
+        arrived(tmp_path)
         below = descendants(demo.pid)
         ports = ports_of(below)
         assert len(ports) >= 6  # two splitters' fronts, three push servers, the site
@@ -108,15 +117,58 @@ def test_kill_9_of_the_demo_frees_every_port_and_ends_every_process_within_two_s
         demo.communicate(timeout=5)
 
 
+def words_of(pid):
+    """The command line of a process, as option -> value."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    return dict(itertools.pairwise(words))
+
+
+def owners_of(hops):
+    """Hop -> the names of its open owners, without how long ago each wrote."""
+    return {hop: [owner.split()[0] for owner in owners] for hop, owners in hops}
+
+
+def lacks(owners, who):
+    """Of ``who`` (hop -> an owner's first letters), what these open owners do not have."""
+    return {(hop, first) for hop, first in who if not any(name.startswith(first) for name in owners.get(hop, []))}
+
+
+# Who is to be listed as open once all three are dead. An owner is in the ledger from its first flush on, which is a
+# quarter of a second or more after what it counted: one that dies before that has left no account to be open.
+OPEN_WHEN_KILLED = {
+    ("queue>pipeline", "worker"),
+    ("pipeline>dark", "push:dark"),
+    ("dark>relay", "relay"),
+    ("mirror>relay", "relay"),
+}
+
+
 @A_MINUTE
 def test_with_relay_dark_server_and_worker_killed_no_production_request_fails_and_the_demo_says_what_was_lost(tmp_path):
-    with start(tmp_path, "--phase-seconds", "4") as demo:
-        wait_until(lambda: "visitors" in processes(tmp_path), timeout_s=20)
-        state = tmp_path / "stack" / "visitors.json"
-        wait_until(lambda: json.loads(state.read_text())["deliveries"] > 50 if state.exists() else False, timeout_s=20)
-        for name in ("relay", "dark", "worker"):
-            os.kill(processes(tmp_path)[name], signal.SIGKILL)
-        said, _ = demo.communicate(timeout=85)
+    with start(tmp_path, "--phase-seconds", "6") as demo:
+        arrived(tmp_path)
+        visitors = words_of(processes(tmp_path)["visitors"])
+        with Redis.from_url(visitors["--redis"]) as redis:
+
+            def balances():
+                return balance(read(redis, visitors["--name"]))
+
+            wait_until(
+                lambda: not lacks(owners_of((one.hop, one.open_owners) for one in balances()), OPEN_WHEN_KILLED),
+                timeout_s=30,
+                what="an account of each that is to die",
+            )
+            pids = [processes(tmp_path)[name] for name in ("relay", "dark", "worker")]
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: not any(map(running, pids)), what="the death of all three")
+            # What is saved from now on stays where it is: that is what the demo has to name.
+            wait_until(
+                lambda: any(one.missing for one in balances() if one.hop == "queue>pipeline"),
+                timeout_s=10,
+                what="a job saved after the worker's death",
+            )
+        said, _ = demo.communicate(timeout=110)
     results = json.loads((tmp_path / "results.json").read_text())
     require_schema(results)
     assert demo.returncode == 3
@@ -130,12 +182,9 @@ def test_with_relay_dark_server_and_worker_killed_no_production_request_fails_an
     assert lost
     assert not any(name.startswith("#") for name in lost)
     assert ledger["queue>pipeline"]["sent"] > ledger["queue>pipeline"]["received"]
-    owners = {hop: [owner.split()[0] for owner in one["open_owners"]] for hop, one in ledger.items()}
-    assert any(owner.startswith("worker") for owner in owners["queue>pipeline"])
-    assert any(owner.startswith("push:dark") for owner in owners["pipeline>dark"])
-    assert any(owner.startswith("relay") for owner in owners["dark>relay"])
-    copies = {hop["hop"]: hop for hop in results["copies"]["ledger"]}
-    assert any(owner.startswith("relay") for owner in copies["mirror>relay"]["open_owners"])
+    hops = [*ledger.values(), *results["copies"]["ledger"]]
+    owners = owners_of((hop["hop"], hop["open_owners"]) for hop in hops)
+    assert not lacks(owners, OPEN_WHEN_KILLED), owners
     (way,) = [check for check in results["checks"] if check["what"] == "the copies' way balances"]
     assert not way["ok"]
     assert "mirror>relay: the relay died" in way["detail"]
@@ -200,7 +249,7 @@ def test_it_runs_the_same_against_instances_that_are_already_there_and_leaves_no
         tmp_path / "run",
         *("--production", production.url, "--dark", dark.url, "--redis", valkey.url, "--json"),
     ) as demo:
-        out, err = demo.communicate(timeout=85)
+        out, err = demo.communicate(timeout=110)
     results = json.loads(out)
     assert demo.returncode == 0, (err, [check for check in results["checks"] if not check["ok"]])
     clean, fault = results["phases"]
@@ -262,7 +311,7 @@ def test_somebody_who_watches_along_in_a_browser_sees_comments_arrive_changes_no
 
     port = free_port()
     with start(tmp_path, "--json", "--phase-seconds", "5", "--listen", f"127.0.0.1:{port}") as demo:
-        wait_until(lambda: "visitors" in processes(tmp_path), timeout_s=20)
+        arrived(tmp_path)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(require_engine("chromium")), args=["--no-sandbox"])
             page = browser.new_page()

@@ -1,0 +1,40 @@
+"""A split's calibration: the pairs in which both sides ran today's code, what is done with them. Pure but for reading the file.
+
+For the first seconds of a split copies may go to a second instance of today's code, as they go to the dark instance
+afterwards. What its times differ in from production's is not the code: it is where and how they are measured.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from darktime.split.compare import Pair
+from darktime.split.results import latency_of, pair_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+CALIBRATION: Final = "calibration.jsonl"  # beside pairs.jsonl
+
+
+def calibration_of(pairs: Path) -> list[Pair]:
+    """What was paired while the split calibrated; nothing where it did not. ``pairs``: the split's own file of pairs."""
+    path = pairs.with_name(CALIBRATION)
+    if not path.exists():
+        return []
+    return [Pair.from_record(record) for record in pair_lines(path.read_text(encoding="utf-8"))]
+
+
+def calibration_record(relay: Mapping[str, Any], pairs: Sequence[Pair]) -> dict[str, Any]:
+    """As the results hold it; empty where the split did not calibrate. ``relay``: its state."""
+    told = relay.get("calibration")
+    if told is None:
+        return {}
+    return {
+        "calibration": {
+            "seconds": told["seconds"],
+            "pairs": len(pairs),
+            "latency": latency_of([pair.record() for pair in pairs]),
+        }
+    }
