@@ -58,7 +58,7 @@ def steered(
 
 @contextmanager
 def _followed(folder: Path, settings: AloneSettings, asked: dict[str, Any]) -> Iterator[Callable[[], Ramps]]:
-    from darktime.console.performing import recorded, taking_part
+    from darktime.console.partaking import recorded, taking_part
     from darktime.split.agent import Follower, following
     from darktime.split.experiment import Experiment, client_of
     from darktime.split.folder import write_private

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from darktime.console.performing import host_name, hosts_of
+from darktime.console.partaking import host_name, hosts_of
 from darktime.errors import UsageError
 from darktime.split import levels
 from darktime.split.experiment import Experiment, client_of, keys_of

@@ -1,0 +1,137 @@
+"""How a split begins, as it was asked for: an nginx of its own, or beside one that is there. Checked before anything starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from darktime.console.asked import (
+    as_included,
+    choices,
+    comparing,
+    endpoints_of,
+    given,
+    lists_of,
+    whole_bodies,
+    workers_asked,
+)
+from darktime.console.dark_side import side_of
+from darktime.console.front import front_asked, production_asked, reached, refuse_beside_theirs
+from darktime.console.include import read_includes
+from darktime.console.recording import record_settings, to_whom
+from darktime.console.watching import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from darktime.split.commands import CompareOptions, LedgerNames
+    from darktime.split.running import RunningSplit
+    from darktime.split.settings import CopySettings
+    from realtime_core.stack import Stack
+
+    Start = Callable[[Stack, Path, LedgerNames, float], RunningSplit]
+
+REDIS = "redis.url"
+
+
+def whole(asked: dict[str, Any]) -> Start:
+    """What starts a split with an nginx of its own."""
+    from darktime.split.folder import PrivateFolder
+    from darktime.split.instances import check_instances, check_secondary
+    from darktime.split.running import free_udp_ports, start_split
+    from darktime.split.settings import Route, SplitSettings
+    from realtime_core.stack import find_nginx
+
+    nginx, production, side = find_nginx(asked["nginx"]), production_asked(asked), side_of(asked)
+    front, workers = front_asked(asked, nginx, say), workers_asked(asked)
+    asked["production"] = ", ".join(production.urls)
+    asked["dark"] = None if side is None else ", ".join(side.urls)
+    darks = () if side is None else tuple(one.at for one in side.instances)
+    compare = comparing(asked)
+    in_either_way = _in_either_way(asked, compare)
+    check_instances(production.instances, () if side is None else side.instances, listen=asked["listen"])
+    if compare.secondary is not None:
+        today = (("production", at) for at in production.at)
+        others = [*today, ("listen", asked["listen"]), *(("dark", at) for at in darks)]
+        check_secondary(compare.secondary.removeprefix("http://"), others=others)
+    tls = reached(production, say)
+
+    def start(stack: Stack, results: Path, ledger: LedgerNames, percent: float) -> RunningSplit:
+        private = stack.adopt(PrivateFolder()).path
+        log_port, *more_log_ports = free_udp_ports(workers)
+        settings = SplitSettings(
+            listen=asked["listen"],
+            front=front,
+            routes=(Route(prefix="/", upstreams=production.at, mirrored=True, tls=tls),),
+            relay_socket=private / "relay.sock",
+            sink_socket=private / "sink.sock",
+            log_port=log_port,
+            more_log_ports=tuple(more_log_ports),
+            **choices(asked),
+        )
+        for line in whole_bodies(settings):
+            say(line)
+        both = in_either_way(settings, results, ledger)
+        running = start_split(stack, settings, folder=private, nginx=nginx.path, dark=side, percent=percent, **both)
+        say(
+            f"mirroring {percent:g} % of users {to_whom(asked)}; production's requests go to {front.address(settings.listen)}"
+        )
+        return running
+
+    return start
+
+
+def joined(asked: dict[str, Any]) -> Start:
+    """What starts a split beside an nginx that is already there."""
+    from darktime.split.dark_side import parse_instance
+    from darktime.split.instances import check_instances, check_secondary
+    from darktime.split.running import start_joined
+
+    folder, side = asked["joined"].resolve(), side_of(asked)
+    asked["dark"] = None if side is None else ", ".join(side.urls)
+    darks = () if side is None else tuple(one.at for one in side.instances)
+    refuse_beside_theirs(given, "--include")
+    settings, where, hosts = read_includes(folder, asked)
+    as_included(settings, asked)
+    compare = comparing(asked)
+    in_either_way = _in_either_way(asked, compare)
+    others = [("dark", at) for at in darks]
+    if asked["production"]:
+        today = [parse_instance(url, "production") for url in asked["production"]]
+        others += [("production", one.at) for one in today]
+        check_instances(today, () if side is None else side.instances)
+    if compare.secondary is not None:
+        check_secondary(compare.secondary.removeprefix("http://"), others=others)
+    asked["production"] = ", ".join(asked["production"]) or where
+
+    def start(stack: Stack, results: Path, ledger: LedgerNames, percent: float) -> RunningSplit:
+        both = in_either_way(settings, results, ledger)
+        running = start_joined(
+            stack, settings, folder=folder, dark=side, percent=percent, front=where, hosts=hosts, **both
+        )
+        say(f"mirroring {percent:g} % of users {to_whom(asked)}, in the nginx that has the includes of {folder}")
+        return running
+
+    return start
+
+
+def _in_either_way(
+    asked: dict[str, Any], compare: CompareOptions
+) -> Callable[[CopySettings, Path, LedgerNames], dict[str, Any]]:
+    """What ``start_split`` and ``start_joined`` are both told; what can be refused is refused now."""
+    lists, endpoints = lists_of(asked), endpoints_of(asked)
+
+    def told(settings: CopySettings, results: Path, ledger: LedgerNames) -> dict[str, Any]:
+        return {
+            "ttl_s": asked["ttl"],
+            "results": results,
+            "follow": results / REDIS,
+            "lists": lists,
+            "ledger": ledger,
+            "record": record_settings(asked, settings),
+            "compare": compare,
+            "endpoints": endpoints,
+            "transform": asked.get("transform"),
+        }
+
+    return told
