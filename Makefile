@@ -47,7 +47,7 @@ bench: $(BIN)/.dev
 
 bench-split: $(BIN)/.dev
 	PYTHON=$(BIN)/python sh tests/support/install_engines.sh
-	$(BIN)/python -m tests.bench splitter
+	$(BIN)/python -m tests.bench splitter relay
 
 bench-blast: $(BIN)/.dev
 	$(BIN)/python -m tests.bench blast streams

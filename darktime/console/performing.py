@@ -108,9 +108,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
 
 def _check(folder: Path, ttl_s: float) -> None:
     if not 0 < ttl_s <= MOST_TTL_S:
-        raise UsageError(
-            f"--ttl {ttl_s:g}: above 0, at most {MOST_TTL_S:,.0f} seconds: nothing is mirrored for ever"
-        )
+        raise UsageError(f"--ttl {ttl_s:g}: above 0, at most {MOST_TTL_S:,.0f} seconds: nothing is mirrored for ever")
     if (folder / PAIRS).exists() or any(folder.glob("pairs-*.jsonl")):
         raise UsageError(f"{folder} holds a split's results already: name another folder with --out DIR")
 

@@ -6,7 +6,6 @@ read until production's own stream ends: then we close our half, read what is st
 
 from __future__ import annotations
 
-import socket
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
@@ -19,11 +18,13 @@ from darktime.split.relay import reasons
 from darktime.split.relay.backlog import Backlog
 from darktime.split.relay.breaker import Breaker
 from darktime.split.relay.dial import reason_of
-from darktime.split.relay.link import AT_ONCE, Link, State
+from darktime.split.relay.held import HeldStreams
+from darktime.split.relay.link import Link, State
 from darktime.split.relay.pool import Pool
 from darktime.split.relay.quick_reply import quick_reply
+from darktime.split.relay.sending import Sender
 from darktime.wire.errors import WireError
-from darktime.wire.poller import IN, OUT
+from darktime.wire.poller import IN
 
 if TYPE_CHECKING:
     from darktime.split.relay.copies import Copy
@@ -63,10 +64,10 @@ class Dark:
         self._pool = Pool(dialer, poller, later, connections=connections, idle_s=limits.idle_s)
         self._busy: dict[str, Link] = {}
         self._lasting: dict[str, Link] = {}  # of the busy: production takes as long
-        self._streams: dict[str, Link] = {}
-        self._leaving: dict[int, Link] = {}
+        self._sender = Sender(self._pool, self._queue, limits)
+        self._held = HeldStreams(outcomes, most=limits.streams, farewell_s=limits.farewell_s)
         self.breaker = Breaker()
-        self.streams_cut = self.submitted = self.answered = 0
+        self.submitted = self.answered = 0
         self.failures: Counter[str] = Counter()
         self.last_error = ""
 
@@ -88,11 +89,11 @@ class Dark:
     @property
     def streams(self) -> int:
         """Streams that are held."""
-        return len(self._streams)
+        return len(self._held)
 
     def holds(self, request_id: str) -> bool:
         """Whether a stream is held for this copy."""
-        return request_id in self._streams
+        return request_id in self._held
 
     def submit(self, copy: Copy, payload: bytes, now: float) -> None:
         """Send a copy on, when it can be."""
@@ -111,7 +112,7 @@ class Dark:
 
     def end(self, request_id: str, now: float, *, aborted: bool) -> None:
         """Production has ended a request: its dark stream has no more to live for, an aborted one's copy neither."""
-        link = self._streams.get(request_id) if self._streams else None
+        link = self._held.get(request_id)
         if link is not None:
             self._let_go(link, now)
         elif aborted and request_id in self._busy:
@@ -127,7 +128,7 @@ class Dark:
             return False
         try:
             if link.state is _SENDING and not (mask & IN and link.sent_at):
-                self._send(link, now)
+                self._sender.go_on(link, now)
             elif mask:
                 self._read(link, now)
         except WireError:
@@ -150,7 +151,7 @@ class Dark:
                 self._broken(link, reasons.RELAY_FULL if full else reasons.DARK_TIMEOUT, now)
             elif link.state is _WAITING and now - link.sent_at > self._limits.lasting_after_s:
                 self._let_last(link, now)
-        for link in [link for link in self._leaving.values() if now > link.deadline]:
+        for link in self._held.overdue(now):
             self._close(link)
         self._pool.sweep(now)
         while len(self._queue) and now - self._queue.since() > self._limits.queue_age_s:
@@ -160,9 +161,9 @@ class Dark:
     def let_all_go(self, now: float) -> bool:
         """Take nothing more to send, and end all streams; True when none is left."""
         self._queue.clear()
-        for link in list(self._streams.values()):
+        for link in self._held.all():
             self._let_go(link, now)
-        return not self._leaving
+        return self._held.gone
 
     def close(self) -> None:
         """Close every connection."""
@@ -180,7 +181,7 @@ class Dark:
             "in_flight": self.in_flight,
             "lasting": self.lasting,
             "streams": self.streams,
-            "streams_cut": self.streams_cut,
+            "streams_cut": self._held.cut,
             "breaker": self.breaker.reason,
             "breaker_trips": self.breaker.trips,
             "last_error": self.last_error,
@@ -205,62 +206,16 @@ class Dark:
 
     def _begin(self, copy: Copy, payload: bytes, now: float) -> None:
         try:
-            link = self._pool.kept()
-            kept = link is not None
-            if link is None:
-                link = self._pool.connect()
+            link = self._pool.kept() or self._pool.connect()
         except OSError as error:
             self._fail(copy.id, self._reason(error), now)
             return
         link.reader.max_body = self._outcomes.body_bytes(copy.id)
         self._busy[copy.id] = link
-        if not kept:
-            link.begin(copy, payload, now + self._limits.connect_s)
-            self._queue.held += link.held
-            return
-        began = time.monotonic()
         try:
-            sent = link.sock.send(payload) if len(payload) <= AT_ONCE else 0
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            link.begin(copy, payload, now)
-            self._queue.held += link.held
-            self._broken(link, self._reason(error), now)
-            return
-        if sent == len(payload):  # as nearly always
-            link.await_reply(copy, began, now + self._limits.reply_s)
-            return
-        link.begin(copy, payload, now + self._limits.reply_s)
-        self._queue.held += link.held
-        link.out = link.out[sent:]
-        try:
-            self._send(link, now)
+            self._sender.begin(link, copy, payload, now)
         except OSError as error:
             self._broken(link, self._reason(error), now)
-
-    def _send(self, link: Link, now: float) -> None:
-        if not link.stands and not self._pool.ready_to_send(link):
-            return
-        began = time.monotonic()
-        try:
-            sent = link.sock.send(link.out)
-        except BlockingIOError:
-            sent = 0
-        if sent < len(link.out):
-            link.out = link.out[sent:]
-            if not link.sent_at:
-                link.sent_at = began
-                link.deadline = now + self._limits.reply_s
-            self._pool.watch(link, IN | OUT)  # it may answer, and not read the rest
-            return
-        link.out = b""
-        self._queue.held -= link.held
-        link.held = 0
-        link.state = _WAITING
-        link.sent_at = began
-        link.deadline = now + self._limits.reply_s
-        self._pool.watch(link, IN)
 
     def _read(self, link: Link, now: float) -> None:
         try:
@@ -270,7 +225,9 @@ class Dark:
         if link.state is State.IDLE:
             self._close(link)
         elif link.stream is not None:
-            self._read_stream(link, data)
+            if not self._held.read(link, data):
+                self._held.ended(link)
+                self._close(link)
         elif data:
             quick = quick_reply(data) if link.unread and link.state is _WAITING else None
             if quick is None:
@@ -286,16 +243,6 @@ class Dark:
             else:
                 self._replied(link, reply, link.content_type(reply.headers), now)
                 self._close(link)
-
-    def _read_stream(self, link: Link, data: bytes) -> None:
-        assert link.stream is not None
-        if data:
-            events = link.stream.feed(data)
-            if events:
-                self._outcomes.events(link.request_id, events)
-        if not data or link.stream.done:
-            self.streams_cut += link.request_id in self._streams
-            self._close(link)
 
     def _read_reply(self, link: Link, data: bytes, now: float) -> None:
         link.keep_head(data)
@@ -336,13 +283,13 @@ class Dark:
     def _hold(self, link: Link, status: int, now: float) -> None:
         request_id = link.request_id
         self._no_longer_busy(request_id)
-        if len(self._streams) >= self._limits.streams:
+        if self._held.full:
             self._close(link)
             self._leave(request_id, reasons.RELAY_FULL)
             return
         events = link.open_stream()
         link.state = State.STREAM
-        self._streams[request_id] = link
+        self._held.hold(link)
         self.breaker.succeeded()
         self.answered += 1
         self._outcomes.streaming(request_id)
@@ -357,15 +304,11 @@ class Dark:
         self._pump(now)
 
     def _let_go(self, link: Link, now: float) -> None:
-        del self._streams[link.request_id]
-        link.deadline = now + self._limits.farewell_s
-        self._leaving[link.fd] = link
-        try:
-            link.sock.shutdown(socket.SHUT_WR)
-        except OSError:
+        if not self._held.let_go(link, now):
             self._close(link)
 
     def _replied(self, link: Link, reply: Reply, content_type: str, now: float) -> None:
+        self._no_longer_busy(link.request_id)
         if link.reader.max_body:
             self._outcomes.answered(link.request_id, reply)
         self._answered(link, reply.status, content_type, reply.length, now)
@@ -383,7 +326,7 @@ class Dark:
 
     def _broken(self, link: Link, reason: str, now: float) -> None:
         request_id, busy = link.request_id, link.request_id in self._busy
-        self.streams_cut += request_id in self._streams
+        self._held.ended(link)
         self._close(link)
         if busy:
             self._fail(request_id, reason, now)
@@ -403,8 +346,7 @@ class Dark:
             return
         self._queue.held -= link.held
         self._no_longer_busy(link.request_id)
-        self._streams.pop(link.request_id, None)
-        self._leaving.pop(link.fd, None)
+        self._held.forget(link)
 
 
 def _seconds(link: Link) -> float:

@@ -21,10 +21,12 @@ from darktime.split.relay.copies import (
     NotACopy,
     Passed,
     _read,
-    _read_exactly as read_copy_exactly,
     asks_for_a_stream,
     masked,
     request_bytes,
+)
+from darktime.split.relay.copies import (
+    _read_exactly as read_copy_exactly,
 )
 from darktime.split.relay.dial import Dialer
 from darktime.split.relay.lately import Lately
@@ -71,12 +73,15 @@ def test_nginx_s_own_lines_are_usual_ones_and_without_the_secret_they_are_none()
 
 
 HEAD = (
-    "GET /a?b=1 HTTP/1.1\r\nHost: h\r\nX-Darktime: 1\r\nX-Darktime-Version: 1\r\nX-Darktime-Id: 0123456789abcdef0123456789abcdef\r\n"
+    "GET /a?b=1 HTTP/1.1\r\nHost: h\r\nX-Darktime: 1\r\nX-Darktime-Version: 1\r\n"
+    "X-Darktime-Id: 0123456789abcdef0123456789abcdef\r\n"
     "X-Darktime-At: 1764000000.123\r\nX-Darktime-User: u1\r\n"
 )
 MORE = st.sampled_from([
-    "Accept: text/event-stream", "Cookie: a=1; ", "Connection: close", "content-length: 5", "Content-Length: x", "X-Darktime-Stripped: 1",
-    "X-Darktime-Body: too_big", "Upgrade: h2c", "Expect: 100-continue", "X-Odd:  two ", "X-Empty:", "no colon", "X-Bad name: 1", "X-é: \xa0v",
+    "Accept: text/event-stream", "Cookie: a=1; ", "Connection: close", "content-length: 5", "Content-Length: x",
+    "X-Darktime-Stripped: 1",
+    "X-Darktime-Body: too_big", "Upgrade: h2c", "Expect: 100-continue", "X-Odd:  two ", "X-Empty:", "no colon",
+    "X-Bad name: 1", "X-é: \xa0v",
     "x-darktime-user: other", "TE: gzip", "Range: bytes=0-1\n", "X-Bare\r: 1", "Traceparent: 1", ": nameless",
 ])  # fmt: skip
 
@@ -88,7 +93,7 @@ def test_a_usual_copy_is_what_it_is_line_by_line(lines: list[str], method: str, 
     head = HEAD.replace("GET", method, 1)
     head = (head if cut else head.replace("X-Darktime-Version: 1\r\n", "")) + "".join(one + "\r\n" for one in lines)
 
-    def either(quick: bool) -> tuple[Copy, int] | str:
+    def either(*, quick: bool) -> tuple[Copy, int] | str:
         try:
             return _read(head, ("GET", "POST")) if quick else read_copy_exactly(head[:-2], ("GET", "POST"))
         except NotACopy as error:
@@ -124,9 +129,11 @@ def test_no_two_traces_are_alike() -> None:
 
 REPLIES = st.sampled_from([
     b"HTTP/1.1 200 OK\r\nContent-Type: Text/Plain; x=1\r\nContent-Length: 2\r\n\r\nok", b"HTTP/1.1 204 No Content\r\n\r\n",
-    b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+    b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\ndata: x\n\n", b"HTTP/1.0 200 OK\r\n\r\nok", b"rubbish\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\ndata: x\n\n",
+    b"HTTP/1.0 200 OK\r\n\r\nok", b"rubbish\r\n\r\n",
     b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", b"\r\n\r\n",
 ])  # fmt: skip
 
