@@ -168,7 +168,8 @@ def _transform(told: Mapping[str, Any] | None) -> list[str]:
     done = (f"{fig.count(told[what])} {what}" for what in ("rewritten", "dropped", "failed"))
     lines = [row("TRANSFORM", told["function"], *done, f"p99 {fig.ms(told['p99_ms'])}", slow)]
     if told["first_error"]:
-        lines.append(row("", f"first error: {told['first_error'].strip().splitlines()[-1]}"))
+        last = told["first_error"].strip().rpartition("\n")[2]
+        lines.append(row("", f"first error: {last}"))
     return lines
 
 

@@ -89,7 +89,7 @@ def _transform(told: Mapping[str, Any] | None) -> list[Markup]:
             ("Beyond 10 ms", fig.count(told["slow"])),
             (
                 "First error",
-                tag("code", told["first_error"].strip().splitlines()[-1]) if told["first_error"] else "none",
+                tag("code", told["first_error"].strip().rpartition("\n")[2]) if told["first_error"] else "none",
             ),
         ]
     )
