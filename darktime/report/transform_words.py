@@ -23,4 +23,4 @@ def lines(told: Mapping[str, Any] | None) -> list[str]:
 
 def last_line(text: str) -> str:
     """Of a traceback: the error."""
-    return text.strip().splitlines()[-1]
+    return text.strip().rpartition("\n")[2]

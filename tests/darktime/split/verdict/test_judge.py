@@ -159,6 +159,13 @@ def test_an_endpoint_of_which_too_few_copies_were_compared_is_a_wait_that_names_
     )
 
 
+def test_what_a_function_of_the_users_drops_is_not_asked_for_and_what_it_fails_at_is():
+    assert judge(pairs(), [], left={"/p": {"transformed_away": 9000}, "/q": {"transformed_away": 50}}).outcome == "GO"
+    verdict = judge(pairs(), [], left={"/p": {"transform_failed": 4000}})
+    assert verdict.outcome == "WAIT"
+    assert "(4,000 transform_failed)" in verdict.reasons[0]
+
+
 def test_an_endpoint_that_only_left_is_no_go_neither_but_is_asked_for():
     verdict = judge(pairs(), [], left={"/login": {"credential_stripped": 4000}})
     assert verdict.outcome == "WAIT"
