@@ -12,8 +12,9 @@ from darktime.report.markup import Markup, tag
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_COLUMNS = ("Endpoint", "Field", "How", "Raw", "Noise", "Of", "Raw rate, at least", "Noise rate, at most")
+_COLUMNS = ("Endpoint", "Field", "How", "Raw", "Noise", "Of", "Raw, at least", "Noise, at most")
 _WORDS = 3  # columns of words
+_COUNTED = 6  # columns before the bounds, by which nothing masked is judged
 
 
 def content(results: Mapping[str, Any]) -> list[Markup]:
@@ -41,8 +42,8 @@ def content(results: Mapping[str, Any]) -> list[Markup]:
     if found:
         blocks += [tag("h3", "Reported fields"), _reported(found), tag("h3", "Examples"), _examples(found)]
     if masked:
-        rows = [(*_row(one)[:_WORDS], one["masked"], *_row(one)[_WORDS:]) for one in masked]
-        columns = (*_COLUMNS[:_WORDS], "Masked, because", *_COLUMNS[_WORDS:])
+        rows = [(*_row(one)[:_WORDS], one["masked"], *_row(one)[_WORDS:_COUNTED]) for one in masked]
+        columns = (*_COLUMNS[:_WORDS], "Masked, because", *_COLUMNS[_WORDS:_COUNTED])
         blocks += [tag("h3", "Masked fields"), parts.table(columns, rows, label="Masked fields", text=_WORDS + 1)]
     if noisy:
         rows = [_row(one) for one in noisy]

@@ -80,9 +80,7 @@ def _spectrum(results: Results) -> Markup | None:
     if not curve or len(curve) < _LEAST:
         return None
     title = "Latency, percentile by percentile"
-    text = (
-        "Of the dark side's answers, from when a copy was sent to it; of a stream to its head. Counted in steps of 5 %."
-    )
+    text = "Of the dark side's answers to copies; of a stream, to its head. Counted in steps of 5 %."
     rows = [(f"{percent:g}", fig.ms(value)) for percent, value in curve]
     described = "; ".join(" ".join(row) for row in rows)
     drawn = svg(
