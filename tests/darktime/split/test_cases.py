@@ -430,6 +430,8 @@ def accounted(  # noqa: PLR0917 - fixtures
         dark.stop()
     assert (state["log_lost"], state["duplicates"], state["received"]) == (0, 5, count - 7)
     found = hops(redis_client, redis_name)
+    kept = int(redis_client.hget(f"led1:{{{redis_name}}}:counters", "names"))
+    assert kept == count, "each name once: the ledger remembers the last 100,000"
     lost, extra = found[MIRROR].missing, found[MIRROR].extra
     assert {one.id for one in lost} == {name for name, often in done.items() if often == 0}
     assert {(one.id, one.times) for one in extra} == {(name, often - 1) for name, often in done.items() if often > 1}
