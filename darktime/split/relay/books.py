@@ -69,7 +69,8 @@ class Books:
         for (side, hop), (ids, times) in waiting.items():
             if side == _SENT:
                 self._ledger.sent(hop, ids, times)
-                self._ledger.name(ids)
+                if hop == self._hops[MIRROR]:  # each of the next hop's is one of these: the ledger keeps so many names
+                    self._ledger.name(ids)
             elif side == _RECEIVED:
                 self._ledger.received(hop, ids, times)
             else:

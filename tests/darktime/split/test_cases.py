@@ -173,7 +173,7 @@ def test_who_reads_to_the_end_of_the_connection_does_not_wait_for_the_copy_as_wi
     make_split: Callable, origin: Callable, mirror: str
 ) -> None:
     production, dark = origin(), origin()
-    dark.hang_s = 1.0
+    dark.hang_s = 0.6
     split = make_split(production.address)
     if mirror == "ours":
         split.start_relay(dark.address)
@@ -191,7 +191,7 @@ def test_who_reads_to_the_end_of_the_connection_does_not_wait_for_the_copy_as_wi
             assert b" 203 " in head
             assert b"content-length" not in head
             assert len(data) > 76_800
-        assert (min(took) > 0.9) if mirror == "naive" else (min(took) < 0.5), (version, took)
+        assert (min(took) > 0.55) if mirror == "naive" else (min(took) < 0.4), (version, took)
 
 
 def test_a_stopped_relay_delays_what_was_under_way_and_then_one_request_a_pause_and_its_copies_expire(
@@ -430,6 +430,8 @@ def accounted(  # noqa: PLR0917 - fixtures
         dark.stop()
     assert (state["log_lost"], state["duplicates"], state["received"]) == (0, 5, count - 7)
     found = hops(redis_client, redis_name)
+    kept = int(redis_client.hget(f"led1:{{{redis_name}}}:counters", "names"))
+    assert kept == count, "each name once: the ledger remembers the last 100,000"
     lost, extra = found[MIRROR].missing, found[MIRROR].extra
     assert {one.id for one in lost} == {name for name, often in done.items() if often == 0}
     assert {(one.id, one.times) for one in extra} == {(name, often - 1) for name, often in done.items() if often > 1}
@@ -647,7 +649,7 @@ def test_the_same_code_is_a_go_and_a_wrong_price_a_no_go_that_names_it(
 ) -> None:
     # So few pairs bound no error to a thousandth, and on a busy machine no time.
     margins = VerdictSettings(error_margin=0.1, difference_margin=0.1, latency_slack_s=5.0, coverage=0.5)
-    count = 240
+    count = 200
     found = compared_with_todays(
         *(make_split, ledger, redis_client, redis_name),
         wrong_every=wrong_every,

@@ -143,7 +143,7 @@ def test_what_the_relay_does_not_take_is_told_of_by_the_sink_though_nginx_itself
             tap = last.enter_context(LineTap(split.settings))
             split.start()
             (worker,) = workers(split.nginx.pid)
-            load = last.enter_context(SteadyLoad(split.address, rate=200, seconds=1.5, connections=4))
+            load = last.enter_context(SteadyLoad(split.address, rate=200, seconds=1, connections=4))
             while load.running():
                 os.kill(worker, signal.SIGSTOP)
                 time.sleep(0.004)  # what is held up
