@@ -5,7 +5,7 @@ import json
 import socket
 import subprocess
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -72,14 +72,17 @@ class Crowd:
 
 
 def ask_many(port, cookie, many):
-    """So many requests on one connection, a hundred on their way at once."""
+    """So many requests on one connection, a hundred on their way at once. ConnectionError once the split has ended."""
     request = f"GET /page HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
         for _ in range(many // 100):
             link.sendall(request * 100)
             data = b""
             while data.count(b"HTTP/1.1 200") < 100 or not data.endswith(b"ok"):
-                data += link.recv(65536)
+                part = link.recv(65536)
+                if not part:
+                    raise ConnectionResetError("nginx has ended")
+                data += part
 
 
 def status(tmp_path, *words):
@@ -92,9 +95,10 @@ def test_a_key_that_nobody_carries_ends_it_with_2_and_what_was_seen(tmp_path, or
     production, dark = Quick(), origins[0]
     try:
         with splitting(tmp_path, f"http://{production.address}", f"http://{dark.address}", *MOST) as (split, port):
-            for _ in range(18):
-                ask_many(port, "other=1", 1500)
-                ask_many(port, "uid=%00", 100)
+            with suppress(ConnectionError):  # on a slow machine it has seen enough before all are asked
+                for _ in range(18):
+                    ask_many(port, "other=1", 1500)
+                    ask_many(port, "uid=%00", 100)
             _, err = split.communicate(timeout=20)
     finally:
         production.stop()

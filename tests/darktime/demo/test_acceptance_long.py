@@ -151,7 +151,7 @@ def test_on_two_busy_cores_a_page_that_is_30_percent_slower_is_never_go(
 ) -> None:
     made = sites("slower", WAITS_MS)
     with busy():
-        traffic = Traffic(pairs=1200, per_s=40, here=12, limit_s=200)
+        traffic = Traffic(pairs=2400, per_s=40, here=12, limit_s=200)
         runs = repeated(tmp_path, made, traffic, *CALIBRATE, times=REPEATS)
     record_property("verdicts", outcomes(runs))
     record_property("p95", p95s(runs))
