@@ -98,18 +98,6 @@ def ask(port):
     link.close()
 
 
-def record_beside(folder, port, cwd):
-    """The same includes, and no dark instance: the probe's copy is recorded."""
-    probe = ("--probe", f"http://127.0.0.1:{port}/health-of-all", "--duration", "0.2", "--out", "kept", "--json")
-    argv = [DARKTIME, "record", "--percent", "100", "--include", str(folder), *probe]
-    kept = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=25, check=False)
-    assert kept.returncode == 0, kept.stderr
-    results = json.loads(kept.stdout)
-    require_schema(results)
-    assert results["copies"]["recorded"] == results["recording"]["requests"] == 1
-    assert "/health-of-all" in Path(results["recording"]["file"]).read_text()
-
-
 @pytest.mark.engine("patch")
 def test_an_nginx_that_is_there_is_joined_and_its_files_are_left_to_their_owner(short, tmp_path, stack):
     production, dark = stack.push("production").url, stack.push("dark").url
@@ -157,7 +145,6 @@ def test_an_nginx_that_is_there_is_joined_and_its_files_are_left_to_their_owner(
         assert split.returncode == results["exit_code"] == 5, err
         assert "a copy of the request of darktime-probe-" in err
         assert results["copies"] == {**results["copies"], "received": USERS + 1, "compared": USERS + 1, "reasons": {}}
-        record_beside(folder, port, cwd=tmp_path)
 
         log = short / "theirs.log"
         wait_until(lambda: log.read_text().count("GET /channels-stats") == 2 * USERS, 5, "their own lines")
@@ -169,6 +156,24 @@ def test_an_nginx_that_is_there_is_joined_and_its_files_are_left_to_their_owner(
         reload(config)
         ask(port)
         assert (short / "error.log").read_text().count("[error]") == 0
+
+
+@pytest.mark.engine("patch")
+def test_beside_an_nginx_that_is_there_copies_are_recorded_without_a_dark_instance(short, tmp_path, stack):
+    with their_nginx(short, stack.push("production").url) as (port, config):
+        folder = short / "include"
+        emitted = command("--emit", folder, "--dark-state", "isolated", "--nginx-conf", config, cwd=tmp_path)
+        assert emitted.returncode == 0, emitted.stderr
+        patch(folder)
+        reload(config)
+        probe = ("--probe", f"http://127.0.0.1:{port}/health-of-all", "--duration", "0.2", "--out", "kept", "--json")
+        argv = [DARKTIME, "record", "--percent", "100", "--include", str(folder), *probe]
+        kept = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=25, check=False)
+    assert kept.returncode == 0, kept.stderr
+    results = json.loads(kept.stdout)
+    require_schema(results)
+    assert results["copies"]["recorded"] == results["recording"]["requests"] == 1
+    assert "/health-of-all" in Path(results["recording"]["file"]).read_text()
 
 
 @pytest.mark.engine("patch")
