@@ -60,6 +60,7 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.quiet
 MIRROR, COMPARED = "mirror>relay", "relay>compared"
 
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from darktime.console.transform import TransformRemarks
 from darktime.report import text_summary
-from darktime.report.stories import split as stories
+from darktime.report.watched_blocks import gone_through
 from darktime.split.dark_side import dark_side
 from darktime.split.marks import mark
 from darktime.split.record.reader import read
@@ -330,11 +330,11 @@ def test_the_summary_and_the_page_tell_what_it_did_and_escape_what_it_said() -> 
     text = "\n".join(text_summary(results))
     assert "TRANSFORM  a:b · 5 rewritten · 3 dropped · 1 failed" in text
     assert "first error: KeyError: '\\x1b[31m<script>'" in text
-    (section,) = stories._transform(results["transform"])
+    (section,) = gone_through(results["transform"])
     assert "What copies went through" in str(section)
     assert "<script>" not in str(section)
     assert "\x1b" not in str(section)
-    assert stories._transform(None) == []
+    assert gone_through(None) == []
 
 
 def example() -> str:

@@ -202,9 +202,17 @@ class Ports:
             port.bind(("127.0.0.1", worker.log_port))
             port.setblocking(False)
 
-    def lines(self) -> list[list[Any]]:
-        """What has come to each."""
-        return [list(self._of(port)) for port in self._all]
+    def lines(self, count: int) -> list[list[Any]]:
+        """What has come to each; waits for so many in all, since nginx logs a request once it is answered."""
+        found: list[list[Any]] = [[] for _ in self._all]
+
+        def there() -> bool:
+            for lines, port in zip(found, self._all, strict=True):
+                lines += self._of(port)
+            return sum(map(len, found)) >= count
+
+        wait_until(there, what=f"{count} log lines")
+        return found
 
     def _of(self, port: socket.socket) -> Iterator[Any]:
         with suppress(BlockingIOError):
@@ -229,14 +237,14 @@ def test_the_sinks_line_goes_to_the_relay_whose_copy_it_took_and_keyless_ones_to
         for number in range(1, RELAYS + 1):
             mine = [user for user in users if drawn(settings, user) == number]
             ask_all(settings.listen, mine)
-            found = ports.lines()
+            found = ports.lines(2 * len(mine))
             assert [len(lines) for lines in found] == [2 * len(mine) * (at == number) for at in range(1, RELAYS + 1)]
             assert Counter(one.id for one in found[number - 1]) == dict.fromkeys({o.id for o in found[number - 1]}, 2)
             assert sum(one.sink for one in found[number - 1]) == len(mine)
         for _ in range(40):
             with Client(settings.listen) as client:
                 client.pipeline("/", ["X-Nobody: 1"])
-        keyless = ports.lines()
+        keyless = ports.lines(40)
         assert sum(map(len, keyless)) == 40
         assert all(keyless), "of 40 connections none belongs to a relay once in millions"
 
@@ -268,7 +276,7 @@ def test_in_somebodys_own_nginx_each_request_is_told_once_to_the_relay_of_its_us
         for user in users:
             for port in (theirs.port, theirs.other):  # the other logs subrequests, and has a mirror of its own
                 theirs.ask("GET", "/", f"Cookie: uid={user}", port)
-        told = ports.lines()
+        told = ports.lines(2 * len(users))
         for number, (relay, lines) in enumerate(zip(relays, told, strict=True), 1):
             mine = [user for user in users if drawn(settings, user) == number]
             assert len(lines) == 2 * len(mine), "one line a request"

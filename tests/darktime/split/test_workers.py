@@ -51,7 +51,7 @@ ONE_UPSTREAM = """\
 upstream darktime_relay {
   zone darktime_relay 64k;
   server unix:/tmp/of-nobody/relay.sock max_conns=256 max_fails=5 fail_timeout=2s;
-  server unix:/tmp/of-nobody/sink.sock backup;
+  server unix:/tmp/of-nobody/sink.sock backup max_fails=0;
   keepalive 32;
 }
 """
@@ -106,7 +106,7 @@ def test_each_relay_has_its_socket_its_sink_and_its_port_and_they_are_drawn_alik
         for said in (
             f"upstream darktime_relay_{number} {{",
             f"server unix:{one.relay_socket} max_conns=",
-            f"server unix:{one.sink_socket} backup;",
+            f"server unix:{one.sink_socket} backup max_fails=0;",
             f"listen unix:{one.sink_socket};",
             f"127.0.0.1:{one.log_port},tag=darktime,nohostname darktime_sink;",
             f"127.0.0.1:{one.log_port},tag=darktime,nohostname darktime if=$darktime_to_{number};",
