@@ -208,7 +208,7 @@ class Ports:
 
         def there() -> bool:
             for lines, port in zip(found, self._all, strict=True):
-                lines += self._of(port)
+                lines.extend(self._of(port))
             return sum(map(len, found)) >= count
 
         wait_until(there, what=f"{count} log lines")
