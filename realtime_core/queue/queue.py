@@ -58,7 +58,7 @@ class Queue:
 
         Args:
             redis: replies as bytes. A waiting claim blocks for half its ``socket_timeout`` at most.
-            name: ``[A-Za-z0-9_.-]{1,64}``; keys are ``rtq1:{name}:…``.
+            name: ``[A-Za-z0-9_.-]{1,64}``; keys are ``rtq2:{name}:…``.
             lease_s: how long a claim lasts unless it is renewed.
             max_attempts: claims a job may have; when the last one fails, the job is stalled.
             max_length: jobs the queue may hold, in whatever state.
@@ -98,12 +98,14 @@ class Queue:
             return []
         _check_batch(jobs)
         lines = " ".join([f"{job.id} {-1 if job.urgent and not job.delay_s else _ms(job.delay_s)}" for job in jobs])
+        keys = [job.key or "/" for job in jobs]
         reply = self._scripts.call(
             "put",
             self.max_length,
             _ms(self.idempotent_s),
             (self.max_length + 1) // 2,
             lines,
+            "" if keys.count("/") == len(keys) else " ".join(keys),
             *[job.record() for job in jobs],
         )
         if isinstance(reply, int):

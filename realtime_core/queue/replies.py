@@ -21,26 +21,47 @@ def words(reply: bytes) -> tuple[str, ...]:
 
 def read_counts(reply: Sequence[Any]) -> Counts:
     """The numbers in an audit's reply."""
-    available, delayed, claimed, stalled, channels, flat = reply[:6]
+    available, delayed, claimed, stalled, channels, turns, busy, retrying, flat = reply[:9]
     counted = {name.decode(): int(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
     totals = {name: counted.get(name.removesuffix(TOTAL), 0) for name in TOTALS}
-    return Counts(available=available, delayed=delayed, claimed=claimed, stalled=stalled, channels=channels, **totals)
+    return Counts(
+        available=available,
+        delayed=delayed,
+        claimed=claimed,
+        stalled=stalled,
+        channels=channels,
+        keys_in_turn=turns,
+        keys_claimed=busy,
+        retrying=retrying,
+        **totals,
+    )
 
 
 def read_audit(reply: Sequence[Any]) -> Audit:
     """An audit's whole reply."""
-    lost, phantom, double, left_behind = (tuple(sorted(id_.decode() for id_ in ids)) for ids in reply[7:11])
+    lost, phantom, double, left_behind, stuck, crossed = (
+        tuple(sorted(id_.decode() for id_ in ids)) for ids in reply[10:16]
+    )
     return Audit(
         counts=read_counts(reply),
-        complete=reply[6] == 1,
+        complete=reply[9] == 1,
         lost=lost,
         phantom=phantom,
         double=double,
         left_behind=left_behind,
+        stuck=stuck,
+        crossed=crossed,
     )
 
 
 def read_stalled(id_: bytes, line: bytes) -> StalledJob:
     """One entry of the stalled jobs."""
-    at_ms, attempts, worker, reason = line.decode(errors="replace").split(" ", 3)
-    return StalledJob(id=id_.decode(), at=int(at_ms) / 1000, attempts=int(attempts), worker=worker, reason=reason)
+    at_ms, attempts, worker, place, reason = line.decode(errors="replace").split(" ", 4)
+    return StalledJob(
+        id=id_.decode(),
+        at=int(at_ms) / 1000,
+        attempts=int(attempts),
+        worker=worker,
+        key=place.partition(":")[2] or None,
+        reason=reason,
+    )

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
+from realtime_core.queue.fence import refuse_older
 from realtime_core.queue.keys import queue_keys
 
 if TYPE_CHECKING:
@@ -17,17 +18,21 @@ if TYPE_CHECKING:
 
 MOVES: Final = ("put", "claim", "renew", "settle", "stamp", "reap", "retry", "retract", "audit")
 _KEYS: Final = re.compile(r"^-- KEYS (.+)$", re.MULTILINE)
+_USES: Final = re.compile(r"^-- USES (.+)$", re.MULTILINE)
 
 
 @cache
 def source(move: str) -> tuple[str, tuple[str, ...]]:
     """A move's whole script, without comments, and the names of its keys in their order."""
     folder = files("realtime_core.queue") / "lua"
-    prelude, body = ((folder / f"{name}.lua").read_text(encoding="utf-8") for name in ("prelude", move))
+    body = (folder / f"{move}.lua").read_text(encoding="utf-8")
     declared = _KEYS.search(body)
     assert declared is not None, f"{move}.lua does not say its KEYS"
     names = tuple(declared[1].split())
-    text = f"local {', '.join(names)} = unpack(KEYS)\n{prelude}{body}"
+    used = _USES.search(body)
+    shared = ["prelude", *(used[1].split() if used else ())]
+    before = "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in shared)
+    text = f"local {', '.join(names)} = unpack(KEYS)\n{before}{body}"
     return "\n".join(line for line in text.splitlines() if line and not line.lstrip().startswith("--")), names
 
 
@@ -36,13 +41,21 @@ class Scripts:
 
     def __init__(self, redis: Redis, name: str) -> None:
         self.keys = queue_keys(name)
+        self._redis = redis
+        self._name = name
+        self._alone = False
         self._moves = {}
         for move in MOVES:
             text, names = source(move)
             self._moves[move] = (redis.register_script(text), [self.keys[part] for part in names])
 
     def call(self, move: str, *args: str | bytes | float) -> Any:
-        """Run a move in one round trip and return its reply."""
+        """Run a move in one round trip and return its reply.
+
+        Raises:
+            ConfigurationError: at the first call, where the queue still holds jobs in an older format.
+        """
+        self._look_once()
         script, keys = self._moves[move]
         return script(keys=keys, args=args)
 
@@ -52,5 +65,11 @@ class Scripts:
         It travels as text: in a transaction a script that the server has forgotten could not be loaded any more, and
         the commands beside it would have been done without it.
         """
+        self._look_once()
         _, keys = self._moves[move]
         pipe.eval(source(move)[0], len(keys), *keys, *args)
+
+    def _look_once(self) -> None:
+        if not self._alone:
+            refuse_older(self._redis, self._name)
+            self._alone = True

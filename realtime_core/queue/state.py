@@ -13,6 +13,9 @@ class Counts:
         stale_total: verdicts, renewals of claims that were no longer the caller's.
         forgotten_total: ids that were forgotten before their window was over, because too many were put in it.
         channels: channels that have a counter.
+        available: in line, whether or not their key holds them back.
+        keys_in_turn: keys whose next job may be claimed now. keys_claimed: keys that are in a consumer's hands.
+        retrying: of the delayed jobs, those with a key: they hold back what was put after them.
     """
 
     available: int
@@ -31,6 +34,9 @@ class Counts:
     stale_total: int
     forgotten_total: int
     channels: int
+    keys_in_turn: int
+    keys_claimed: int
+    retrying: int
 
     @property
     def held(self) -> int:
@@ -51,6 +57,8 @@ class Audit:
         complete: the ids were looked at; not so in a queue that holds more than the audit's limit.
         lost: jobs in no state. phantom: states without a job. double: jobs in more than one state.
         left_behind: entries about jobs that are gone, and claims without an owner.
+        stuck: jobs that are next of their key and wait for nobody, but are not given out.
+        crossed: keys that are given out though they may not be, or whose count of claims is wrong.
     """
 
     counts: Counts
@@ -59,20 +67,23 @@ class Audit:
     phantom: tuple[str, ...]
     double: tuple[str, ...]
     left_behind: tuple[str, ...]
+    stuck: tuple[str, ...]
+    crossed: tuple[str, ...]
 
     @property
     def clean(self) -> bool:
         """Everything was looked at and nothing is wrong."""
-        wrong = self.lost or self.phantom or self.double or self.left_behind
+        wrong = self.lost or self.phantom or self.double or self.left_behind or self.stuck or self.crossed
         return self.complete and self.counts.balanced and not wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StalledJob:
-    """A job set aside. ``at``: seconds UTC; ``worker``: who had it last."""
+    """A job set aside. ``at``: seconds UTC; ``worker``: who had it last; ``key``: the job's."""
 
     id: str
     at: float
     attempts: int
     worker: str
+    key: str | None
     reason: str

@@ -1,5 +1,6 @@
 -- End claims: finished, cancelled (another attempt later, or stalled after the last) or stalled; a mixed batch at once.
--- KEYS jobs delayed claimed owners tries stalled stamps counts wake
+-- KEYS jobs ready line turns busy later delayed claimed owners tries stalled stamps counts wake
+-- USES turns
 -- ARGV 1 attempts a job may have, 2 "ID TOKEN ID TOKEN …" of the finished, then five for each other verdict:
 --      "cancel" or "stall", id, token, delay in ms, reason
 -- returns "ID ID …" whose token was no longer theirs; nothing of those changed
@@ -15,7 +16,9 @@ end
 
 local holders = fetch('HMGET', owners, ids)
 local ended, finished, stale = {}, {}, {}
-local waits, failures, stalls = {}, {}, {}
+local waits, holds, failures, stalls = {}, {}, {}, {}
+-- Jobs with a key are in hands only while a key is busy.
+local keyed, names, left = redis.call('HLEN', busy) > 0, {}, {}
 local seen, token, prefix, cancelled = {}, nil, nil, 0
 for i, id in ipairs(ids) do
   if tokens[i] ~= token then token, prefix = tokens[i], tokens[i] .. ':' end
@@ -25,17 +28,27 @@ for i, id in ipairs(ids) do
   else
     seen[id] = true
     ended[#ended + 1] = id
+    local space = keyed and string.find(holder, ' ', #prefix + 1, true)
+    if space then
+      local key = string.sub(holder, space + 1, -2 - SEQ)
+      if not left[key] then names[#names + 1] = key end
+      left[key] = (left[key] or 0) + 1
+    end
     if i <= finishes then
       finished[#finished + 1] = id
     else
       local at = 3 + (i - finishes - 1) * 5
-      local attempt, worker = string.match(holder, '^%d+:(%d+):(.*)$')
+      local attempt, worker, place = string.match(holder, '^%d+:(%d+):(%S*) ?(.*)$')
       failures[#failures + 1], failures[#failures + 2] = id, attempt
       if ARGV[at] == 'cancel' then cancelled = cancelled + 1 end
       if ARGV[at] == 'cancel' and tonumber(attempt) < tonumber(ARGV[1]) then
-        waits[#waits + 1], waits[#waits + 2] = now + tonumber(ARGV[at + 3]), id
+        local member = place == '' and id or place .. ' ' .. id
+        waits[#waits + 1], waits[#waits + 2] = now + tonumber(ARGV[at + 3]), member
+        if place ~= '' then holds[#holds + 1], holds[#holds + 2] = 0, member end
       else
-        stalls[#stalls + 1], stalls[#stalls + 2] = id, now .. ' ' .. attempt .. ' ' .. worker .. ' ' .. ARGV[at + 4]
+        local key, seq = string.match(place, '^(%S+) (%d+)$')
+        stalls[#stalls + 1] = id
+        stalls[#stalls + 1] = table.concat({ now, attempt, worker, key and seq .. ':' .. key or '/', ARGV[at + 4] }, ' ')
       end
     end
   end
@@ -49,7 +62,9 @@ if #finished > 0 and redis.call('HLEN', tries) > 0 then each('HDEL', tries, fini
 if #finished > 0 and redis.call('HLEN', stamps) > 0 then each('HDEL', stamps, finished) end
 each('HSET', tries, failures)
 each('ZADD', delayed, waits)
+each('ZADD', later, holds)
 each('HSET', stalled, stalls)
+release(names, left)
 count(counts, 'finished', #finished)
 count(counts, 'cancelled', cancelled)
 count(counts, 'stalled', #stalls / 2)
