@@ -2,6 +2,7 @@
 
 from realtime_core.queue.job import MAX_BODY_BYTES, Claim, Job
 from realtime_core.queue.queue import MAX_BATCH, Queue
+from realtime_core.queue.renewal import Renewal
 from realtime_core.queue.state import Audit, Counts, StalledJob
 from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall, Verdict
 
@@ -15,6 +16,7 @@ __all__ = [
     "Finish",
     "Job",
     "Queue",
+    "Renewal",
     "Settled",
     "Stall",
     "StalledJob",

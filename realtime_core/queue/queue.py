@@ -87,6 +87,23 @@ class Queue:
         socket_timeout_s = redis.get_connection_kwargs().get("socket_timeout")
         self._longest_block_s = min(LOOK_EVERY_S, socket_timeout_s / 2 if socket_timeout_s else LOOK_EVERY_S)
 
+    @property
+    def redis(self) -> Redis:
+        """The client it was made with."""
+        return self._redis
+
+    def beside(self, redis: Redis) -> Queue:
+        """The same queue through another client."""
+        return Queue(
+            redis,
+            self.name,
+            lease_s=self.lease_s,
+            max_attempts=self.max_attempts,
+            max_length=self.max_length,
+            idempotent_s=self.idempotent_s,
+            backoff_s=self.backoff_s,
+        )
+
     def put(self, jobs: Sequence[Job]) -> list[bool]:
         """Take jobs in, all or none; False for each whose id was put within the window, or is still in the queue.
 
