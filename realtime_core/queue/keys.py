@@ -29,6 +29,9 @@ PARTS: Final = (
     "stalled",  # hash: id -> "MS ATTEMPTS WORKER SEQ:KEY REASON" ("/" without a key)
     "stamps",  # hash: id -> "CHANNEL EVENT-ID CHANNEL EVENT-ID …"
     "channels",  # hash: channel -> its last number; "" -> epoch
+    "results",  # sorted set: id whose result is kept -> until when, ms; the result is in a list of one, `result:ID`
+    "watched",  # there while somebody listens
+    "notices",  # the channel of the notices
     "counts",  # hash: what the queue has done, by name
     "wake",  # list of one token at most: waiting claims block on it
     "recent",  # set: ids put since counts[recent_since]
@@ -50,3 +53,8 @@ def queue_keys(name: str) -> dict[str, str]:
 def older_jobs_key(name: str) -> str:
     """Where the format before this one keeps its jobs."""
     return f"{BEFORE}:{{{name}}}:jobs"
+
+
+def result_key(name: str, id_: str) -> str:
+    """Where a job's result is, for a while."""
+    return f"{FORMAT}:{{{name}}}:result:{id_}"

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 from realtime_core.errors import ConfigurationError, QueueFull
 from realtime_core.queue.backoff import backoff_s
 from realtime_core.queue.job import MAX_DELAY_S, Claim, check_identifier, split_record
+from realtime_core.queue.keys import result_key
 from realtime_core.queue.replies import read_audit, read_counts, read_stalled, words
+from realtime_core.queue.results import SHORTEST_BLOCK_S, wait_for_result
 from realtime_core.queue.scripts import Scripts
 from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall
 
@@ -31,8 +33,6 @@ MAX_REASON: Final = 500
 REAP_AT_ONCE: Final = 1_000
 # A waiting claim looks for itself this often: a wake-up token that a dying worker took along costs others no more.
 LOOK_EVERY_S: Final = 1.0
-# Redis reads a timeout of 0 as for ever.
-SHORTEST_BLOCK_S: Final = 0.01
 
 
 class Queue:
@@ -53,6 +53,8 @@ class Queue:
         max_length: int = 1_000_000,
         idempotent_s: float = 600.0,
         backoff_s: float = 1.0,
+        result_s: float = 60.0,
+        max_results: int = 10_000,
     ) -> None:
         """Describe the queue; nothing is sent.
 
@@ -64,6 +66,8 @@ class Queue:
             max_length: jobs the queue may hold, in whatever state.
             idempotent_s: how long an id is remembered at least; twice that at most. As many ids as ``max_length`` are.
             backoff_s: what the wait before another attempt begins with.
+            result_s: how long a result is kept.
+            max_results: results kept at a time; what does not fit is counted as undelivered.
 
         Raises:
             ConfigurationError: a setting is out of its limits.
@@ -73,6 +77,8 @@ class Queue:
         _check_range("max_length", max_length, 1, 100_000_000)
         _check_range("idempotent_s", idempotent_s, 0.0, 7 * 86_400.0)
         _check_range("backoff_s", backoff_s, 0.0, 300.0)
+        _check_range("result_s", result_s, 0.001, 86_400.0)
+        _check_range("max_results", max_results, 0, 1_000_000)
         if redis.get_encoder().decode_responses:
             raise ConfigurationError("the client decodes replies, and bodies are bytes: leave decode_responses off")
         self.name = name
@@ -81,6 +87,8 @@ class Queue:
         self.max_length = max_length
         self.idempotent_s = idempotent_s
         self.backoff_s = backoff_s
+        self.result_s = result_s
+        self.max_results = max_results
         self._redis = redis
         self._scripts = Scripts(redis, name)
         self._keys = self._scripts.keys
@@ -102,6 +110,8 @@ class Queue:
             max_length=self.max_length,
             idempotent_s=self.idempotent_s,
             backoff_s=self.backoff_s,
+            result_s=self.result_s,
+            max_results=self.max_results,
         )
 
     def put(self, jobs: Sequence[Job]) -> list[bool]:
@@ -180,17 +190,36 @@ class Queue:
         if not verdicts and also is None:
             return Settled(done=0, stale=())
         _check_batch(verdicts)
-        args: list[str | float] = [self.max_attempts, ""]
-        finished = []
+        finished: list[Claim] = []
+        failures: list[str | float] = []
+        results: dict[str, bytes] = {}
         for verdict in verdicts:
             if isinstance(verdict, Finish):
                 finished.append(verdict.claim)
+                if verdict.result is not None:
+                    results[verdict.claim.id] = verdict.result
             else:
-                args += self._failure(verdict)
-        args[1] = _held(finished)
-        reply = self._scripts.call("settle", *args) if also is None else self._settle_together(args, also)
-        stale = words(reply)
+                failures += self._failure(verdict)
+        left: list[str | bytes | float] = [" ".join(results), _ms(self.result_s), self.max_results, *results.values()]
+        args = (self.max_attempts, _held(finished), *left, *failures)
+        keys = [result_key(self.name, id_) for id_ in results]
+        if also is None:
+            stale = words(self._scripts.call("settle", *args, more_keys=keys))
+        else:
+            stale = words(self._settle_together(args, keys, also))
         return Settled(done=len(verdicts) - len(stale), stale=stale)
+
+    def result(self, id_: str, wait_s: float = 0.0) -> bytes | None:
+        """What a job's ``Finish`` left for who waits; None where it did not come within ``wait_s``, left none, or is over.
+
+        Any number may wait, and ask again while it is kept.
+
+        Raises:
+            ConfigurationError: an id that is none, or a wait out of its limits.
+        """
+        check_identifier("job id", id_)
+        _check_range("wait_s", wait_s, 0.0, MAX_WAIT_S)
+        return wait_for_result(self._redis, result_key(self.name, id_), wait_s, self._longest_block_s)
 
     def stamp(self, claims: Sequence[Claim], channels: Sequence[Sequence[str]]) -> list[list[str]]:
         """The event ids of each job, ``EPOCH-NUMBER`` for each of its channels; another attempt gets the same.
@@ -268,9 +297,11 @@ class Queue:
         _check_range("delay_s", delay_s, 0.0, MAX_DELAY_S)
         return ["cancel", claim.id, claim.token, _ms(delay_s), reason]
 
-    def _settle_together(self, args: list[str | float], also: Callable[[Pipeline], None]) -> bytes:
+    def _settle_together(
+        self, args: Sequence[str | bytes | float], keys: Sequence[str], also: Callable[[Pipeline], None]
+    ) -> bytes:
         with self._redis.pipeline(transaction=True) as pipe:
-            self._scripts.queue_into(pipe, "settle", args)
+            self._scripts.queue_into(pipe, "settle", args, keys)
             also(pipe)
             replies = pipe.execute()
         stale: bytes = replies[0]

@@ -32,7 +32,9 @@ def source(move: str) -> tuple[str, tuple[str, ...]]:
     used = _USES.search(body)
     shared = ["prelude", *(used[1].split() if used else ())]
     before = "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in shared)
-    text = f"local {', '.join(names)} = unpack(KEYS)\n{before}{body}"
+    # A move may be called with more keys, for results: they stand behind the named ones.
+    named = f"local NAMED, {', '.join(names)} = {len(names)}, unpack(KEYS, 1, {len(names)})"
+    text = f"{named}\n{before}{body}"
     return "\n".join(line for line in text.splitlines() if line and not line.lstrip().startswith("--")), names
 
 
@@ -49,7 +51,7 @@ class Scripts:
             text, names = source(move)
             self._moves[move] = (redis.register_script(text), [self.keys[part] for part in names])
 
-    def call(self, move: str, *args: str | bytes | float) -> Any:
+    def call(self, move: str, *args: str | bytes | float, more_keys: Sequence[str] = ()) -> Any:
         """Run a move in one round trip and return its reply.
 
         Raises:
@@ -57,9 +59,11 @@ class Scripts:
         """
         self._look_once()
         script, keys = self._moves[move]
-        return script(keys=keys, args=args)
+        return script(keys=[*keys, *more_keys], args=args)
 
-    def queue_into(self, pipe: Pipeline, move: str, args: Sequence[str | bytes | float]) -> None:
+    def queue_into(
+        self, pipe: Pipeline, move: str, args: Sequence[str | bytes | float], more_keys: Sequence[str] = ()
+    ) -> None:
         """Add a move to a transaction.
 
         It travels as text: in a transaction a script that the server has forgotten could not be loaded any more, and
@@ -67,7 +71,7 @@ class Scripts:
         """
         self._look_once()
         _, keys = self._moves[move]
-        pipe.eval(source(move)[0], len(keys), *keys, *args)
+        pipe.eval(source(move)[0], len(keys) + len(more_keys), *keys, *more_keys, *args)
 
     def _look_once(self) -> None:
         if not self._alone:

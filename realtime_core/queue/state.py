@@ -12,6 +12,7 @@ class Counts:
     Attributes:
         stale_total: verdicts, renewals of claims that were no longer the caller's.
         forgotten_total: ids that were forgotten before their window was over, because too many were put in it.
+        result_total: results that were kept. undelivered_total: results that were not, because too many were kept already.
         channels: channels that have a counter.
         available: in line, whether or not their key holds them back.
         keys_in_turn: keys whose next job may be claimed now. keys_claimed: keys that are in a consumer's hands.
@@ -33,6 +34,8 @@ class Counts:
     duplicate_total: int
     stale_total: int
     forgotten_total: int
+    result_total: int
+    undelivered_total: int
     channels: int
     keys_in_turn: int
     keys_claimed: int

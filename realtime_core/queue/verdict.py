@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from realtime_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from realtime_core.queue.job import Claim
 
 
+MAX_RESULT_BYTES: Final = 16_384
+
+
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The job is done."""
+    """The job is done.
+
+    Attributes:
+        result: what ``Queue.result`` answers who waits for it, for a while; 16 KiB at most.
+
+    Raises:
+        ConfigurationError: a result that is too long, or no bytes.
+    """
 
     claim: Claim
+    result: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if self.result is None:
+            return
+        if not isinstance(self.result, bytes):
+            raise ConfigurationError(
+                f"result of {self.claim.id}: it is {type(self.result).__name__}, encode it to bytes"
+            )
+        if len(self.result) > MAX_RESULT_BYTES:
+            raise ConfigurationError(
+                f"result of {self.claim.id}: {len(self.result):,} bytes, the limit is {MAX_RESULT_BYTES:,}: "
+                "store it elsewhere and leave a reference"
+            )
 
 
 @dataclass(frozen=True, slots=True)

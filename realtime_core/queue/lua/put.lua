@@ -1,6 +1,6 @@
 -- Take new jobs in: all of them, or none when they do not fit.
--- KEYS jobs ready line turns busy later delayed counts wake recent older
--- USES turns
+-- KEYS jobs ready line turns busy later delayed counts wake recent older watched notices
+-- USES turns notices
 -- ARGV 1 most jobs the queue may hold, 2 how long an id is remembered (ms), 3 most ids in one of the two sets that remember,
 --      4 "ID DELAY ID DELAY …" (delay in ms; -1: urgent), 5 "KEY KEY …" in the same order ("/": none) or "" when none has a key,
 --      6.. their records in the same order
@@ -107,4 +107,5 @@ if #fresh > 0 then
   each('SADD', recent, put)
   if #plain + #urgent + #wait > 0 then signal(wake) end
 end
+if #put > 0 and listened() then tell({ { 'published', put } }) end
 return table.concat(taken)

@@ -1,6 +1,6 @@
 -- Take back jobs whose lease has ended: to the head of the line, or stalled after the last attempt. Due jobs join the line.
--- KEYS ready line turns busy later delayed claimed owners tries stalled counts wake
--- USES turns
+-- KEYS ready line turns busy later delayed claimed owners tries stalled counts wake watched notices
+-- USES turns notices
 -- ARGV 1 attempts a job may have, 2 most leases to end
 -- returns how many leases were ended
 -- cost O(leases ended × log(jobs held))
@@ -35,4 +35,14 @@ release(names, ended, true)
 count(counts, 'expired', #ids)
 count(counts, 'stalled', #stalls / 2)
 if #back > 0 then signal(wake) end
+if #ids > 0 and listened() then
+  local over, tried, lasts, stall_tries = {}, {}, {}, {}
+  for i = 1, #failures, 2 do
+    over[#over + 1], tried[#tried + 1] = failures[i], failures[i + 1]
+    if tonumber(failures[i + 1]) >= tonumber(ARGV[1]) then
+      lasts[#lasts + 1], stall_tries[#stall_tries + 1] = failures[i], failures[i + 1]
+    end
+  end
+  tell({ { 'expired', over, tried }, { 'stalled', lasts, stall_tries } })
+end
 return #ids

@@ -1,6 +1,6 @@
 -- Take jobs out of the queue, wherever they are. The claim of one that was claimed is stale from now on.
--- KEYS jobs ready line turns busy later delayed claimed owners tries stalled stamps counts wake
--- USES turns
+-- KEYS jobs ready line turns busy later delayed claimed owners tries stalled stamps counts wake watched notices
+-- USES turns notices
 -- ARGV ids
 -- returns the ids that were in the queue
 -- cost O(ids × log(jobs held)); while any has no key and waits in line also O(the line), once a call, at most 16 times
@@ -49,4 +49,5 @@ each('HDEL', stamps, gone)
 release(names, ended)
 advance(touched)
 count(counts, 'retracted', #gone)
+if #gone > 0 and listened() then tell({ { 'retracted', gone } }) end
 return gone

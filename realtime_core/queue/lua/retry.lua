@@ -1,6 +1,6 @@
 -- Put stalled jobs back in line, those with a key at their place in it. Their attempts stay counted: each gets one more.
--- KEYS ready line turns busy later delayed stalled counts wake
--- USES turns
+-- KEYS ready line turns busy later delayed stalled counts wake watched notices
+-- USES turns notices
 -- ARGV ids
 -- returns the ids that were stalled; nothing is done to others
 -- cost O(ids), for those with a key × log(jobs with a key)
@@ -24,4 +24,5 @@ each('ZADD', line, places)
 advance(names)
 count(counts, 'retried', #back)
 if #plain > 0 then signal(wake) end
+if #back > 0 and listened() then tell({ { 'retried', back } }) end
 return back
