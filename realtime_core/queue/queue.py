@@ -12,6 +12,7 @@ from realtime_core.queue.backoff import backoff_s
 from realtime_core.queue.job import MAX_DELAY_S, Claim, check_identifier, split_record
 from realtime_core.queue.keys import result_key
 from realtime_core.queue.replies import read_audit, read_counts, read_stalled, words
+from realtime_core.queue.replication import put_on_replicas
 from realtime_core.queue.results import SHORTEST_BLOCK_S, wait_for_result
 from realtime_core.queue.scripts import Scripts
 from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall
@@ -114,27 +115,44 @@ class Queue:
             max_results=self.max_results,
         )
 
-    def put(self, jobs: Sequence[Job]) -> list[bool]:
+    def put(self, jobs: Sequence[Job], *, wait_replicas: int = 0, replicas_timeout_s: float = 1.0) -> list[bool]:
         """Take jobs in, all or none; False for each whose id was put within the window, or is still in the queue.
+
+        Args:
+            jobs: in their order.
+            wait_replicas: how many replicas must have them before it returns.
+            replicas_timeout_s: how long it waits for those.
 
         Raises:
             QueueFull: they do not all fit; none was written.
-            ConfigurationError: more than 10,000 jobs.
+            NotReplicated: fewer replicas have them; the message says whether they are in the queue.
+            ConfigurationError: more than 10,000 jobs, or a number out of its limits.
         """
         if not jobs:
             return []
         _check_batch(jobs)
         lines = " ".join([f"{job.id} {-1 if job.urgent and not job.delay_s else _ms(job.delay_s)}" for job in jobs])
         keys = [job.key or "/" for job in jobs]
-        reply = self._scripts.call(
-            "put",
+        _check_range("wait_replicas", wait_replicas, 0, 100)
+        _check_range("replicas_timeout_s", replicas_timeout_s, 0.001, 60.0)
+        args: list[str | bytes | float] = [
             self.max_length,
             _ms(self.idempotent_s),
             (self.max_length + 1) // 2,
             lines,
             "" if keys.count("/") == len(keys) else " ".join(keys),
             *[job.record() for job in jobs],
-        )
+        ]
+        if wait_replicas:
+            reply = put_on_replicas(
+                self._redis,
+                self.name,
+                lambda pipe: self._scripts.queue_into(pipe, "put", args),
+                replicas=wait_replicas,
+                timeout_s=replicas_timeout_s,
+            )
+        else:
+            reply = self._scripts.call("put", *args)
         if isinstance(reply, int):
             raise QueueFull(
                 f"queue {self.name} holds {reply:,} jobs and {len(jobs):,} more do not fit, max_length is "

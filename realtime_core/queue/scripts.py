@@ -71,7 +71,9 @@ class Scripts:
         """
         self._look_once()
         _, keys = self._moves[move]
-        pipe.eval(source(move)[0], len(keys) + len(more_keys), *keys, *more_keys, *args)
+        # Not pipe.eval(), which a cluster's pipeline does not have.
+        words = (source(move)[0], len(keys) + len(more_keys), *keys, *more_keys, *args)
+        pipe.execute_command("EVAL", *words)  # type: ignore[no-untyped-call]
 
     def _look_once(self) -> None:
         if not self._alone:

@@ -69,7 +69,11 @@ def test_forgotten_scripts_are_loaded_again_by_every_move(queue: Queue, redis_cl
     assert queue.retract(["c"]) == ["c"]
 
 
-def test_a_server_without_memory_refuses_a_put_as_a_whole_and_still_drains(stack: Stack) -> None:
+@pytest.mark.parametrize("key", [None, "k"])
+def test_a_server_without_memory_refuses_a_put_as_a_whole_and_still_drains(stack: Stack, key: str | None) -> None:
+    def jobs(*ids: str) -> list[Job]:
+        return [Job(id=id_, body=b"x", key=key and f"{key}:{id_}") for id_ in ids]
+
     valkey = stack.valkey()
     with valkey.client() as redis:
         queue = Queue(redis, "full", max_attempts=2)
