@@ -11,8 +11,8 @@ from realtime_core.errors import ConfigurationError, QueueFull
 from realtime_core.queue.backoff import backoff_s
 from realtime_core.queue.job import MAX_DELAY_S, Claim, check_identifier, split_record
 from realtime_core.queue.keys import result_key
-from realtime_core.queue.replies import read_audit, read_counts, read_stalled, words
 from realtime_core.queue.replication import put_on_replicas
+from realtime_core.queue.replies import read_audit, read_counts, read_stalled, words
 from realtime_core.queue.results import SHORTEST_BLOCK_S, wait_for_result
 from realtime_core.queue.scripts import Scripts
 from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall

@@ -142,7 +142,7 @@ def test_over_tls_a_user_with_rights_to_one_queue_does_all_with_it_and_nothing_w
         with pytest.raises(NoPermissionError):
             Queue(redis, "payments").put([Job(id="a", body=b"")])
     assert admin.keys("*payments*") == []
-    with Redis(**settings, username="orders", password="wrong") as redis, pytest.raises(RedisError):
+    with Redis(**settings, username="orders", password="wrong", retry=ONCE) as redis, pytest.raises(RedisError):
         Queue(redis, "orders").counts()
 
 
