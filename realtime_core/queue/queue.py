@@ -12,7 +12,7 @@ from realtime_core.queue.backoff import backoff_s
 from realtime_core.queue.job import MAX_DELAY_S, Claim, check_identifier, split_record
 from realtime_core.queue.keys import result_key
 from realtime_core.queue.replication import put_on_replicas
-from realtime_core.queue.replies import read_audit, read_counts, read_stalled, words
+from realtime_core.queue.replies import read_audit, read_counts, read_seen, read_stalled, words
 from realtime_core.queue.results import SHORTEST_BLOCK_S, wait_for_result
 from realtime_core.queue.scripts import Scripts
 from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
 
     from realtime_core.queue.job import Job
-    from realtime_core.queue.state import Audit, Counts, StalledJob
+    from realtime_core.queue.state import Audit, Counts, SeenJob, StalledJob
     from realtime_core.queue.verdict import Verdict
 
 MAX_BATCH: Final = 10_000
 MAX_WAIT_S: Final = 3_600.0
 MAX_REASON: Final = 500
 REAP_AT_ONCE: Final = 1_000
+PEEKED: Final = ("available", "delayed", "claimed")
 # A waiting claim looks for itself this often: a wake-up token that a dying worker took along costs others no more.
 LOOK_EVERY_S: Final = 1.0
 
@@ -269,6 +270,17 @@ class Queue:
     def retract(self, ids: Sequence[str]) -> list[str]:
         """Take jobs out, in whatever state they are; the ids that were in the queue."""
         return self._by_id("retract", ids)
+
+    def peek(self, state: str = "available", limit: int = 20) -> list[SeenJob]:
+        """Look at up to ``limit`` jobs, ``available``, ``delayed`` or ``claimed``, in their order; nothing is changed.
+
+        Raises:
+            ConfigurationError: another state, or more than 10,000.
+        """
+        if state not in PEEKED:
+            raise ConfigurationError(f"state {state!r}: there are {', '.join(PEEKED)}; stalled() has the others")
+        _check_range("limit", limit, 1, MAX_BATCH)
+        return [read_seen(line) for line in self._scripts.call("peek", state, limit)]
 
     def counts(self) -> Counts:
         """Jobs by state and all totals, at one instant."""

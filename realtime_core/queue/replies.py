@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from realtime_core.queue.state import Audit, Counts, StalledJob
+from realtime_core.queue.state import Audit, Counts, SeenJob, StalledJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,3 +65,21 @@ def read_stalled(id_: bytes, line: bytes) -> StalledJob:
         key=place.partition(":")[2] or None,
         reason=reason,
     )
+
+
+def read_seen(line: Sequence[Any]) -> SeenJob:
+    """One job that was looked at."""
+    id_, key, state, until_ms, worker, attempts, record_bytes = line
+    return SeenJob(
+        id=id_.decode(),
+        key=_or_none(key),
+        state=state.decode(),
+        until=float(until_ms) / 1000 or None,
+        worker=_or_none(worker),
+        attempts=attempts,
+        body_bytes=max(0, record_bytes - 1),
+    )
+
+
+def _or_none(word: bytes) -> str | None:
+    return None if word == b"/" else word.decode()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
-MOVES: Final = ("put", "claim", "renew", "settle", "stamp", "reap", "retry", "retract", "audit")
+MOVES: Final = ("put", "claim", "renew", "settle", "stamp", "reap", "retry", "retract", "audit", "peek")
 _KEYS: Final = re.compile(r"^-- KEYS (.+)$", re.MULTILINE)
 _USES: Final = re.compile(r"^-- USES (.+)$", re.MULTILINE)
 

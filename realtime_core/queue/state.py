@@ -90,3 +90,24 @@ class StalledJob:
     worker: str
     key: str | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenJob:
+    """A job as it stood when it was looked at.
+
+    Attributes:
+        state: ``available``, ``held`` (in line, behind an earlier job of its key), ``delayed`` or ``claimed``.
+        until: when it is due, or when its lease ends; seconds UTC.
+        worker: who has it.
+        attempts: that it has had, the one under way included.
+        body_bytes: about; its key is counted with it.
+    """
+
+    id: str
+    key: str | None
+    state: str
+    until: float | None
+    worker: str | None
+    attempts: int
+    body_bytes: int
