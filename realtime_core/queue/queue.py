@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
 from realtime_core.errors import ConfigurationError, QueueFull
 from realtime_core.queue.backoff import backoff_s
-from realtime_core.queue.job import MAX_DELAY_S, Claim, check_identifier, split_record
+from realtime_core.queue.job import MAX_DELAY_S, check_identifier
 from realtime_core.queue.keys import result_key
 from realtime_core.queue.replication import put_on_replicas
-from realtime_core.queue.replies import read_audit, read_counts, read_seen, read_stalled, words
+from realtime_core.queue.replies import read_audit, read_claims, read_counts, read_seen, read_stalled, words
 from realtime_core.queue.results import SHORTEST_BLOCK_S, wait_for_result
 from realtime_core.queue.scripts import Scripts
 from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
-    from realtime_core.queue.job import Job
+    from realtime_core.queue.job import Claim, Job
     from realtime_core.queue.state import Audit, Counts, SeenJob, StalledJob
     from realtime_core.queue.verdict import Verdict
 
@@ -305,16 +304,8 @@ class Queue:
     def _take(self, worker: str, limit: int) -> tuple[list[Claim], float]:
         """Claims, and the seconds until a delayed job is due or a lease ends; 0 or less when one has ended."""
         reply = self._scripts.call("claim", limit, _ms(self.lease_s), worker, self.max_attempts)
-        now_ms, soonest_ms, token, id_words, length_words, records, attempt_words = reply
-        ids = words(id_words)
-        ends = list(accumulate(map(int, length_words.split()), initial=0))
-        attempts = list(map(int, attempt_words.split())) or [1] * len(ids)
-        lease_until = now_ms / 1000 + self.lease_s
-        claims = []
-        for id_, (start, end), attempt in zip(ids, pairwise(ends), attempts, strict=True):
-            key, body = split_record(records[start:end])
-            claims.append(Claim(id=id_, body=body, token=token, attempt=attempt, key=key, lease_until=lease_until))
-        return claims, (soonest_ms - now_ms) / 1000 if soonest_ms else MAX_WAIT_S
+        now_ms, soonest_ms = reply[:2]
+        return read_claims(reply, self.lease_s), (soonest_ms - now_ms) / 1000 if soonest_ms else MAX_WAIT_S
 
     def _failure(self, verdict: Cancel | Stall) -> list[str | float]:
         claim = verdict.claim

@@ -134,9 +134,9 @@ class Renewal:
                     queue = queue or self._queue.beside(self._connect())
                     self._renew(queue)
                     wait_s = lease_s / RENEWALS_A_LEASE
-                except (RedisError, OSError) as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next try may go well, and nobody else sees it
                     self.failures += 1
-                    self.last_error = str(error)
+                    self.last_error = f"{type(error).__name__}: {error}"
                     wait_s = lease_s / TRIES_A_LEASE
         finally:
             if queue is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
+from realtime_core.queue.job import Claim, split_record
 from realtime_core.queue.state import Audit, Counts, SeenJob, StalledJob
 
 if TYPE_CHECKING:
@@ -17,6 +19,20 @@ TOTALS: Final = tuple(field.name for field in fields(Counts) if field.name.endsw
 def words(reply: bytes) -> tuple[str, ...]:
     """``ID ID …`` as ids."""
     return tuple(reply.decode().split())
+
+
+def read_claims(reply: Sequence[Any], lease_s: float) -> list[Claim]:
+    """The claims that a worker was given, in order."""
+    now_ms, _, token, id_words, length_words, records, attempt_words = reply
+    ids = words(id_words)
+    ends = list(accumulate(map(int, length_words.split()), initial=0))
+    attempts = list(map(int, attempt_words.split())) or [1] * len(ids)
+    lease_until = now_ms / 1000 + lease_s
+    claims = []
+    for id_, (start, end), attempt in zip(ids, pairwise(ends), attempts, strict=True):
+        key, body = split_record(records[start:end])
+        claims.append(Claim(id=id_, body=body, token=token, attempt=attempt, key=key, lease_until=lease_until))
+    return claims
 
 
 def read_counts(reply: Sequence[Any]) -> Counts:
