@@ -49,7 +49,8 @@ class Scripts:
         self._moves = {}
         for move in MOVES:
             text, names = source(move)
-            self._moves[move] = (redis.register_script(text), [self.keys[part] for part in names])
+            # As bytes: the client would encode them at every call.
+            self._moves[move] = (redis.register_script(text), [self.keys[part].encode() for part in names])
 
     def call(self, move: str, *args: str | bytes | float, more_keys: Sequence[str] = ()) -> Any:
         """Run a move in one round trip and return its reply.
@@ -59,7 +60,7 @@ class Scripts:
         """
         self._look_once()
         script, keys = self._moves[move]
-        return script(keys=[*keys, *more_keys], args=args)
+        return script(keys=[*keys, *more_keys] if more_keys else keys, args=args)
 
     def queue_into(
         self, pipe: Pipeline, move: str, args: Sequence[str | bytes | float], more_keys: Sequence[str] = ()

@@ -17,7 +17,8 @@ end
 -- A key gives as much of its line as there is room for: it then joins the end of the line of keys.
 -- Where jobs without a key wait too, each kind gets half.
 local ids, places, key_of, followed = {}, {}, {}, false
-if redis.call('ZCARD', turns) > 0 then
+local keyed = redis.call('ZCARD', turns) > 0
+if keyed then
   local plain, share = redis.call('LLEN', ready), limit
   if plain > 0 then
     local odd = tonumber(redis.call('HGET', counts, 'token') or '0') % 2
@@ -112,7 +113,7 @@ end
 each('ZADD', claimed, leases)
 each('HSET', owners, holders)
 count(counts, 'claimed', #ids)
-if redis.call('LLEN', ready) > 0 or redis.call('ZCARD', turns) > 0 then signal(wake) end
+if redis.call('LLEN', ready) > 0 or (keyed and redis.call('ZCARD', turns) > 0) then signal(wake) end
 
 if listened() then
   local tried = {}
