@@ -84,4 +84,4 @@ class Claim:
 def split_record(record: bytes) -> tuple[str | None, bytes]:
     """The key and the body of a stored job."""
     place, _, body = record.partition(b" ")
-    return place.partition(b":")[2].decode() or None, body
+    return place.partition(b":")[2].decode() if place else None, body

@@ -14,7 +14,7 @@ from realtime_core.queue.replication import put_on_replicas
 from realtime_core.queue.replies import read_audit, read_claims, read_counts, read_seen, read_stalled, words
 from realtime_core.queue.results import SHORTEST_BLOCK_S, wait_for_result
 from realtime_core.queue.scripts import Scripts
-from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall
+from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall, check_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -203,7 +203,7 @@ class Queue:
             also: puts more commands into the same transaction: all are carried out with the settlement, or none.
 
         Raises:
-            ConfigurationError: more than 10,000 verdicts.
+            ConfigurationError: more than 10,000 verdicts, or a result that is too long; nothing is settled.
         """
         if not verdicts and also is None:
             return Settled(done=0, stale=())
@@ -215,6 +215,7 @@ class Queue:
             if isinstance(verdict, Finish):
                 finished.append(verdict.claim)
                 if verdict.result is not None:
+                    check_result(verdict.claim.id, verdict.result)
                     results[verdict.claim.id] = verdict.result
             else:
                 failures += self._failure(verdict)

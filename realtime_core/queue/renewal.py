@@ -56,10 +56,12 @@ class Renewal:
             connect: makes the thread's own client; without it one like the queue's.
 
         Raises:
-            ConfigurationError: a time that is none.
+            ConfigurationError: a time that is none; a cluster's client, and no ``connect``.
         """
         if progress_timeout_s is not None and not progress_timeout_s > 0:
             raise ConfigurationError(f"progress_timeout_s={progress_timeout_s}: above 0, or None for no limit")
+        if connect is None and not hasattr(queue.redis, "connection_pool"):
+            raise ConfigurationError("a cluster's client cannot be copied: give the renewal a connect= that makes one")
         self.lost = 0
         self.hung = 0
         self.failures = 0

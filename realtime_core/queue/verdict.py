@@ -20,26 +20,10 @@ class Finish:
 
     Attributes:
         result: what ``Queue.result`` answers who waits for it, for a while; 16 KiB at most.
-
-    Raises:
-        ConfigurationError: a result that is too long, or no bytes.
     """
 
     claim: Claim
     result: bytes | None = None
-
-    def __post_init__(self) -> None:
-        if self.result is None:
-            return
-        if not isinstance(self.result, bytes):
-            raise ConfigurationError(
-                f"result of {self.claim.id}: it is {type(self.result).__name__}, encode it to bytes"
-            )
-        if len(self.result) > MAX_RESULT_BYTES:
-            raise ConfigurationError(
-                f"result of {self.claim.id}: {len(self.result):,} bytes, the limit is {MAX_RESULT_BYTES:,}: "
-                "store it elsewhere and leave a reference"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +61,18 @@ class Settled:
 
     done: int
     stale: tuple[str, ...]
+
+
+def check_result(id_: str, result: object) -> None:
+    """Refuse a result that no script could keep. Not when the verdict is made: that would cost every one of them.
+
+    Raises:
+        ConfigurationError: it is too long, or no bytes.
+    """
+    if not isinstance(result, bytes):
+        raise ConfigurationError(f"result of {id_}: it is {type(result).__name__}, encode it to bytes")
+    if len(result) > MAX_RESULT_BYTES:
+        raise ConfigurationError(
+            f"result of {id_}: {len(result):,} bytes, the limit is {MAX_RESULT_BYTES:,}: "
+            "store it elsewhere and leave a reference"
+        )

@@ -214,10 +214,11 @@ def test_a_stale_finish_leaves_no_result(make_queue: MakeQueue) -> None:
     assert queue.result("a") == b"quick"
 
 
-def test_a_result_that_is_too_long_or_no_bytes_is_refused_when_it_is_made(queue: Queue) -> None:
+def test_a_result_that_is_too_long_or_no_bytes_is_refused_and_nothing_is_settled(queue: Queue) -> None:
     put(queue, "a")
     (claim,) = queue.claim("w", 1)
     with pytest.raises(ConfigurationError, match="16,385 bytes, the limit is 16,384"):
-        Finish(claim, b"x" * 16_385)
+        queue.settle([Finish(claim, b"x" * 16_385)])
     with pytest.raises(ConfigurationError, match="encode it"):
-        Finish(claim, "text")  # type: ignore[arg-type]
+        queue.settle([Finish(claim, "text")])  # type: ignore[arg-type]
+    assert queue.counts().claimed == 1

@@ -90,6 +90,10 @@ def test_on_a_cluster_each_queue_lives_in_one_slot_and_does_all_it_does(cluster:
             live_a_life(queue)
             where.add(redis.get_node_from_key(queue._keys["jobs"]).port)
         assert len(where) > 1, "they did not all land on one node"
+        with pytest.raises(ConfigurationError, match="connect="):
+            Renewal(queue)
+        with pytest.raises(ConfigurationError, match="wait_replicas needs a client of the node"):
+            queue.put([Job(id="a", body=b"")], wait_replicas=1)
 
 
 @pytest.fixture
