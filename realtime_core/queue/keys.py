@@ -30,8 +30,7 @@ PARTS: Final = (
     "stamps",  # hash: id -> "CHANNEL EVENT-ID CHANNEL EVENT-ID …"
     "channels",  # hash: channel -> its last number; "" -> epoch
     "results",  # sorted set: id whose result is kept -> until when, ms; the result is in a list of one, `result:ID`
-    "watched",  # there while somebody listens
-    "notices",  # the channel of the notices
+    "notices",  # no key: the channel of the notices, told until counts[watched]
     "counts",  # hash: what the queue has done, by name
     "wake",  # list of one token at most: waiting claims block on it
     "recent",  # set: ids put since counts[recent_since]

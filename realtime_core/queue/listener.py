@@ -123,8 +123,13 @@ class Listener:
         self.close()
 
     def _watch(self, *, first: bool = False) -> None:
-        told_before = self._redis.set(self._keys["watched"], 1, px=round(WATCHED_S * 1000), get=True)
-        if told_before is None and not first:
+        seconds, microseconds = self._redis.time()
+        now_ms = seconds * 1000 + microseconds // 1000
+        with self._redis.pipeline() as pipe:
+            pipe.hget(self._keys["counts"], "watched")
+            pipe.hset(self._keys["counts"], "watched", now_ms + round(WATCHED_S * 1000))
+            told_until, _ = pipe.execute()
+        if int(told_until or 0) <= now_ms and not first:
             self.blind += 1
         self._renew_at = time.monotonic() + RENEW_S
 

@@ -221,7 +221,7 @@ class Queue:
                 failures += self._failure(verdict)
         left: list[str | bytes | float] = [" ".join(results), _ms(self.result_s), self.max_results, *results.values()]
         args = (self.max_attempts, _held(finished), *left, *failures)
-        keys = [result_key(self.name, id_) for id_ in results]
+        keys = [self._keys["results"], *(result_key(self.name, id_) for id_ in results)] if results else []
         if also is None:
             stale = words(self._scripts.call("settle", *args, more_keys=keys))
         else:

@@ -1,6 +1,6 @@
 -- Give a worker the next jobs, with a token, for the length of a lease. Delayed jobs that are due join the line first.
--- KEYS jobs ready line turns busy later delayed claimed owners tries counts wake watched notices
--- USES turns notices
+-- KEYS jobs ready line turns busy later delayed claimed owners tries counts wake
+-- USES turns due notices
 -- ARGV 1 most jobs wanted, 2 lease in ms, 3 worker, 4 attempts a job may have
 -- returns {now in ms, when the next delayed job is due or a lease ends (ms; 0: nothing), token, "ID ID …", "LENGTH LENGTH …" of the
 --          records, the records end to end, "ATTEMPT ATTEMPT …" or "" when each is at its first}

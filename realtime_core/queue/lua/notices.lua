@@ -1,8 +1,9 @@
--- Telling of moves, for who listens. KEYS needed: watched notices counts
+-- Telling of moves, for who listens: until counts[watched] (ms). KEYS needed: counts
 -- One message a script: "NUMBER MS", then a line for each kind of move: "MOVE ID ATTEMPT ID ATTEMPT …".
 -- NUMBER is one more each time, so that a listener knows what it missed.
 local function listened()
-  return redis.call('EXISTS', watched) == 1
+  local till = redis.call('HGET', counts, 'watched')
+  return till and tonumber(till) > now
 end
 
 local function tell(moves)
@@ -14,5 +15,7 @@ local function tell(moves)
   end
   if #lines == 0 then return end
   local number = redis.call('HINCRBY', counts, 'notices', 1)
-  redis.call('PUBLISH', notices, number .. ' ' .. now .. '\n' .. table.concat(lines, '\n'))
+  -- A channel is no key.
+  local channel = string.gsub(counts, 'counts$', 'notices')
+  redis.call('PUBLISH', channel, number .. ' ' .. now .. '\n' .. table.concat(lines, '\n'))
 end

@@ -1,5 +1,5 @@
 -- Take new jobs in: all of them, or none when they do not fit.
--- KEYS jobs ready line turns busy later delayed counts wake recent older watched notices
+-- KEYS jobs ready line turns busy later delayed counts wake recent older
 -- USES turns notices
 -- ARGV 1 most jobs the queue may hold, 2 how long an id is remembered (ms), 3 most ids in one of the two sets that remember,
 --      4 "ID DELAY ID DELAY …" (delay in ms; -1: urgent), 5 "KEY KEY …" in the same order ("/": none) or "" when none has a key,

@@ -1,6 +1,6 @@
 -- Take back jobs whose lease has ended: to the head of the line, or stalled after the last attempt. Due jobs join the line.
--- KEYS ready line turns busy later delayed claimed owners tries stalled counts wake watched notices
--- USES turns notices
+-- KEYS ready line turns busy later delayed claimed owners tries stalled counts wake
+-- USES turns due notices
 -- ARGV 1 attempts a job may have, 2 most leases to end
 -- returns how many leases were ended
 -- cost O(leases ended × log(jobs held))

@@ -1,5 +1,5 @@
 -- Take jobs out of the queue, wherever they are. The claim of one that was claimed is stale from now on.
--- KEYS jobs ready line turns busy later delayed claimed owners tries stalled stamps counts wake watched notices
+-- KEYS jobs ready line turns busy later delayed claimed owners tries stalled stamps counts wake
 -- USES turns notices
 -- ARGV ids
 -- returns the ids that were in the queue

@@ -1,5 +1,5 @@
 -- Put stalled jobs back in line, those with a key at their place in it. Their attempts stay counted: each gets one more.
--- KEYS ready line turns busy later delayed stalled counts wake watched notices
+-- KEYS ready line turns busy later stalled counts wake
 -- USES turns notices
 -- ARGV ids
 -- returns the ids that were stalled; nothing is done to others

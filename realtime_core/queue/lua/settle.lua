@@ -1,9 +1,10 @@
 -- End claims: finished, cancelled (another attempt later, or stalled after the last) or stalled; a mixed batch at once.
--- KEYS jobs ready line turns busy later delayed claimed owners tries stalled stamps results counts wake watched notices
+-- KEYS jobs line turns busy later delayed claimed owners tries stalled stamps counts wake
 -- USES turns notices
 -- ARGV 1 attempts a job may have, 2 "ID TOKEN ID TOKEN …" of the finished, 3 "ID ID …" of those that leave a result, 4 how long
 --      results are kept (ms), 5 most results kept, 6.. the results, then five for each other verdict:
---      "cancel" or "stall", id, token, delay in ms, reason. After the named KEYS one for each result.
+--      "cancel" or "stall", id, token, delay in ms, reason. After the named KEYS, where there are
+--      results: who has one, and one for each.
 -- returns "ID ID …" whose token was no longer theirs; nothing of those changed
 -- cost O(verdicts × log(jobs held))
 local ids, tokens = {}, {}
@@ -70,12 +71,13 @@ if #finished > 0 and redis.call('HLEN', tries) > 0 then each('HDEL', tries, fini
 if #finished > 0 and redis.call('HLEN', stamps) > 0 then each('HDEL', stamps, finished) end
 if #leave > 0 then
   -- Those that are over are in nobody's way; where there are too many, the new one is not kept, and counted.
+  local results = KEYS[NAMED + 1]
   redis.call('ZREMRANGEBYSCORE', results, '-inf', now)
   local kept, room, dropped = {}, tonumber(ARGV[5]) - redis.call('ZCARD', results), 0
   for _, id in ipairs(finished) do
     local number = left_by[id]
     if number and #kept / 2 < room then
-      local key = KEYS[NAMED + number]
+      local key = KEYS[NAMED + 1 + number]
       redis.call('DEL', key)
       redis.call('RPUSH', key, ARGV[5 + number])
       redis.call('PEXPIRE', key, ARGV[4])

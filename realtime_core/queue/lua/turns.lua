@@ -1,4 +1,4 @@
--- Order by key, for the moves whose line of USES names it. KEYS needed: ready line turns busy later delayed counts wake
+-- Order by key, for the moves whose line of USES names it. KEYS needed: line turns busy later counts wake
 -- A job with a key has a place, "KEY SEQ ID": SEQ is 16 digits, by the order of puts, and urgent ones sort before all others.
 --   line  (sorted by bytes) places of the jobs that wait
 --   busy  key -> how many of its jobs are in a consumer's hands, below zero if more may wait behind them; a busy key has no turn
@@ -74,31 +74,4 @@ local function release(names, ended, front)
   each('HDEL', busy, free)
   each('HSET', busy, fewer)
   advance(behind, front)
-end
-
--- Jobs whose delay is over join the line, those with a key at their place in it.
-local function join_due()
-  local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 1000)
-  if #due == 0 then return end
-  redis.call('ZREM', delayed, unpack(due))
-  local plain, places, entries, names, known = {}, {}, {}, {}, {}
-  for _, member in ipairs(due) do
-    local at = string.find(member, ' ', 1, true)
-    if at then
-      places[#places + 1] = member
-      entries[#entries + 1], entries[#entries + 2] = 0, member
-      local key = string.sub(member, 1, at - 1)
-      if not known[key] then
-        known[key] = true
-        names[#names + 1] = key
-      end
-    else
-      plain[#plain + 1] = member
-    end
-  end
-  each('RPUSH', ready, plain)
-  each('ZADD', line, entries)
-  each('ZREM', later, places)
-  advance(names)
-  if #plain > 0 then signal(wake) end
 end

@@ -133,7 +133,7 @@ def test_messages_that_are_missed_while_the_connection_is_broken_are_counted(
 def test_a_listener_that_was_forgotten_by_the_server_says_that_it_cannot_know(
     queue: Queue, listener: Listener, redis_client: Redis
 ) -> None:
-    redis_client.delete(queue._keys["watched"])
+    redis_client.hdel(queue._keys["counts"], "watched")
     put(queue, "a")
     listener._renew_at = 0.0
     assert listener.notices() == []
