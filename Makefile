@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint long bench bench-blast bench-split dashboards clean
+.PHONY: help demo test lint long bench bench-blast bench-queue bench-split dashboards clean
 
 help:
 	@echo "make demo   watch the main job, about a minute, no root needed"
@@ -51,6 +51,9 @@ bench-split: $(BIN)/.dev
 
 bench-blast: $(BIN)/.dev
 	$(BIN)/python -m tests.bench blast streams
+
+bench-queue: $(BIN)/.dev
+	$(BIN)/python -m tests.bench queue
 
 dashboards: $(BIN)/.dev
 	$(BIN)/python -m dashboards.build

@@ -5,6 +5,7 @@
     - StartFailed                   a child process did not become ready; carries the tail of its log
   + QueueError             exit 1
     - QueueFull                     back-pressure: the bounded queue refused a put; nothing was written
+    - NotReplicated                 a put was not confirmed by as many replicas as it asked for
 """
 
 from __future__ import annotations
@@ -38,3 +39,7 @@ class QueueError(RealtimeError):
 
 class QueueFull(QueueError):  # noqa: N818
     """The queue holds as many jobs as it may; nothing of the refused put was written."""
+
+
+class NotReplicated(QueueError):  # noqa: N818
+    """Fewer replicas than asked for have a put; the message says whether anything was written."""

@@ -61,6 +61,7 @@ KEYS: dict[str, dict[str, str]] = {
         "calibrate": NUMBER,
         "html_whitespace": FLAG,
     },
+    "queue": {"redis": TEXT, "queue": TEXT},
     "relay": {
         "listen": TEXT,
         "dark": ONE_OR_TEXTS,
@@ -161,6 +162,8 @@ KEYS: dict[str, dict[str, str]] = {
 # What is compared of answers stands in [compare], whoever compares; these are flags of split.
 OF_ANSWERS = ("ignore", "unordered")
 SHARED = ("allow", "max_rate", "slo", "processes", "connections", "timeout", "header", "cacert", "insecure")
+# Each command of a queue takes both.
+OF_QUEUES = ("counts", "peek", "audit", "stalled", "retry", "retract", "drain")
 # What a replay takes of it: whose instance may be loaded, and how it is known.
 WHOM = ("allow", "max_rate", "cacert", "insecure")
 # A recording is a split without a dark instance: all else that is said of the split holds for it.
@@ -264,6 +267,10 @@ allow = []                             # hosts beyond this machine that may be s
 # ignore = ["GET /thread/{id} posts[].at", "* request_id"]   # split: fields that are not compared
 # unordered = ["* posts[].tags[]"]     # split: lists whose order does not count
 
+[queue]                                # of 'darktime queue'
+# redis = "redis://127.0.0.1:6379/0"
+# queue = "comments"
+
 [demo]
 # visitors = 120
 # percent = 10.0
@@ -291,6 +298,7 @@ def load_defaults(ctx: click.Context, param: click.Parameter, path: Path) -> Pat
         "compare": {**shared, **{key: value for key, value in compare.items() if key not in OF_ANSWERS}},
         "split": {**tables.get("split", {}), **answers},
         "record": {key: value for key, value in tables.get("split", {}).items() if key not in OF_THE_DARK},
+        "queue": dict.fromkeys(OF_QUEUES, tables.get("queue", {})),
         "replay": {key: value for key, value in shared.items() if key in WHOM},
     }
     return path

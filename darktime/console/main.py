@@ -111,6 +111,10 @@ DARKTIME = group(
         "who": ("who", "Whether a user is sampled, and from which percentage on."),
         "verdict": ("verdict", "Judge a finished split again, by other margins if need be; offline."),
         "report": ("report", "Make the HTML page, text or JUnit of a finished run again."),
+        "queue": (
+            "queue",
+            "What a job queue holds; whether its books balance; stalled jobs, and what to do with them.",
+        ),
         "smoke": ("smoke", "The demo as a CI run: JUnit, JSON, exit code, two minutes at the most."),
         "doctor": ("doctor", "What is there, what is missing, and the remedy."),
     },

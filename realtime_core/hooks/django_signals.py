@@ -36,7 +36,7 @@ def realtime(
     Args:
         model: the class itself; subclasses and proxies are connected apart.
         channels: templates such as ``thread:{thread_id}``, filled from the object's attributes, or a function of the
-            object that returns channels. No channel: no event.
+            object that returns channels. No channel: no event. The order of events is kept by the first channel.
         fields: attributes to publish; without them every column. What the page must not see is left out here or taken
             off in the pipeline.
         producer: puts the jobs.

@@ -30,7 +30,8 @@ def event_job(
 
     Args:
         job_id: unique, see :func:`new_job_id`.
-        channels: where it is published, 1 to 64; one named twice counts once.
+        channels: where it is published, 1 to 64; one named twice counts once. The first is the job's key: events come in
+            the order of their puts where their first channel is the same.
         kind: ``post_save`` or ``post_delete``.
         model: ``app.Model``.
         key: the object's primary key.
@@ -62,4 +63,4 @@ def event_job(
         raise ConfigurationError(
             f"{model} {key} cannot be written as JSON: {error}; name the fields to publish"
         ) from error
-    return Job(id=job_id, body=line)
+    return Job(id=job_id, body=line, key=distinct[0])

@@ -11,7 +11,7 @@ import os  # noqa: E402
 import secrets  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
-from contextlib import contextmanager  # noqa: E402
+from contextlib import closing, contextmanager  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
 import gevent  # noqa: E402
@@ -28,7 +28,7 @@ from realtime_core.pipeline.metrics import PipelineMetrics  # noqa: E402
 from realtime_core.pipeline.runner import Runner  # noqa: E402
 from realtime_core.publish import Fleet  # noqa: E402
 from realtime_core.publish.fleet import HOLD_S  # noqa: E402
-from realtime_core.queue import Queue  # noqa: E402
+from realtime_core.queue import Queue, Renewal  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,8 +47,8 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     ProcessCollector(registry=registry)
     try:
         with _redis(arguments.redis) as redis:
-            runner = _runner(arguments, redis, registry)
-            with _metrics(arguments.metrics, registry):
+            runner, renewal = _runner(arguments, redis, registry)
+            with closing(renewal), _metrics(arguments.metrics, registry):
                 for number in (signal.SIGTERM, signal.SIGINT):
                     gevent.signal_handler(number, runner.drain)
                 print(f"working on queue {arguments.queue}", flush=True)
@@ -71,12 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--metrics", type=int, metavar="PORT", help="serve Prometheus on loopback; 0 takes a free port")
     parser.add_argument("--batch", type=int, default=256, metavar="N", help="most jobs of one claim (%(default)s)")
     parser.add_argument("--lease", type=float, default=30.0, metavar="S", help="how long a claim lasts (%(default)s)")
+    parser.add_argument(
+        "--progress-timeout", type=float, metavar="S", help="a batch without progress for so long is taken back (never)"
+    )
     parser.add_argument("--drain", type=float, default=3.0, metavar="S", help="to end what is in hand (%(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the pipeline")
     return parser
 
 
-def _runner(arguments: argparse.Namespace, redis: Redis, registry: CollectorRegistry) -> Runner:
+def _runner(arguments: argparse.Namespace, redis: Redis, registry: CollectorRegistry) -> tuple[Runner, Renewal]:
     kind = pipeline_class(arguments.pipeline)
     settings = pairs("--set", arguments.set)
     fleet_of = [
@@ -90,7 +93,8 @@ def _runner(arguments: argparse.Namespace, redis: Redis, registry: CollectorRegi
         ledger = Ledger(redis, arguments.ledger_name, arguments.owner or f"pipeline:{arguments.queue}#{unique}")
     # Events that wait for a box must not outlive the lease of their jobs.
     fleet = Fleet(fleet_of, hold_s=min(HOLD_S, arguments.lease / 3), registry=registry) if fleet_of else None
-    return Runner(
+    renewal = Renewal(queue, progress_timeout_s=arguments.progress_timeout)
+    runner = Runner(
         kind(settings=settings, fleet=fleet),
         queue,
         ledger,
@@ -98,7 +102,9 @@ def _runner(arguments: argparse.Namespace, redis: Redis, registry: CollectorRegi
         batch=arguments.batch,
         drain_s=arguments.drain,
         metrics=PipelineMetrics(registry),
+        renewal=renewal,
     )
+    return runner, renewal
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import gevent
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from realtime_core.ledger import Ledger
     from realtime_core.pipeline.pipeline import Pipeline
-    from realtime_core.queue import Claim, Queue
+    from realtime_core.queue import Claim, Queue, Renewal
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class Runner:
         drain_s: float = 3.0,
         house_s: float = 1.0,
         metrics: PipelineMetrics | None = None,
+        renewal: Renewal | None = None,
     ) -> None:
         """Set up; nothing is claimed yet.
 
@@ -64,6 +66,8 @@ class Runner:
             drain_s: how long a batch in hand may take to end once the worker is to end.
             house_s: how often expired leases are reaped and the ledger is flushed in passing.
             metrics: where to count; without it nothing is exported.
+            renewal: keeps the leases of a batch that takes longer; without it such a batch is renewed once, when it is settled.
+                Whoever made it closes it.
 
         Raises:
             ConfigurationError: settings that no mixin knows, or a limit that is none.
@@ -79,6 +83,7 @@ class Runner:
         self._batch = batch
         self._drain_s = drain_s
         self._house_s = house_s
+        self._renewal = renewal
         self._house_at = 0.0
         self._draining = Flag()
         self._working: gevent.Greenlet | None = None
@@ -116,7 +121,8 @@ class Runner:
             return 0
         claims = self._queue.claim(self._worker, self._batch, wait_s)
         if claims:
-            self._handle(claims)
+            with self._renewal.holding(claims) if self._renewal else nullcontext():
+                self._handle(claims)
         return len(claims)
 
     def _work(self) -> None:
@@ -144,7 +150,9 @@ class Runner:
             batch.parse(self._pipeline, self.metrics)
             batch.compute(self._pipeline, self.metrics)
             self._stamp(batch, started + queue.lease_s)
+            self._progress(claims)
             self._publish(batch)
+            self._progress(claims)
             self._settle(batch, started)
         except gevent.GreenletExit:
             with gevent.Timeout(GIVE_BACK_S, False):
@@ -152,6 +160,10 @@ class Runner:
                 self._settle(batch, started)
             raise
         self.metrics.batch_seconds.observe(time.monotonic() - started)
+
+    def _progress(self, claims: Sequence[Claim]) -> None:
+        if self._renewal:
+            self._renewal.progress(claims)
 
     def _stamp(self, batch: Batch, lease_end: float) -> None:
         items = batch.under_way

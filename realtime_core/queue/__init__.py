@@ -1,8 +1,10 @@
 """The job queue on Redis: claims with leases and tokens, settled in batches, each job accounted for. No gevent."""
 
 from realtime_core.queue.job import MAX_BODY_BYTES, Claim, Job
+from realtime_core.queue.listener import Listener, Notice
 from realtime_core.queue.queue import MAX_BATCH, Queue
-from realtime_core.queue.state import Audit, Counts, StalledJob
+from realtime_core.queue.renewal import Renewal
+from realtime_core.queue.state import Audit, Counts, SeenJob, StalledJob
 from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall, Verdict
 
 __all__ = [
@@ -14,7 +16,11 @@ __all__ = [
     "Counts",
     "Finish",
     "Job",
+    "Listener",
+    "Notice",
     "Queue",
+    "Renewal",
+    "SeenJob",
     "Settled",
     "Stall",
     "StalledJob",

@@ -30,9 +30,9 @@ class Job:
     Attributes:
         id: unique; the same id within the queue's window is the same job.
         body: what the worker needs, 1 MiB at most.
-        key: what the job is about; carried along to the claim.
-        urgent: goes to the head of the line. A delayed job joins the line's end.
-        delay_s: seconds until it joins the line, 30 days at most.
+        key: what the job is about. Jobs of one key are given out in the order of their puts, to one consumer at a time.
+        urgent: goes to the head of the line; with a key, to the head of its key's line, and the key to the head of the keys.
+        delay_s: seconds until it joins the line, 30 days at most: at its end; with a key, at the place of its put.
 
     Raises:
         ConfigurationError: one of these is not within its limits.
@@ -59,7 +59,7 @@ class Job:
             raise ConfigurationError(f"job {self.id}: delay_s={self.delay_s}, the limits are 0 and {MAX_DELAY_S:.0f}")
 
     def record(self) -> bytes:
-        """The job as it is stored: its key, a space, its body."""
+        """The job as it is sent: its key, a space, its body. Stored, a key has the number of its put before it: ``SEQ:``."""
         return b"%b %b" % ((self.key or "").encode(), self.body)
 
 
@@ -83,5 +83,5 @@ class Claim:
 
 def split_record(record: bytes) -> tuple[str | None, bytes]:
     """The key and the body of a stored job."""
-    key, _, body = record.partition(b" ")
-    return key.decode() or None, body
+    place, _, body = record.partition(b" ")
+    return place.partition(b":")[2].decode() if place else None, body

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 import time
-from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
 from realtime_core.errors import ConfigurationError, QueueFull
 from realtime_core.queue.backoff import backoff_s
-from realtime_core.queue.job import MAX_DELAY_S, Claim, check_identifier, split_record
-from realtime_core.queue.replies import read_audit, read_counts, read_stalled, words
+from realtime_core.queue.job import MAX_DELAY_S, check_identifier
+from realtime_core.queue.keys import result_key
+from realtime_core.queue.replication import put_on_replicas
+from realtime_core.queue.replies import read_audit, read_claims, read_counts, read_seen, read_stalled, words
+from realtime_core.queue.results import SHORTEST_BLOCK_S, wait_for_result
 from realtime_core.queue.scripts import Scripts
-from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall
+from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall, check_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,18 +23,17 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
-    from realtime_core.queue.job import Job
-    from realtime_core.queue.state import Audit, Counts, StalledJob
+    from realtime_core.queue.job import Claim, Job
+    from realtime_core.queue.state import Audit, Counts, SeenJob, StalledJob
     from realtime_core.queue.verdict import Verdict
 
 MAX_BATCH: Final = 10_000
 MAX_WAIT_S: Final = 3_600.0
 MAX_REASON: Final = 500
 REAP_AT_ONCE: Final = 1_000
+PEEKED: Final = ("available", "delayed", "claimed")
 # A waiting claim looks for itself this often: a wake-up token that a dying worker took along costs others no more.
 LOOK_EVERY_S: Final = 1.0
-# Redis reads a timeout of 0 as for ever.
-SHORTEST_BLOCK_S: Final = 0.01
 
 
 class Queue:
@@ -53,17 +54,21 @@ class Queue:
         max_length: int = 1_000_000,
         idempotent_s: float = 600.0,
         backoff_s: float = 1.0,
+        result_s: float = 60.0,
+        max_results: int = 10_000,
     ) -> None:
         """Describe the queue; nothing is sent.
 
         Args:
             redis: replies as bytes. A waiting claim blocks for half its ``socket_timeout`` at most.
-            name: ``[A-Za-z0-9_.-]{1,64}``; keys are ``rtq1:{name}:…``.
+            name: ``[A-Za-z0-9_.-]{1,64}``; keys are ``rtq2:{name}:…``.
             lease_s: how long a claim lasts unless it is renewed.
             max_attempts: claims a job may have; when the last one fails, the job is stalled.
             max_length: jobs the queue may hold, in whatever state.
             idempotent_s: how long an id is remembered at least; twice that at most. As many ids as ``max_length`` are.
             backoff_s: what the wait before another attempt begins with.
+            result_s: how long a result is kept.
+            max_results: results kept at a time; what does not fit is counted as undelivered.
 
         Raises:
             ConfigurationError: a setting is out of its limits.
@@ -73,6 +78,8 @@ class Queue:
         _check_range("max_length", max_length, 1, 100_000_000)
         _check_range("idempotent_s", idempotent_s, 0.0, 7 * 86_400.0)
         _check_range("backoff_s", backoff_s, 0.0, 300.0)
+        _check_range("result_s", result_s, 0.001, 86_400.0)
+        _check_range("max_results", max_results, 0, 1_000_000)
         if redis.get_encoder().decode_responses:
             raise ConfigurationError("the client decodes replies, and bodies are bytes: leave decode_responses off")
         self.name = name
@@ -81,31 +88,71 @@ class Queue:
         self.max_length = max_length
         self.idempotent_s = idempotent_s
         self.backoff_s = backoff_s
+        self.result_s = result_s
+        self.max_results = max_results
         self._redis = redis
         self._scripts = Scripts(redis, name)
         self._keys = self._scripts.keys
         socket_timeout_s = redis.get_connection_kwargs().get("socket_timeout")
         self._longest_block_s = min(LOOK_EVERY_S, socket_timeout_s / 2 if socket_timeout_s else LOOK_EVERY_S)
 
-    def put(self, jobs: Sequence[Job]) -> list[bool]:
+    @property
+    def redis(self) -> Redis:
+        """The client it was made with."""
+        return self._redis
+
+    def beside(self, redis: Redis) -> Queue:
+        """The same queue through another client."""
+        return Queue(
+            redis,
+            self.name,
+            lease_s=self.lease_s,
+            max_attempts=self.max_attempts,
+            max_length=self.max_length,
+            idempotent_s=self.idempotent_s,
+            backoff_s=self.backoff_s,
+            result_s=self.result_s,
+            max_results=self.max_results,
+        )
+
+    def put(self, jobs: Sequence[Job], *, wait_replicas: int = 0, replicas_timeout_s: float = 1.0) -> list[bool]:
         """Take jobs in, all or none; False for each whose id was put within the window, or is still in the queue.
+
+        Args:
+            jobs: in their order.
+            wait_replicas: how many replicas must have them before it returns.
+            replicas_timeout_s: how long it waits for those.
 
         Raises:
             QueueFull: they do not all fit; none was written.
-            ConfigurationError: more than 10,000 jobs.
+            NotReplicated: fewer replicas have them; the message says whether they are in the queue.
+            ConfigurationError: more than 10,000 jobs, or a number out of its limits.
         """
         if not jobs:
             return []
         _check_batch(jobs)
         lines = " ".join([f"{job.id} {-1 if job.urgent and not job.delay_s else _ms(job.delay_s)}" for job in jobs])
-        reply = self._scripts.call(
-            "put",
+        keys = [job.key or "/" for job in jobs]
+        _check_range("wait_replicas", wait_replicas, 0, 100)
+        _check_range("replicas_timeout_s", replicas_timeout_s, 0.001, 60.0)
+        args: list[str | bytes | float] = [
             self.max_length,
             _ms(self.idempotent_s),
             (self.max_length + 1) // 2,
             lines,
+            "" if keys.count("/") == len(keys) else " ".join(keys),
             *[job.record() for job in jobs],
-        )
+        ]
+        if wait_replicas:
+            reply = put_on_replicas(
+                self._redis,
+                self.name,
+                lambda pipe: self._scripts.queue_into(pipe, "put", args),
+                replicas=wait_replicas,
+                timeout_s=replicas_timeout_s,
+            )
+        else:
+            reply = self._scripts.call("put", *args)
         if isinstance(reply, int):
             raise QueueFull(
                 f"queue {self.name} holds {reply:,} jobs and {len(jobs):,} more do not fit, max_length is "
@@ -156,22 +203,42 @@ class Queue:
             also: puts more commands into the same transaction: all are carried out with the settlement, or none.
 
         Raises:
-            ConfigurationError: more than 10,000 verdicts.
+            ConfigurationError: more than 10,000 verdicts, or a result that is too long; nothing is settled.
         """
         if not verdicts and also is None:
             return Settled(done=0, stale=())
         _check_batch(verdicts)
-        args: list[str | float] = [self.max_attempts, ""]
-        finished = []
+        finished: list[Claim] = []
+        failures: list[str | float] = []
+        results: dict[str, bytes] = {}
         for verdict in verdicts:
             if isinstance(verdict, Finish):
                 finished.append(verdict.claim)
+                if verdict.result is not None:
+                    check_result(verdict.claim.id, verdict.result)
+                    results[verdict.claim.id] = verdict.result
             else:
-                args += self._failure(verdict)
-        args[1] = _held(finished)
-        reply = self._scripts.call("settle", *args) if also is None else self._settle_together(args, also)
-        stale = words(reply)
+                failures += self._failure(verdict)
+        left: list[str | bytes | float] = [" ".join(results), _ms(self.result_s), self.max_results, *results.values()]
+        args = (self.max_attempts, _held(finished), *left, *failures)
+        keys = [self._keys["results"], *(result_key(self.name, id_) for id_ in results)] if results else []
+        if also is None:
+            stale = words(self._scripts.call("settle", *args, more_keys=keys))
+        else:
+            stale = words(self._settle_together(args, keys, also))
         return Settled(done=len(verdicts) - len(stale), stale=stale)
+
+    def result(self, id_: str, wait_s: float = 0.0) -> bytes | None:
+        """What a job's ``Finish`` left for who waits; None where it did not come within ``wait_s``, left none, or is over.
+
+        Any number may wait, and ask again while it is kept.
+
+        Raises:
+            ConfigurationError: an id that is none, or a wait out of its limits.
+        """
+        check_identifier("job id", id_)
+        _check_range("wait_s", wait_s, 0.0, MAX_WAIT_S)
+        return wait_for_result(self._redis, result_key(self.name, id_), wait_s, self._longest_block_s)
 
     def stamp(self, claims: Sequence[Claim], channels: Sequence[Sequence[str]]) -> list[list[str]]:
         """The event ids of each job, ``EPOCH-NUMBER`` for each of its channels; another attempt gets the same.
@@ -204,6 +271,17 @@ class Queue:
         """Take jobs out, in whatever state they are; the ids that were in the queue."""
         return self._by_id("retract", ids)
 
+    def peek(self, state: str = "available", limit: int = 20) -> list[SeenJob]:
+        """Look at up to ``limit`` jobs, ``available``, ``delayed`` or ``claimed``, in their order; nothing is changed.
+
+        Raises:
+            ConfigurationError: another state, or more than 10,000.
+        """
+        if state not in PEEKED:
+            raise ConfigurationError(f"state {state!r}: there are {', '.join(PEEKED)}; stalled() has the others")
+        _check_range("limit", limit, 1, MAX_BATCH)
+        return [read_seen(line) for line in self._scripts.call("peek", state, limit)]
+
     def counts(self) -> Counts:
         """Jobs by state and all totals, at one instant."""
         return read_counts(self._scripts.call("audit", 0))
@@ -227,16 +305,8 @@ class Queue:
     def _take(self, worker: str, limit: int) -> tuple[list[Claim], float]:
         """Claims, and the seconds until a delayed job is due or a lease ends; 0 or less when one has ended."""
         reply = self._scripts.call("claim", limit, _ms(self.lease_s), worker, self.max_attempts)
-        now_ms, soonest_ms, token, id_words, length_words, records, attempt_words = reply
-        ids = words(id_words)
-        ends = list(accumulate(map(int, length_words.split()), initial=0))
-        attempts = list(map(int, attempt_words.split())) or [1] * len(ids)
-        lease_until = now_ms / 1000 + self.lease_s
-        claims = []
-        for id_, (start, end), attempt in zip(ids, pairwise(ends), attempts, strict=True):
-            key, body = split_record(records[start:end])
-            claims.append(Claim(id=id_, body=body, token=token, attempt=attempt, key=key, lease_until=lease_until))
-        return claims, (soonest_ms - now_ms) / 1000 if soonest_ms else MAX_WAIT_S
+        now_ms, soonest_ms = reply[:2]
+        return read_claims(reply, self.lease_s), (soonest_ms - now_ms) / 1000 if soonest_ms else MAX_WAIT_S
 
     def _failure(self, verdict: Cancel | Stall) -> list[str | float]:
         claim = verdict.claim
@@ -249,9 +319,11 @@ class Queue:
         _check_range("delay_s", delay_s, 0.0, MAX_DELAY_S)
         return ["cancel", claim.id, claim.token, _ms(delay_s), reason]
 
-    def _settle_together(self, args: list[str | float], also: Callable[[Pipeline], None]) -> bytes:
+    def _settle_together(
+        self, args: Sequence[str | bytes | float], keys: Sequence[str], also: Callable[[Pipeline], None]
+    ) -> bytes:
         with self._redis.pipeline(transaction=True) as pipe:
-            self._scripts.queue_into(pipe, "settle", args)
+            self._scripts.queue_into(pipe, "settle", args, keys)
             also(pipe)
             replies = pipe.execute()
         stale: bytes = replies[0]

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
+from realtime_core.queue.fence import refuse_older
 from realtime_core.queue.keys import queue_keys
 
 if TYPE_CHECKING:
@@ -15,19 +16,25 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
-MOVES: Final = ("put", "claim", "renew", "settle", "stamp", "reap", "retry", "retract", "audit")
+MOVES: Final = ("put", "claim", "renew", "settle", "stamp", "reap", "retry", "retract", "audit", "peek")
 _KEYS: Final = re.compile(r"^-- KEYS (.+)$", re.MULTILINE)
+_USES: Final = re.compile(r"^-- USES (.+)$", re.MULTILINE)
 
 
 @cache
 def source(move: str) -> tuple[str, tuple[str, ...]]:
     """A move's whole script, without comments, and the names of its keys in their order."""
     folder = files("realtime_core.queue") / "lua"
-    prelude, body = ((folder / f"{name}.lua").read_text(encoding="utf-8") for name in ("prelude", move))
+    body = (folder / f"{move}.lua").read_text(encoding="utf-8")
     declared = _KEYS.search(body)
     assert declared is not None, f"{move}.lua does not say its KEYS"
     names = tuple(declared[1].split())
-    text = f"local {', '.join(names)} = unpack(KEYS)\n{prelude}{body}"
+    used = _USES.search(body)
+    shared = ["prelude", *(used[1].split() if used else ())]
+    before = "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in shared)
+    # A move may be called with more keys, for results: they stand behind the named ones.
+    named = f"local NAMED, {', '.join(names)} = {len(names)}, unpack(KEYS, 1, {len(names)})"
+    text = f"{named}\n{before}{body}"
     return "\n".join(line for line in text.splitlines() if line and not line.lstrip().startswith("--")), names
 
 
@@ -36,21 +43,40 @@ class Scripts:
 
     def __init__(self, redis: Redis, name: str) -> None:
         self.keys = queue_keys(name)
+        self._redis = redis
+        self._name = name
+        self._alone = False
         self._moves = {}
         for move in MOVES:
             text, names = source(move)
-            self._moves[move] = (redis.register_script(text), [self.keys[part] for part in names])
+            # As bytes: the client would encode them at every call.
+            self._moves[move] = (redis.register_script(text), [self.keys[part].encode() for part in names])
 
-    def call(self, move: str, *args: str | bytes | float) -> Any:
-        """Run a move in one round trip and return its reply."""
+    def call(self, move: str, *args: str | bytes | float, more_keys: Sequence[str] = ()) -> Any:
+        """Run a move in one round trip and return its reply.
+
+        Raises:
+            ConfigurationError: at the first call, where the queue still holds jobs in an older format.
+        """
+        self._look_once()
         script, keys = self._moves[move]
-        return script(keys=keys, args=args)
+        return script(keys=[*keys, *more_keys] if more_keys else keys, args=args)
 
-    def queue_into(self, pipe: Pipeline, move: str, args: Sequence[str | bytes | float]) -> None:
+    def queue_into(
+        self, pipe: Pipeline, move: str, args: Sequence[str | bytes | float], more_keys: Sequence[str] = ()
+    ) -> None:
         """Add a move to a transaction.
 
         It travels as text: in a transaction a script that the server has forgotten could not be loaded any more, and
         the commands beside it would have been done without it.
         """
+        self._look_once()
         _, keys = self._moves[move]
-        pipe.eval(source(move)[0], len(keys), *keys, *args)
+        # Not pipe.eval(), which a cluster's pipeline does not have.
+        words = (source(move)[0], len(keys) + len(more_keys), *keys, *more_keys, *args)
+        pipe.execute_command("EVAL", *words)  # type: ignore[no-untyped-call]
+
+    def _look_once(self) -> None:
+        if not self._alone:
+            refuse_older(self._redis, self._name)
+            self._alone = True

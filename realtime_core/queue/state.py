@@ -12,7 +12,11 @@ class Counts:
     Attributes:
         stale_total: verdicts, renewals of claims that were no longer the caller's.
         forgotten_total: ids that were forgotten before their window was over, because too many were put in it.
+        result_total: results that were kept. undelivered_total: results that were not, because too many were kept already.
         channels: channels that have a counter.
+        available: in line, whether or not their key holds them back.
+        keys_in_turn: keys whose next job may be claimed now. keys_claimed: keys that are in a consumer's hands.
+        retrying: of the delayed jobs, those with a key: they hold back what was put after them.
     """
 
     available: int
@@ -30,7 +34,12 @@ class Counts:
     duplicate_total: int
     stale_total: int
     forgotten_total: int
+    result_total: int
+    undelivered_total: int
     channels: int
+    keys_in_turn: int
+    keys_claimed: int
+    retrying: int
 
     @property
     def held(self) -> int:
@@ -51,6 +60,8 @@ class Audit:
         complete: the ids were looked at; not so in a queue that holds more than the audit's limit.
         lost: jobs in no state. phantom: states without a job. double: jobs in more than one state.
         left_behind: entries about jobs that are gone, and claims without an owner.
+        stuck: jobs that are next of their key and wait for nobody, but are not given out.
+        crossed: keys that are given out though they may not be, or whose count of claims is wrong.
     """
 
     counts: Counts
@@ -59,20 +70,44 @@ class Audit:
     phantom: tuple[str, ...]
     double: tuple[str, ...]
     left_behind: tuple[str, ...]
+    stuck: tuple[str, ...]
+    crossed: tuple[str, ...]
 
     @property
     def clean(self) -> bool:
         """Everything was looked at and nothing is wrong."""
-        wrong = self.lost or self.phantom or self.double or self.left_behind
+        wrong = self.lost or self.phantom or self.double or self.left_behind or self.stuck or self.crossed
         return self.complete and self.counts.balanced and not wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StalledJob:
-    """A job set aside. ``at``: seconds UTC; ``worker``: who had it last."""
+    """A job set aside. ``at``: seconds UTC; ``worker``: who had it last; ``key``: the job's."""
 
     id: str
     at: float
     attempts: int
     worker: str
+    key: str | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenJob:
+    """A job as it stood when it was looked at.
+
+    Attributes:
+        state: ``available``, ``held`` (in line, behind an earlier job of its key), ``delayed`` or ``claimed``.
+        until: when it is due, or when its lease ends; seconds UTC.
+        worker: who has it.
+        attempts: that it has had, the one under way included.
+        body_bytes: about; its key is counted with it.
+    """
+
+    id: str
+    key: str | None
+    state: str
+    until: float | None
+    worker: str | None
+    attempts: int
+    body_bytes: int

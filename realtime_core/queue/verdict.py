@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from realtime_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from realtime_core.queue.job import Claim
 
 
+MAX_RESULT_BYTES: Final = 16_384
+
+
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The job is done."""
+    """The job is done.
+
+    Attributes:
+        result: what ``Queue.result`` answers who waits for it, for a while; 16 KiB at most.
+    """
 
     claim: Claim
+    result: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +61,18 @@ class Settled:
 
     done: int
     stale: tuple[str, ...]
+
+
+def check_result(id_: str, result: object) -> None:
+    """Refuse a result that no script could keep. Not when the verdict is made: that would cost every one of them.
+
+    Raises:
+        ConfigurationError: it is too long, or no bytes.
+    """
+    if not isinstance(result, bytes):
+        raise ConfigurationError(f"result of {id_}: it is {type(result).__name__}, encode it to bytes")
+    if len(result) > MAX_RESULT_BYTES:
+        raise ConfigurationError(
+            f"result of {id_}: {len(result):,} bytes, the limit is {MAX_RESULT_BYTES:,}: "
+            "store it elsewhere and leave a reference"
+        )

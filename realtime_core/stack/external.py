@@ -44,7 +44,7 @@ def external_valkey(url: str, *, name: str = "preflight", timeout_s: float = 3.0
         ConfigurationError: the URL is none, nobody answers, the server refuses (a password, a command, a write), is no
             Redis, or is older than 6.2.
     """
-    shown = _without_password(url)
+    shown = without_password(url)
     retry = Retry(NoBackoff(), 0)
     try:
         client = Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry)
@@ -113,7 +113,8 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
     try:
         parts = urlsplit(url)
         secret = parts.password is not None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from darktime.errors import DarktimeError
-from tests.bench import blast, relay, splitter, streams
+from tests.bench import blast, queue, relay, splitter, streams
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 SECTION = re.compile(r"^## (\w+)\n\n(.*?)(?=\n## |\Z)", re.DOTALL | re.MULTILINE)
@@ -28,6 +28,7 @@ def main(only: list[str]) -> int:
     parts = {
         "splitter": splitter.measure,
         "blast": blast.measure,
+        "queue": queue.measure,
         "relay": relay.measure,
         "streams": lambda _: streams.measure().lines(),
     }

@@ -1,13 +1,17 @@
 -- Take new jobs in: all of them, or none when they do not fit.
--- KEYS jobs ready delayed counts wake recent older
+-- KEYS jobs ready line turns busy later delayed counts wake recent older
+-- USES turns notices
 -- ARGV 1 most jobs the queue may hold, 2 how long an id is remembered (ms), 3 most ids in one of the two sets that remember,
---      4 "ID DELAY ID DELAY …" (delay in ms; -1: urgent), 5.. their records in the same order
+--      4 "ID DELAY ID DELAY …" (delay in ms; -1: urgent), 5 "KEY KEY …" in the same order ("/": none) or "" when none has a key,
+--      6.. their records in the same order
 -- returns "1" or "0" for each job: taken, or its id is known; when they do not fit, how many jobs the queue holds
--- cost O(jobs put)
+-- cost O(jobs put), for those with a key × log(jobs with a key)
 local ids, delays = {}, {}
 for id, delay in string.gmatch(ARGV[4], '(%S+) (%S+)') do
   ids[#ids + 1], delays[#delays + 1] = id, tonumber(delay)
 end
+local key_of = {}
+for key in string.gmatch(ARGV[5], '%S+') do key_of[#key_of + 1] = key ~= '/' and key end
 
 -- Ids are remembered in two sets: an id stays for one window at least and for two at most, and forgetting is two renames.
 local window, since = tonumber(ARGV[2]), tonumber(redis.call('HGET', counts, 'recent_since') or '0')
@@ -15,33 +19,80 @@ local age = now - since
 local in_recent = age < 2 * window and fetch('SMISMEMBER', recent, ids) or {}
 local in_older = age < window and fetch('SMISMEMBER', older, ids) or {}
 
-local taken, known, fresh, records = {}, {}, {}, {}
-local line, urgent, later = {}, {}, {}
+local taken, known, fresh = {}, {}, {}
 for i, id in ipairs(ids) do
   if known[id] or in_recent[i] == 1 or in_older[i] == 1 or redis.call('HEXISTS', jobs, id) == 1 then
     taken[i] = '0'
   else
     taken[i] = '1'
     known[id] = true
-    fresh[#fresh + 1] = id
-    records[#records + 1], records[#records + 2] = id, ARGV[4 + i]
-    if delays[i] > 0 then
-      later[#later + 1], later[#later + 2] = now + delays[i], id
-    elseif delays[i] < 0 then
-      table.insert(urgent, 1, id)
-    else
-      line[#line + 1] = id
-    end
+    fresh[#fresh + 1] = i
   end
 end
 local held = redis.call('HLEN', jobs)
 if held + #fresh > tonumber(ARGV[1]) then return held end
 
+local put, records, plain, urgent, wait = {}, {}, {}, {}, {}
+local places, names, hurry = {}, {}, {}
+local keyed = #key_of > 0 and tonumber(redis.call('HGET', counts, 'seq') or '0')
+for at, i in ipairs(fresh) do
+  local id, delay, record, key = ids[i], delays[i], ARGV[5 + i], key_of[i]
+  local member = id
+  put[at] = id
+  if key then
+    -- Of several urgent ones put together the first goes first, and all go before what was put earlier.
+    local seq = delay < 0 and string.format('0%015d', 999999999999999 - keyed - #fresh + at)
+      or string.format('1%015d', keyed + at)
+    record = seq .. ':' .. record
+    member = key .. ' ' .. seq .. ' ' .. id
+    if delay <= 0 then
+      places[#places + 1], places[#places + 2] = 0, member
+      if hurry[key] == nil then names[#names + 1] = key end
+      hurry[key] = hurry[key] or delay < 0
+    end
+  elseif delay < 0 then
+    urgent[#urgent + 1] = id
+  elseif delay == 0 then
+    plain[#plain + 1] = id
+  end
+  if delay > 0 then wait[#wait + 1], wait[#wait + 2] = now + delay, member end
+  records[2 * at - 1], records[2 * at] = id, record
+end
+
 -- The records go first: a server that is out of memory refuses a script's first command that needs some, and only that one.
 each('HSET', jobs, records)
-each('RPUSH', ready, line)
-each('LPUSH', ready, urgent)
-each('ZADD', delayed, later)
+each('RPUSH', ready, plain)
+local backwards = {}
+for i = #urgent, 1, -1 do backwards[#backwards + 1] = urgent[i] end
+each('LPUSH', ready, backwards)
+each('ZADD', delayed, wait)
+if keyed and #fresh > 0 then
+  redis.call('HINCRBY', counts, 'seq', #fresh)
+  each('ZADD', line, places)
+  -- A key that has its turn keeps it: only the others, and the urgent, are looked at.
+  local turned, moved = fetch('ZMSCORE', turns, names), {}
+  for i, key in ipairs(names) do
+    if not turned[i] or hurry[key] then moved[#moved + 1] = key end
+  end
+  if redis.call('ZCARD', later) > 0 then
+    advance(moved)
+  else
+    -- Nothing holds a key but a consumer; so one that is free and had no turn had no job in line.
+    local given, first, followed = {}, {}, {}
+    for i, owned in ipairs(fetch('HMGET', busy, moved)) do
+      local key = moved[i]
+      if owned then
+        followed[#followed + 1], followed[#followed + 2] = key, -math.abs(owned)
+      elseif hurry[key] then
+        first[#first + 1] = key
+      else
+        given[#given + 1] = key
+      end
+    end
+    each('HSET', busy, followed)
+    give(given, first)
+  end
+end
 count(counts, 'put', #fresh)
 count(counts, 'duplicate', #ids - #fresh)
 if #fresh > 0 then
@@ -53,7 +104,8 @@ if #fresh > 0 then
     redis.call('UNLINK', recent)
     redis.call('HSET', counts, 'recent_since', now)
   end
-  each('SADD', recent, fresh)
-  signal(wake)
+  each('SADD', recent, put)
+  if #plain + #urgent + #wait > 0 then signal(wake) end
 end
+if #put > 0 and listened() then tell({ { 'published', put } }) end
 return table.concat(taken)

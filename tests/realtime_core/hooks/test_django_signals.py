@@ -21,7 +21,7 @@ from redis.retry import Retry
 
 from realtime_core.errors import ConfigurationError
 from realtime_core.hooks.django_signals import Producer, realtime
-from realtime_core.queue import Job, Queue
+from realtime_core.queue import Finish, Job, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,7 +54,9 @@ def rolled_back() -> Iterator[None]:
 
 
 def bodies(queue: Queue) -> list[dict[str, Any]]:
-    return [json.loads(claim.body) for claim in queue.claim("w", 1000)]
+    claims = queue.claim("w", 1000)
+    queue.settle([Finish(claim) for claim in claims])
+    return [json.loads(claim.body) for claim in claims]
 
 
 def texts(queue: Queue) -> list[str]:

@@ -37,6 +37,11 @@ def test_ids_are_unique_fit_the_queue_and_sort_by_time() -> None:
     assert earlier < new_job_id()
 
 
+def test_the_first_channel_is_the_jobs_key() -> None:
+    job = event_job(job_id="a", channels=["t:1", "u:2"], kind="post_save", model="m", key=1, at=1.0, fields={})
+    assert job.key == "t:1"
+
+
 def test_what_json_does_not_know_becomes_text() -> None:
     body = json.loads(make(fields={"price": Decimal("1.10"), "tags": {"a"}, "none": None}, key="k"))
     assert body["data"] == {"price": "1.10", "tags": "{'a'}", "none": None}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from realtime_core.hooks.event import event_job
 from realtime_core.ledger import Ledger, balance, read
 from realtime_core.queue import Job, Queue
 from realtime_core.stack import free_port, ready_line
@@ -99,6 +100,34 @@ def test_jobs_become_events_without_what_is_private_and_every_hop_comes_to_zero(
     metrics = exported(ready_line(worker, "metrics on "))
     assert metrics["realtime_publish_total", "accepted"] == 100
     assert metrics["realtime_pipeline_messages_total", "done"] == 500, "five stages"
+
+
+def test_two_workers_publish_each_channel_in_the_order_of_its_puts(
+    stack: Stack, work: Work, redis_client: Redis, redis_name: str
+) -> None:
+    push = stack.push("push")
+    workers = [
+        work("--box", f"push={push.url}", "--batch", "8", "--metrics", "0", name=name) for name in ("one", "two")
+    ]
+    at = time.time()
+    jobs = [
+        event_job(
+            job_id=f"j{n}", channels=[f"t:{n % 2}"], kind="post_save", model="m", key=n, at=at, fields={"text": "hi"}
+        )
+        for n in range(600)
+    ]
+    with Reader(push, "t:0") as even, Reader(push, "t:1") as odd:
+        Queue(redis_client, redis_name).put(jobs)
+        deadline = time.monotonic() + 15
+        for channel, reader in enumerate((even, odd)):
+            while reader.stream.count(b"data:") < 300:
+                reader._read(deadline)
+            seen = [json.loads(event.data) for event in browser_events(reader.until(b"\n\n"))]
+            assert [event["job"] for event in seen] == [f"j{n}" for n in range(channel, 600, 2)]
+            assert [int(event["id"].partition("-")[2]) for event in seen] == list(range(1, 301))
+    shares = [exported(ready_line(worker, "metrics on "))["realtime_publish_total", "accepted"] for worker in workers]
+    assert sum(shares) == 600
+    assert min(shares) > 0, "both had a part in it"
 
 
 def read_done(redis: Redis, name: str) -> int:

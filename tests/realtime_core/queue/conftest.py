@@ -29,7 +29,7 @@ def make_queue(redis_client: Redis, redis_name: str) -> Iterator[MakeQueue]:
 
     yield make
     for queue in made:
-        audit = queue.audit()
+        audit = queue.audit(limit=200_000)
         assert audit.clean, audit
 
 

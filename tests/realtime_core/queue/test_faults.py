@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError
 from redis.retry import Retry
 
-from realtime_core.queue import Finish, Job, Queue
+from realtime_core.queue import Cancel, Finish, Job, Queue
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -69,7 +69,11 @@ def test_forgotten_scripts_are_loaded_again_by_every_move(queue: Queue, redis_cl
     assert queue.retract(["c"]) == ["c"]
 
 
-def test_a_server_without_memory_refuses_a_put_as_a_whole_and_still_drains(stack: Stack) -> None:
+@pytest.mark.parametrize("key", [None, "k"])
+def test_a_server_without_memory_refuses_a_put_as_a_whole_and_still_drains(stack: Stack, key: str | None) -> None:
+    def jobs(*ids: str) -> list[Job]:
+        return [Job(id=id_, body=b"x", key=key and f"{key}:{id_}") for id_ in ids]
+
     valkey = stack.valkey()
     with valkey.client() as redis:
         queue = Queue(redis, "full", max_attempts=2)
@@ -166,10 +170,38 @@ def test_the_audit_names_every_kind_of_damage(queue: Queue, redis_client: Redis)
     redis_client.hdel(keys["owners"], "a")
     audit = queue.audit()
     assert (audit.lost, audit.phantom, audit.double) == (("b",), ("ghost",), ("c",))
+    assert (audit.stuck, audit.crossed) == ((), ())
     assert audit.left_behind == ("a", "gone")
     assert not audit.clean
     assert not audit.counts.balanced
     assert not queue.audit(limit=2).complete
+    redis_client.delete(*keys.values())
+
+
+def test_the_audit_names_jobs_that_wait_for_nobody_and_keys_that_are_given_out_wrongly(
+    queue: Queue, redis_client: Redis
+) -> None:
+    queue.put([Job(id=f"{key}{n}", body=b"x", key=key) for key in "abcde" for n in range(3)])
+    keys = queue._keys
+    (held,) = queue.claim("w", 1)
+    assert held.id == "a0"
+    queue.settle([Cancel(held, "x", delay_s=60)])
+    assert [claim.id for claim in queue.claim("w", 1)] == ["b0"]
+    assert queue.audit().clean
+    redis_client.zrem(keys["turns"], "c")
+    assert (queue.audit().stuck, queue.audit().crossed) == (("c0",), ())
+    redis_client.zadd(keys["turns"], {"a": 1, "b": 1, "c": 1, "x": 1})
+    assert (queue.audit().stuck, queue.audit().crossed) == ((), ("a", "b", "x"))
+    redis_client.zrem(keys["turns"], "a", "b", "x")
+    assert queue.audit().clean
+    redis_client.hset(keys["busy"], mapping={"b": -2, "y": 1})
+    assert queue.audit().crossed == ("b", "y")
+    redis_client.hset(keys["busy"], "b", 1)  # as if nothing waited behind it
+    assert queue.audit().crossed == ("b", "y")
+    redis_client.delete(keys["busy"])
+    assert queue.audit().crossed == ("b",)
+    redis_client.zrem(keys["delayed"], redis_client.zrange(keys["later"], 0, -1)[0])
+    assert queue.audit().left_behind == ("a0",)
     redis_client.delete(*keys.values())
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from realtime_core.errors import QueueFull
 from realtime_core.queue import Cancel, Claim, Finish, Job, Queue, Stall
-from realtime_core.queue.keys import queue_keys
+from realtime_core.queue.keys import older_jobs_key, queue_keys
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -130,4 +130,4 @@ def test_the_books_balance_after_every_move_of_a_random_walk(redis_client: Redis
             assert audit.clean, (move, args, audit)
             assert (audit.counts.finished_total, audit.counts.claimed) == (walk.finished, len(walk.owners))
     finally:
-        redis_client.delete(*queue_keys(name).values())
+        redis_client.delete(*queue_keys(name).values(), older_jobs_key(name))

@@ -1,0 +1,246 @@
+"""The queue on the servers that people have: a cluster, TLS and users with few rights, replicas, restarts, broken connections."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis import ConnectionError as RedisConnectionError
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import NoPermissionError, RedisError
+from redis.retry import Retry
+
+from realtime_core.errors import ConfigurationError, NotReplicated
+from realtime_core.queue import Cancel, Finish, Job, Listener, Queue, Renewal, Stall
+from realtime_core.stack import free_port
+from tests.support.cutting import Cutter
+from tests.support.engines import require_engine
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from realtime_core.stack import Stack, Valkey
+
+ONCE = Retry(NoBackoff(), 0)
+
+
+def live_a_life(queue: Queue) -> None:
+    """Every move, with and without keys; the books balance after it."""
+    queue.put(
+        [Job(id=f"j{n}", body=b"x", key=("k", None)[n % 2], urgent=n == 5, delay_s=60 * (n == 6)) for n in range(9)]
+    )
+    claims = queue.claim("w", 4)
+    assert len(claims) == 4
+    assert queue.renew(claims) == ()
+    assert all(queue.stamp(claims, [["c"]] * 4))
+    a, b, c, d = claims
+    done = queue.settle([Finish(a, b"result"), Cancel(b, "x", delay_s=0), Stall(c, "y"), Finish(d)])
+    assert (done.done, queue.result(a.id)) == (4, b"result")
+    assert [job.reason for job in queue.stalled()] == ["y"]
+    assert queue.retry([c.id]) == [c.id]
+    queue.reap()
+    queue.settle([Finish(claim) for claim in queue.claim("w", 10)], also=lambda pipe: pipe.exists(queue._keys["jobs"]))
+    queue.retract([f"j{n}" for n in range(9)])
+    assert queue.claim("w", 1, wait_s=0.05) == []
+    audit = queue.audit()
+    assert audit.clean, audit
+    assert (audit.counts.put_total, audit.counts.held) == (9, 0)
+
+
+@pytest.fixture
+def cluster(stack: Stack) -> list[Valkey]:
+    """Three nodes that share the slots."""
+    nodes = []
+    for number in range(3):
+        bus = free_port()
+        options = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", str(bus)]
+        name, listen = f"node{number}", ("127.0.0.1", free_port())
+        nodes.append((stack.valkey(name=name, listen=listen, options=options), listen[1], bus))
+    clients = [node.client() for node, _, _ in nodes]
+    for number, client in enumerate(clients):
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * 5461, (number + 1) * 5461 - (number < 2))
+        client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+    for _, port, bus in nodes[1:]:
+        clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
+
+    def agreed() -> bool:
+        infos = [client.execute_command("CLUSTER INFO") for client in clients]
+        return all("ok" in str(info["cluster_state"]) and int(info["cluster_known_nodes"]) == 3 for info in infos)
+
+    wait_until(agreed, timeout_s=20)
+    for client in clients:
+        client.close()
+    return [node for node, _, _ in nodes]
+
+
+def test_on_a_cluster_each_queue_lives_in_one_slot_and_does_all_it_does(cluster: list[Valkey]) -> None:
+    ports = [int(node.url.rpartition(":")[2]) for node in cluster]
+    with RedisCluster(startup_nodes=[ClusterNode("127.0.0.1", port) for port in ports]) as redis:
+        where = set()
+        for name in ("one", "two", "three", "four", "five", "six"):
+            queue = Queue(redis, name)  # type: ignore[arg-type]
+            live_a_life(queue)
+            where.add(redis.get_node_from_key(queue._keys["jobs"]).port)
+        assert len(where) > 1, "they did not all land on one node"
+        with pytest.raises(ConfigurationError, match="connect="):
+            Renewal(queue)
+        with pytest.raises(ConfigurationError, match="wait_replicas needs a client of the node"):
+            queue.put([Job(id="a", body=b"")], wait_replicas=1)
+
+
+@pytest.fixture
+def secured(stack: Stack, tmp_path: Path) -> Iterator[tuple[Redis, dict[str, Any]]]:
+    """Debian's Redis behind TLS: an administrator's client, and what a user's client needs."""
+    binary = require_engine("redis-server")
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl program")
+    cert, key, port = tmp_path / "cert.pem", tmp_path / "key.pem", free_port()
+    words = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
+        f"-addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {cert}"
+    )
+    subprocess.run(words.split(), capture_output=True, check=True, timeout=20)
+    options = ["--tls-port", str(port), "--tls-cert-file", str(cert), "--tls-key-file", str(key)]
+    server = stack.valkey(
+        binary=binary, options=[*options, "--tls-ca-cert-file", str(cert), "--tls-auth-clients", "no"]
+    )
+    with server.client() as admin:
+        yield admin, {"host": "127.0.0.1", "port": port, "ssl": True, "ssl_ca_certs": str(cert)}
+
+
+RIGHTS = (
+    "~rtq?:{orders}:* resetchannels &rtq2:{orders}:* -@all +@read +@write +@transaction +eval +evalsha +script|load "
+    "+time +publish +subscribe +unsubscribe +ping +info +hello +select"
+)
+
+
+def test_over_tls_a_user_with_rights_to_one_queue_does_all_with_it_and_nothing_with_others(
+    secured: tuple[Redis, dict[str, Any]],
+) -> None:
+    admin, settings = secured
+    admin.execute_command("ACL", "SETUSER", "orders", "on", ">secret", *RIGHTS.split())
+    with Redis(**settings, username="orders", password="secret") as redis:
+        queue = Queue(redis, "orders", lease_s=1.0)
+        live_a_life(queue)
+        listener = Listener(queue)
+        queue.put([Job(id="last", body=b"")])
+        (notice,) = listener.notices(5.0)
+        assert notice.id == "last"
+        listener.close()
+        claims = queue.claim("w", 1)
+        renewal = Renewal(queue)
+        before = redis.zscore(queue._keys["claimed"], "last")
+        assert before is not None
+        with renewal.holding(claims):
+            wait_until(lambda: redis.zscore(queue._keys["claimed"], "last") > before, timeout_s=5)
+        renewal.close()
+        assert renewal.failures == 0, renewal.last_error
+        with pytest.raises(NoPermissionError):
+            Queue(redis, "payments").put([Job(id="a", body=b"")])
+    assert admin.keys("*payments*") == []
+    with Redis(**settings, username="orders", password="wrong", retry=ONCE) as redis, pytest.raises(RedisError):
+        Queue(redis, "orders").counts()
+
+
+def test_a_put_that_waits_for_replicas_is_refused_where_there_are_too_few(queue: Queue) -> None:
+    with pytest.raises(NotReplicated, match="1 replicas are to confirm and 0 are connected; nothing was written"):
+        queue.put([Job(id="a", body=b"")], wait_replicas=1)
+    assert queue.counts().put_total == 0
+    with pytest.raises(ConfigurationError, match="wait_replicas"):
+        queue.put([Job(id="a", body=b"")], wait_replicas=-1)
+
+
+def test_a_put_that_waits_for_replicas_returns_when_they_have_it_and_says_when_they_do_not(stack: Stack) -> None:
+    listen = ("127.0.0.1", free_port())
+    first = stack.valkey(name="first", listen=listen, options=["--repl-diskless-sync-delay", "0"])
+    second = stack.valkey(name="second", options=["--replicaof", *map(str, listen)])
+    with first.client() as redis, second.client() as copy:
+        wait_until(lambda: copy.info("replication")["master_link_status"] == "up", timeout_s=15)
+        queue = Queue(redis, "q")
+        assert queue.put([Job(id="a", body=b"x")], wait_replicas=1, replicas_timeout_s=10) == [True]
+        assert copy.hget(queue._keys["jobs"], "a") == b" x"
+        os.kill(second.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(
+                NotReplicated, match=r"0 of 1 replicas confirmed within 0.1 s; the jobs are in the queue"
+            ):
+                queue.put([Job(id="b", body=b"x")], wait_replicas=1, replicas_timeout_s=0.1)
+        finally:
+            os.kill(second.pid, signal.SIGCONT)
+        assert queue.put([Job(id="b", body=b"x")], wait_replicas=1, replicas_timeout_s=10) == [False]
+        assert queue.audit().clean
+
+
+def test_a_killed_server_has_all_that_was_on_its_disk_and_the_order_of_keys(stack: Stack) -> None:
+    valkey = stack.valkey(options=["--appendfsync", "always"])
+    with valkey.client(retry=ONCE) as redis:
+        queue = Queue(redis, "q")
+        queue.put([Job(id=f"j{n}", body=b"x", key="k") for n in range(20)])
+        first, second, third = queue.claim("w", 3)
+        queue.settle([Finish(first), Cancel(second, "x", delay_s=60)])
+        valkey.kill()
+        valkey.restart()
+        assert queue.audit().clean
+        assert queue.settle([Finish(third)]).done == 1
+        assert queue.claim("w", 10) == [], "j1 holds them"
+        redis.zadd(queue._keys["delayed"], dict.fromkeys(redis.zrange(queue._keys["delayed"], 0, -1), 1))
+        assert [claim.id for claim in queue.claim("w", 30)] == ["j1", *(f"j{n}" for n in range(3, 20))]
+
+
+@pytest.fixture
+def cutter(stack: Stack) -> Iterator[tuple[Cutter, Redis]]:
+    listen = ("127.0.0.1", free_port())
+    stack.valkey(listen=listen)
+    cutter = Cutter(listen)
+    with Redis(port=cutter.port, retry=ONCE, socket_timeout=5) as redis:
+        yield cutter, redis
+    cutter.close()
+
+
+def test_a_connection_that_is_cut_in_the_middle_of_a_call_leaves_no_half_written_job(
+    cutter: tuple[Cutter, Redis],
+) -> None:
+    """Each move is cut once in its request, which then did not happen, and once in its reply, where it did; and is repeated."""
+    proxy, redis = cutter
+    queue = Queue(redis, "q")
+    batch = [Job(id=f"j{n}", body=b"x" * 5000, key=f"k{n % 3}") for n in range(30)]
+    queue.put([Job(id="warm", body=b"")])  # each script is known to the server from here on
+    queue.settle([Finish(claim) for claim in queue.claim("w", 1)])
+
+    proxy.cut_request_after(50_000)
+    with pytest.raises(RedisConnectionError):
+        queue.put(batch)
+    assert queue.counts().put_total == 1
+    proxy.cut_reply()
+    with pytest.raises(RedisConnectionError):
+        queue.put(batch)
+    assert queue.put(batch) == [False] * 30
+
+    proxy.cut_reply()
+    with pytest.raises(RedisConnectionError):
+        queue.claim("w", 20)
+    assert queue.counts().claimed == 20, "these come back when their lease ends"
+    redis.zadd(queue._keys["claimed"], dict.fromkeys(redis.zrange(queue._keys["claimed"], 0, -1), 1))
+    assert queue.reap() == 20
+    claims = queue.claim("w", 30)
+    assert len(claims) == 30
+
+    proxy.cut_request_after(200)
+    with pytest.raises(RedisConnectionError):
+        queue.settle([Finish(claim) for claim in claims[:15]])
+    assert queue.counts().finished_total == 1
+    proxy.cut_reply()
+    with pytest.raises(RedisConnectionError):
+        queue.settle([Finish(claim) for claim in claims])
+    assert queue.settle([Finish(claim) for claim in claims]).done == 0
+    assert queue.counts().finished_total == 31
+    assert queue.audit().clean
+    assert proxy.cuts == 5
