@@ -162,4 +162,8 @@ def leave_nothing(client: Callable[[], Redis], name: str) -> None:
 
 def _say_that_it_calibrates(asked: dict[str, Any]) -> None:
     if asked.get("calibrate"):
-        say(f"calibrating: for {asked['calibrate']:g} s copies go to the secondary, not to the dark instance")
+        several = len(asked["dark"].split(", "))
+        whose = f"GET and HEAD{f', of one user in {several},' if several > 1 else ''}"
+        say(
+            f"calibrating: for {asked['calibrate']:g} s copies of {whose} go to the secondary, all others to the dark side"
+        )

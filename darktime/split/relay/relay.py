@@ -89,7 +89,8 @@ class Relay:
         host, port = compare.secondary
         side = DarkSide(instances=(Instance(host=host, port=port),), connections=settings.dark.connections)
         today = Darks(side, settings.limits, self._poller, self, self._later)
-        return Calibrating(today, dark, seconds=compare.calibrate_s, most=settings.limits.open_records)
+        most = settings.limits.open_records
+        return Calibrating(today, dark, seconds=compare.calibrate_s, most=most, wanted=self.wanted)
 
     def _make_records(self) -> Records | Answers:
         limits = self._settings.limits
@@ -303,6 +304,8 @@ class Relay:
     def replied(self, request_id: str, dark: Side, now: float) -> None:
         """The dark instance has answered."""
         self.records.replied(request_id, dark, now)
+        if isinstance(self._dark, Calibrating):
+            self._dark.settled(request_id)
         if self._comparison is not None and self._dark.holds(request_id):
             self._comparison.dark_streams(request_id, dark.status, now)
 
