@@ -41,7 +41,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
     Without ``dark`` copies go nowhere but into the recording.
     """
     from darktime.split.commands import RECORDED, LedgerNames
-    from darktime.split.conclusion import conclude, ledger_of
+    from darktime.split.conclusion import conclude, ledger_of, marred
     from darktime.split.experiment import Experiment, client_of
     from darktime.split.folder import alone, write_private
     from darktime.split.running import describe
@@ -102,6 +102,9 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
             hosts=hosts,
         )
         running.end_relays()
+    for incident in vigil.ended({name: running.processes[name].stop() for name in running.relay_states}):
+        say(incident)
+        results = marred(results, incident)
     say(stopped)
     return results
 
@@ -129,7 +132,7 @@ def _watching(
 
     settings = running.settings
     vigil, lookout = (
-        Vigil(running.processes),
+        Vigil(running.processes, running.relay_states),
         Lookout(running.population, settings.key, lists=settings.only_listed or settings.never_listed),
     )
     steering = Steering(

@@ -13,6 +13,7 @@ from darktime.console.transform import TransformRemarks
 from darktime.errors import UsageError
 from darktime.report.figures import visible
 from darktime.split import levels
+from darktime.split.pulse import SILENT_S
 from darktime.split.vigil import FRONT, read_state
 
 if TYPE_CHECKING:
@@ -82,13 +83,20 @@ class Watching:
         """Let the last copies be compared."""
         from darktime.split.results import settled
 
-        until = time.monotonic() + SETTLE_S
-        while (
-            time.monotonic() < until and not self._vigil.lost("relay") and not settled(read_state(self._running.state))
-        ):
-            time.sleep(LOOK_S)
-            self._vigil.look()
-            self._gather()
+        ended = time.monotonic()
+        while time.monotonic() < ended + SETTLE_S and not self._vigil.lost("relay"):
+            if settled(read_state(self._running.state)) and self._vigil.heard_since(ended):
+                return
+            self._look_on()
+        # A relay that has begun to hang has only settled what it had heard of by then.
+        while not self._vigil.heard_since(ended) and time.monotonic() < ended + SETTLE_S + SILENT_S:
+            self._look_on()
+
+    def _look_on(self) -> None:
+        time.sleep(LOOK_S)
+        for incident in self._vigil.look():
+            say(incident)
+        self._gather()
 
     def _gather(self) -> None:
         failed = self._running.gather() or ""

@@ -25,7 +25,7 @@ from darktime.split.results import (
 )
 from darktime.split.saved import JUDGED_HOPS, Judged, fields_of
 from darktime.split.timeline import timeline
-from darktime.split.verdict import judge
+from darktime.split.verdict import Verdict, judge
 from darktime.split.vigil import FRONT, read_state
 from darktime.split.way import way_of
 from realtime_core.ledger import balance, read
@@ -50,6 +50,31 @@ def ledger_of(client: Callable[[], Redis], name: str, vigil: Vigil) -> list[HopB
     except RedisError as error:
         vigil.incidents.append(f"the Redis of the ledger does not answer, so nothing is reconciled: {error}")
         return []
+
+
+def marred(results: dict[str, Any], incident: str) -> dict[str, Any]:
+    """Results that were ready when something of ours failed at the very end: never GO, and they say it first."""
+    changed = dict(results)
+    if "incidents" in results:
+        changed["incidents"] = [*results["incidents"], {"at": None, "what": incident}]
+    if "judged" in results:
+        judged = results["judged"]
+        changed["judged"] = {**judged, "incidents": [*judged["incidents"], incident]}
+    if "verdict" in results:
+        was = Verdict(
+            outcome=results["verdict"]["outcome"],
+            reasons=tuple(results["verdict"]["reasons"]),
+            needs=results["verdict"]["needs"],
+        )
+        verdict = tempered(was, [incident])
+        told = {"outcome": verdict.outcome, "reasons": list(verdict.reasons), "needs": verdict.needs}
+        changed["verdict"] = {**results["verdict"], **told}
+        if results["exit_code"] == was.exit_code:
+            changed["exit_code"] = verdict.exit_code
+    elif "outcome" in results:  # of a recording: whole, or not
+        changed |= {"outcome": "partial", "reasons": [incident, *results["reasons"]]}
+        changed["exit_code"] = results["exit_code"] or int(ExitCode.FAILED)
+    return changed
 
 
 def forget(client: Callable[[], Redis], name: str) -> None:

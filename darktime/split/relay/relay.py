@@ -22,6 +22,7 @@ from darktime.split.relay.channels import Channels
 from darktime.split.relay.copies import CopyReader, Room, request_bytes
 from darktime.split.relay.darks import Darks
 from darktime.split.relay.files import Files
+from darktime.split.relay.heartbeat import Heartbeat
 from darktime.split.relay.intake import CopySocket, LineSocket, listen_unix
 from darktime.split.relay.later import Later
 from darktime.split.relay.nowhere import Nowhere
@@ -56,6 +57,7 @@ class Relay:
     def __init__(self, settings: RelaySettings) -> None:
         limits = settings.limits
         self._settings = settings
+        self._heartbeat = Heartbeat()
         self._transforming = self._make_transforming()
         self._poller = Poller(cooperative=False, coarse=True)
         self._later = Later(self._poller)
@@ -168,7 +170,7 @@ class Relay:
 
     def _turn(self, wait_s: float) -> float:
         ready = self._poller.poll(self._later.wait_s(wait_s))
-        now = time.monotonic()
+        now = self._heartbeat.turned = time.monotonic()
         look = self._later.due(now)
         for fd, mask in ready:
             copies = self._copies.ready(fd, mask)
@@ -237,7 +239,8 @@ class Relay:
         self._dark.submit(copy, payload, user, now)
 
     def _transform(self, transforming: Transforming, copy: Copy, user: str, now: float) -> None:
-        going = transforming.of(copy)
+        with self._heartbeat.call():
+            going = transforming.of(copy)
         if going.unfit is not None:
             self.records.failed(copy.id, going.unfit)
         elif going is copy:
@@ -348,6 +351,7 @@ class Relay:
         return {
             "v": STATE_VERSION,
             "pid": os.getpid(),
+            "loop": self._heartbeat.told(),
             "offered": records.offered,
             "received": records.received,
             "compared": records.compared,
