@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Finish = Callable[..., dict[str, Any]]
 
-PAIRS = "pairs.jsonl"
+RESULTS = ("pairs.jsonl", "pairs-*.jsonl", "calibration.jsonl", "calibration-*.jsonl")  # of an earlier split
 MOST_TTL_S = 7 * 24 * 3600.0
 
 
@@ -112,7 +112,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
 def _check(folder: Path, ttl_s: float) -> None:
     if not 0 < ttl_s <= MOST_TTL_S:
         raise UsageError(f"--ttl {ttl_s:g}: above 0, at most {MOST_TTL_S:,.0f} seconds: nothing is mirrored for ever")
-    if (folder / PAIRS).exists() or any(folder.glob("pairs-*.jsonl")):
+    if any(any(folder.glob(name)) for name in RESULTS):
         raise UsageError(f"{folder} holds a split's results already: name another folder with --out DIR")
 
 

@@ -32,6 +32,7 @@ from realtime_core.ledger import balance, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from redis import Redis
 
@@ -77,6 +78,12 @@ def marred(results: dict[str, Any], incident: str) -> dict[str, Any]:
     return changed
 
 
+def not_judged(state: Mapping[str, Any], pairs: Path) -> list[str]:
+    """The incident that pairs are missing from their file; none where all are there. ``state``: the relay's."""
+    dropped = state.get("pairs_dropped")
+    return [f"{dropped:,} pairs had no room in {pairs.name}, so they are not judged"] if dropped else []
+
+
 def forget(client: Callable[[], Redis], name: str) -> None:
     """Remove this run's keys. Raises RedisError."""
     with client() as redis:
@@ -107,10 +114,7 @@ def conclude(
     # Streams that production still holds are in flight, and a relay that died closed no account: neither is a loss.
     countable = not state.get("streams") and not vigil.lost_relay
     whole = [one for one in balances if one.hop in JUDGED_HOPS] if countable else []
-    if state.get("pairs_dropped"):
-        vigil.incidents.append(
-            f"{state['pairs_dropped']:,} pairs had no room in {running.pairs.name}, so they are not judged"
-        )
+    vigil.incidents += not_judged(state, running.pairs)
     fields = findings_of(state)
     judged = Judged(
         hops=[one.hop for one in whole],
@@ -121,7 +125,7 @@ def conclude(
         reasons={} if countable else dict(state.get("reasons", {})),  # what failed has failed all the same
     )
     pairs = [Pair.from_record(record) for record in records]
-    same = calibration_of(running.pairs)
+    same = calibration_of(running.pairs, state)
     verdict = judge(
         pairs,
         [*whole, *judged.reasons_alone()],

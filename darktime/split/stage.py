@@ -72,5 +72,5 @@ class Stage:
         hop = Left(hop=COMPARED, explained=explained)
         # What differs in the answers is counted over the whole run: reported once, it stays so.
         fields = fields_of(findings_of(state))
-        same = calibration_of(self._pairs)
+        same = calibration_of(self._pairs, state)
         return judge(pairs, [hop], self._settings, left=left, fields=fields, calibration=same, look=look)

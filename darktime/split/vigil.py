@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +39,10 @@ COSTS: Final = {
 _OF_A_HANG: Final = (
     "what it took since then is compared by nobody, the rest goes to nginx's sink; production is not touched"
 )
+
+
+# A second SIGTERM may find an interpreter that has done all and takes itself down, with no handler any more.
+_TOLD_TO_END: Final = (0, -signal.SIGTERM)
 
 
 class Vigil:
@@ -83,9 +88,9 @@ class Vigil:
     def ended(self, statuses: Mapping[str, int]) -> list[str]:
         """Incidents of relays that did not end as they were told to, once they have ended. ``statuses``: how, by name."""
         new = [
-            f"{name} did not end by itself when it was told to: what it still had is in no books"
+            f"{name} did not end by itself when it was told to (status {status}): what it still had is in no books"
             for name, status in statuses.items()
-            if status and name not in self._lost | self._hung
+            if status not in _TOLD_TO_END and name not in self._lost | self._hung
         ]
         self.incidents += new
         return new

@@ -213,7 +213,7 @@ def main(argv: list[str] | None = None) -> int:
         relay = Relay(settings)
         for number in ENDS:
             signal.signal(number, lambda *_: relay.stop())
-        ending = Ending()
+        ending = Ending(relay.heartbeat)
         metrics_port = None if settings.metrics_port is None else _serve_metrics(settings.metrics_port, relay)
     except DarktimeError as error:
         print(error, file=sys.stderr)

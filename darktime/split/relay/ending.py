@@ -10,9 +10,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import Final
+import time
+from typing import TYPE_CHECKING, Final
 
 from darktime.errors import ExitCode
+
+if TYPE_CHECKING:
+    from darktime.split.relay.heartbeat import Heartbeat
 
 END_S: Final = 3.0  # a relay ends within two seconds; who started it kills it after five
 ENDS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -20,9 +24,13 @@ _SIGNALS: Final = 64  # read at a time
 
 
 class Ending:
-    """Made in the main thread before signals come. ``over`` once the loop has ended: then nothing is done."""
+    """Made in the main thread before signals come. ``over`` once the loop has ended: then nothing is done.
 
-    def __init__(self, end_s: float = END_S) -> None:
+    Nor is anything where the loop has heard of it and closes what it has: that may take long on a busy machine.
+    """
+
+    def __init__(self, heartbeat: Heartbeat, end_s: float = END_S) -> None:
+        self._heartbeat = heartbeat
         self._end_s = end_s
         self._ended = threading.Event()
         self._told, tell = os.pipe()
@@ -37,7 +45,10 @@ class Ending:
     def _wait(self) -> None:
         while not any(number in ENDS for number in os.read(self._told, _SIGNALS)):
             pass
+        told = time.monotonic()
         if self._ended.wait(self._end_s):
+            return
+        if self._heartbeat.calling is None and self._heartbeat.turned > told:
             return
         said = f"the relay's loop did not end within {self._end_s:g} s of being told to: ended without it\n"
         os.write(2, said.encode())

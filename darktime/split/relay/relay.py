@@ -57,7 +57,7 @@ class Relay:
     def __init__(self, settings: RelaySettings) -> None:
         limits = settings.limits
         self._settings = settings
-        self._heartbeat = Heartbeat()
+        self.heartbeat = Heartbeat()
         self._transforming = self._make_transforming()
         self._poller = Poller(cooperative=False, coarse=True)
         self._later = Later(self._poller)
@@ -170,7 +170,7 @@ class Relay:
 
     def _turn(self, wait_s: float) -> float:
         ready = self._poller.poll(self._later.wait_s(wait_s))
-        now = self._heartbeat.turned = time.monotonic()
+        now = self.heartbeat.turned = time.monotonic()
         look = self._later.due(now)
         for fd, mask in ready:
             copies = self._copies.ready(fd, mask)
@@ -239,7 +239,7 @@ class Relay:
         self._dark.submit(copy, payload, user, now)
 
     def _transform(self, transforming: Transforming, copy: Copy, user: str, now: float) -> None:
-        with self._heartbeat.call():
+        with self.heartbeat.call():
             going = transforming.of(copy)
         if going.unfit is not None:
             self.records.failed(copy.id, going.unfit)
@@ -351,7 +351,7 @@ class Relay:
         return {
             "v": STATE_VERSION,
             "pid": os.getpid(),
-            "loop": self._heartbeat.told(),
+            "loop": self.heartbeat.told(),
             "offered": records.offered,
             "received": records.received,
             "compared": records.compared,

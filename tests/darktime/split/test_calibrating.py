@@ -65,7 +65,7 @@ def test_the_first_copies_go_to_todays_code_alone_and_all_later_ones_to_the_dark
         asked = iter(ids(1000, 1000))
         wait_until(lambda: nginx.ask([next(asked)]) or dark.asked.total() >= 5, what="copies at the dark instance")
         wait_until(lambda: settled(split.state()), what="all through")
-    state, pairs, same = split.state(), split.pairs(), calibration_of(split.pairs_path)
+    state, pairs, same = split.state(), split.pairs(), calibration_of(split.pairs_path, split.state())
     assert len(pairs) == dark.asked.total()
     assert len(same) == state["calibration"]["pairs"] >= 20
     assert len(same) + len(pairs) == state["compared"]
@@ -92,7 +92,7 @@ def test_what_fails_while_it_calibrates_is_no_failure_of_the_dark_instance(
     assert state["reasons"] == {reason: 3}
     assert state["calibration"] == {"seconds": 30.0, "pairs": 0, "under_way": 0, "breaker": None}
     assert not dark.asked.total()
-    assert not calibration_of(split.pairs_path)
+    assert not calibration_of(split.pairs_path, split.state())
 
 
 def test_a_split_that_does_not_calibrate_says_nothing_of_it(make_split: Any, instances: Any) -> None:
@@ -109,7 +109,14 @@ def test_a_half_written_line_of_the_file_is_left_for_the_next_reading(tmp_path: 
     side = {"status": 200, "content_type": "a/b", "length": 1, "seconds": 0.01}
     record = {"id": "a", "endpoint": "/", "user": "u", "at": 1.0, "production": side, "dark": side}
     (tmp_path / "calibration.jsonl").write_text(f"{json.dumps(record)}\n{{")
-    assert [pair.id for pair in calibration_of(tmp_path / "pairs.jsonl")] == ["a"]
+    assert [pair.id for pair in calibration_of(tmp_path / "pairs.jsonl", {"calibration": {"pairs": 1}})] == ["a"]
+
+
+def test_what_another_run_left_there_is_not_taken_for_this_run_s_calibration(tmp_path: Any) -> None:
+    side = {"status": 200, "content_type": "a/b", "length": 1, "seconds": 0.01}
+    record = {"id": "a", "endpoint": "/", "user": "u", "at": 1.0, "production": side, "dark": side}
+    (tmp_path / "calibration.jsonl").write_text(f"{json.dumps(record)}\n")
+    assert calibration_of(tmp_path / "pairs.jsonl", {"received": 3}) == []
 
 
 def test_todays_code_is_asked_for_nothing_but_get_and_head(make_split: Any, instances: Any) -> None:
@@ -123,7 +130,7 @@ def test_todays_code_is_asked_for_nothing_but_get_and_head(make_split: Any, inst
         wait_until(lambda: split.state().get("compared") == 7, what="seven pairs")
         state = split.state()
     assert (secondary.asked.total(), dark.asked.total()) == (4, 3)
-    assert state["calibration"]["pairs"] == len(calibration_of(split.pairs_path)) == 4
+    assert state["calibration"]["pairs"] == len(calibration_of(split.pairs_path, split.state())) == 4
     assert len(split.pairs()) == 3
 
 
