@@ -123,6 +123,7 @@ def conclude(
         incidents=vigil.incidents,
         look=look,
         reasons={} if countable else dict(state.get("reasons", {})),  # what failed has failed all the same
+        never_came={} if countable else dict(state.get("mirror_reasons", {})),
     )
     pairs = [Pair.from_record(record) for record in records]
     same = calibration_of(running.pairs, state)
@@ -158,7 +159,7 @@ def conclude(
         **({"transform": state["transform"]} if state.get("transform") else {}),
         "latency": latency_of(records),
         "timeline": timeline(records, began=began.timestamp()),
-        "endpoints_seen": endpoints_seen(pairs, judged.left, settings),
+        "endpoints_seen": endpoints_seen(pairs, judged.left, settings, never_came=state.get("mirror_reasons")),
         **calibration_record(state, same),
         **comparison_of(state),
         "ledger": [hop_record(one) for one in balances],

@@ -17,6 +17,7 @@ from darktime.split.results import copies_of, findings_of, latency_of, pair_line
 from darktime.split.saved import fields_of
 from darktime.split.stage import COMPARED, Left
 from darktime.split.verdict import judge
+from darktime.split.verdict.coverage import FIRST_HOP
 from darktime.split.vigil import read_state
 
 if TYPE_CHECKING:
@@ -100,9 +101,12 @@ class Snapshots:
         if time.monotonic() >= self._judged + _JUDGE_EVERY_S and self._newest:
             self._judged = time.monotonic()
             pairs = [Pair.from_record(record) for record in self._newest]
-            left = Left(hop=COMPARED, explained=state.get("reasons", {}))
+            hops = [
+                Left(hop=COMPARED, explained=state.get("reasons", {})),
+                Left(hop=FIRST_HOP, explained=state.get("mirror_reasons", {})),
+            ]
             fields = fields_of(findings_of(state))
-            self._verdict = verdict_record(judge(pairs, [left], left=state.get("left", {}), fields=fields))
+            self._verdict = verdict_record(judge(pairs, hops, left=state.get("left", {}), fields=fields))
         return self._verdict
 
 

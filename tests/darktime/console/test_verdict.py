@@ -170,6 +170,13 @@ def test_a_later_look_and_a_calibration_are_taken(saved, capsys):
     assert asked(capsys, late, "--calibration", same)[0] == 0
 
 
+def test_copies_that_never_came_count_where_no_balance_did(saved, capsys):
+    folder = saved(some_pairs(), judged=judged(hops=[], never_came={"shed_sink": 9_000}))
+    code, out, _ = asked(capsys, folder)
+    assert code == 5
+    assert "(9,000 shed_sink)" in " ".join(out.split())
+
+
 def test_a_split_that_calibrated_is_judged_with_its_own_calibration_unless_another_is_named(saved, capsys):
     late, same = saved(some_pairs(later_s=0.012), calibration={"pairs": 2500}), saved(some_pairs(seed=2), name="same")
     lines = "".join(json.dumps(one.record()) + "\n" for one in some_pairs(later_s=0.012, seed=2))

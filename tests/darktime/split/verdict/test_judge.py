@@ -212,6 +212,18 @@ def test_where_nobody_says_of_which_endpoint_the_copies_were_all_together_count(
     assert "all endpoints together 66.7% (4,000 relay_full)" in verdict.reasons[0]
 
 
+def test_copies_that_never_came_to_the_relay_are_copies_that_were_not_compared():
+    """A relay that takes one copy in ten has compared all that it took."""
+    shed = hop(explained={"shed_sink": 54_000, "client_abort": 9_000})
+    shed.hop = "mirror>relay"
+    verdict = judge(pairs(), [hop(), shed])
+    assert verdict.outcome == "WAIT"
+    assert verdict.reasons[0].endswith("all endpoints together 12.9% (54,000 shed_sink)")
+    assert "fewer users, or more --relay-workers" in verdict.needs
+    shed.explained = {"shed_sink": 500, "client_abort": 90_000}
+    assert judge(pairs(), [hop(), shed]).outcome == "GO"
+
+
 def test_a_small_endpoint_is_not_asked_for_but_is_said_not_to_be_judged():
     verdict = judge([*pairs(), *pairs(9, 9, endpoint="/rare", first=8000)], [])
     assert verdict.outcome == "GO"
