@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from darktime.errors import UsageError
 from darktime.split.commands import CompareOptions, LedgerNames
 from darktime.split.dark_side import dark_side
-from darktime.split.in_force import Place, Spot
+from darktime.split.in_force import Place, Spot, worker_connections
 from darktime.split.include import http_include, server_include
 from darktime.split.nginx_blocks import relay_upstream, sink_server
 from darktime.split.nginx_config import render
@@ -24,6 +24,7 @@ from darktime.split.relay.settings import CompareSettings, RelaySettings
 from darktime.split.relay.shares import share_of
 from darktime.split.relays import Relays
 from darktime.split.sampling import murmur2, sampled
+from darktime.split.worker_blocks import too_few
 from darktime.split.workers import is_relay, workers_of
 from tests.darktime.split.conftest import split_settings
 
@@ -51,7 +52,7 @@ ONE_UPSTREAM = """\
 upstream darktime_relay {
   zone darktime_relay 64k;
   server unix:/tmp/of-nobody/relay.sock max_conns=256 max_fails=5 fail_timeout=2s;
-  server unix:/tmp/of-nobody/sink.sock backup;
+  server unix:/tmp/of-nobody/sink.sock backup max_fails=0;
   keepalive 32;
 }
 """
@@ -95,6 +96,23 @@ def test_one_relay_is_configured_as_if_there_were_no_others() -> None:
         assert word not in text.replace("darktime_told", "") + included.replace("darktime_told", "")
 
 
+@pytest.mark.parametrize(("relays", "kept", "most"), [(1, 32, 256), (2, 16, 128), (5, 6, 51), (32, 1, 32)])
+def test_all_upstreams_together_take_no_more_of_nginx_s_connections_than_one_does(
+    relays: int, kept: int, most: int
+) -> None:
+    text = relay_upstream(settings_of(relays))
+    assert text.count(f"  keepalive {kept};\n") == text.count(f" max_conns={most} ") == relays
+    assert relays * kept <= 32
+
+
+def test_an_nginx_with_too_few_connections_for_copies_is_told_so() -> None:
+    assert too_few(512, settings_of(1)) == ""
+    assert "worker_connections 511 in this nginx: copies alone may take 256" in too_few(511, settings_of(1))
+    assert "let it be 2,048 at least, or fewer --relay-workers" in too_few(2_000, settings_of(32))
+    parse = [{"directive": "events", "block": [{"directive": "worker_connections", "args": ["768"]}]}]
+    assert (worker_connections(parse), worker_connections([])) == (768, 512)
+
+
 @pytest.mark.parametrize("relays", [2, 3, 32])
 def test_each_relay_has_its_socket_its_sink_and_its_port_and_they_are_drawn_alike(relays: int) -> None:
     settings = settings_of(relays)
@@ -106,7 +124,7 @@ def test_each_relay_has_its_socket_its_sink_and_its_port_and_they_are_drawn_alik
         for said in (
             f"upstream darktime_relay_{number} {{",
             f"server unix:{one.relay_socket} max_conns=",
-            f"server unix:{one.sink_socket} backup;",
+            f"server unix:{one.sink_socket} backup max_fails=0;",
             f"listen unix:{one.sink_socket};",
             f"127.0.0.1:{one.log_port},tag=darktime,nohostname darktime_sink;",
             f"127.0.0.1:{one.log_port},tag=darktime,nohostname darktime if=$darktime_to_{number};",
