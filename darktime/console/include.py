@@ -33,6 +33,7 @@ def write_includes(folder: Path, asked: dict[str, Any], choices: dict[str, Any])
     from darktime.split.running import free_udp_ports
     from darktime.split.settings import CopySettings
     from darktime.split.theirs import read_theirs
+    from darktime.split.worker_blocks import too_few
     from realtime_core.stack import find_nginx
 
     nginx, folder = find_nginx(asked["nginx"]).path, folder.resolve()
@@ -48,7 +49,7 @@ def write_includes(folder: Path, asked: dict[str, Any], choices: dict[str, Any])
         run_as=theirs.user,
         **choices,
     )
-    for line in about_bodies(settings):
+    for line in (*about_bodies(settings), *filter(None, (too_few(theirs.worker_connections, settings),))):
         click.echo(line, err=True)
     change = emit(folder, settings, theirs, chosen)
     make, back = commands(folder, nginx, theirs.config)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Finish = Callable[..., dict[str, Any]]
 
-PAIRS = "pairs.jsonl"
+RESULTS = ("pairs.jsonl", "pairs-*.jsonl", "calibration.jsonl", "calibration-*.jsonl")  # of an earlier split
 MOST_TTL_S = 7 * 24 * 3600.0
 
 
@@ -41,7 +41,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
     Without ``dark`` copies go nowhere but into the recording.
     """
     from darktime.split.commands import RECORDED, LedgerNames
-    from darktime.split.conclusion import conclude, ledger_of
+    from darktime.split.conclusion import conclude, ledger_of, marred
     from darktime.split.experiment import Experiment, client_of
     from darktime.split.folder import alone, write_private
     from darktime.split.running import describe
@@ -102,6 +102,9 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
             hosts=hosts,
         )
         running.end_relays()
+    for incident in vigil.ended({name: running.processes[name].stop() for name in running.relay_states}):
+        say(incident)
+        results = marred(results, incident)
     say(stopped)
     return results
 
@@ -109,7 +112,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
 def _check(folder: Path, ttl_s: float) -> None:
     if not 0 < ttl_s <= MOST_TTL_S:
         raise UsageError(f"--ttl {ttl_s:g}: above 0, at most {MOST_TTL_S:,.0f} seconds: nothing is mirrored for ever")
-    if (folder / PAIRS).exists() or any(folder.glob("pairs-*.jsonl")):
+    if any(any(folder.glob(name)) for name in RESULTS):
         raise UsageError(f"{folder} holds a split's results already: name another folder with --out DIR")
 
 
@@ -129,7 +132,7 @@ def _watching(
 
     settings = running.settings
     vigil, lookout = (
-        Vigil(running.processes),
+        Vigil(running.processes, running.relay_states),
         Lookout(running.population, settings.key, lists=settings.only_listed or settings.never_listed),
     )
     steering = Steering(
@@ -162,4 +165,8 @@ def leave_nothing(client: Callable[[], Redis], name: str) -> None:
 
 def _say_that_it_calibrates(asked: dict[str, Any]) -> None:
     if asked.get("calibrate"):
-        say(f"calibrating: for {asked['calibrate']:g} s copies go to the secondary, not to the dark instance")
+        several = len(asked["dark"].split(", "))
+        whose = f"GET and HEAD{f', of one user in {several},' if several > 1 else ''}"
+        say(
+            f"calibrating: for {asked['calibrate']:g} s copies of {whose} go to the secondary, all others to the dark side"
+        )

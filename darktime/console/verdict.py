@@ -49,12 +49,14 @@ def command(
     from darktime.split.saved import judge_again
 
     settings = settings_of(margins)
+    results = results_of(run)
+    own = CALIBRATION if results.get("calibration") else None
     verdict = judge_again(
-        results_of(run),
+        results,
         pairs_of(run),
         settings=settings,
         look=look,
-        calibration=pairs_of(calibration) if calibration else pairs_of(run, CALIBRATION),
+        calibration=pairs_of(calibration) if calibration else pairs_of(run, own) if own else (),
     )
     told = record(run, verdict, settings, inconclusive)
     click.echo(json.dumps(told) if as_json else "\n".join(summary.tell(told)))

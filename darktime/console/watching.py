@@ -13,6 +13,7 @@ from darktime.console.transform import TransformRemarks
 from darktime.errors import UsageError
 from darktime.report.figures import visible
 from darktime.split import levels
+from darktime.split.pulse import SILENT_S
 from darktime.split.vigil import FRONT, read_state
 
 if TYPE_CHECKING:
@@ -82,13 +83,20 @@ class Watching:
         """Let the last copies be compared."""
         from darktime.split.results import settled
 
-        until = time.monotonic() + SETTLE_S
-        while (
-            time.monotonic() < until and not self._vigil.lost("relay") and not settled(read_state(self._running.state))
-        ):
-            time.sleep(LOOK_S)
-            self._vigil.look()
-            self._gather()
+        ended = time.monotonic()
+        while time.monotonic() < ended + SETTLE_S and not self._vigil.lost("relay"):
+            if settled(read_state(self._running.state)) and self._vigil.heard_since(ended):
+                return
+            self._look_on()
+        # A relay that has begun to hang has only settled what it had heard of by then.
+        while not self._vigil.heard_since(ended) and time.monotonic() < ended + SETTLE_S + SILENT_S:
+            self._look_on()
+
+    def _look_on(self) -> None:
+        time.sleep(LOOK_S)
+        for incident in self._vigil.look():
+            say(incident)
+        self._gather()
 
     def _gather(self) -> None:
         failed = self._running.gather() or ""
@@ -118,16 +126,19 @@ class Watching:
     def _pilot(self, now: float) -> str:
         if self._plan is None or levels.killed(self._running.folder):
             return ""
+        from darktime.split.results import tempered
+
         pilot, stage = self._plan
         if not pilot.due(now):
             return ""
         self.looks = pilot.looks
+        incidents = self._incidents()
         try:
-            decision = pilot.decide(stage.judge(look=pilot.looks), now)
+            decision = pilot.decide(tempered(stage.judge(look=pilot.looks), incidents), now)
         except (OSError, ValueError, KeyError, TypeError) as error:
             say(f"no verdict could be made, it stays at {self._percent:g} %: {error}")
             return ""
-        say(visible(decision.said))
+        say(visible("; ".join([decision.said, *incidents[:1]])))
         if decision.percent == 0:
             self._steering.stop(decision.said)
         elif decision.percent is not None:
@@ -140,6 +151,17 @@ class Watching:
             self._ramped(decision.percent)
             stage.begin()
         return decision.over
+
+    def _incidents(self) -> list[str]:
+        """All that will keep the whole run from a GO: a ramp goes no further on half of what it should have seen."""
+        from darktime.split.conclusion import not_judged
+
+        ungathered = [self._ungathered] if self._ungathered else []
+        return [
+            *self._vigil.incidents,
+            *not_judged(read_state(self._running.state), self._running.pairs),
+            *ungathered,
+        ]
 
     def _follow_ramps(self) -> None:
         """Somebody else may ramp, here or on another host: a plan has then lost its say."""

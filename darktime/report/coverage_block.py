@@ -42,7 +42,19 @@ def coverage(results: Results) -> Markup | None:
     table = parts.table(columns, rows, label=title, text=3)
     more = seen["left_out"]
     note = tag("p", f"{fig.count(more)} smaller endpoints are not kept.", class_="note") if more else Markup("")
-    return parts.figure(title, text, drawn, tag("div", table, note))
+    return parts.figure(title, text, drawn, tag("div", _together(seen), table, note))
+
+
+def _together(seen: Results) -> Markup:
+    """What nobody knows the endpoint of counts too, and is said."""
+    whole = seen.get("together")
+    if whole is None:
+        return Markup("")
+    never_came = ", ".join(f"{fig.count(times)} {reason}" for reason, times in whole["never_came"].items())
+    lost = f" Never came to the relay, of whatever endpoint: {never_came}." if never_came else ""
+    told = f" of all copies together were compared.{lost}"
+    asked = _asked(whole["coverage"], seen["least"], required=True)
+    return tag("p", tag("strong", fig.share(whole["coverage"])), told, " ", asked)
 
 
 def _asked(share: float, least: float, *, required: bool) -> Markup:

@@ -18,10 +18,19 @@ if TYPE_CHECKING:
 CALIBRATION: Final = "calibration.jsonl"  # beside pairs.jsonl
 
 
-def calibration_of(pairs: Path) -> list[Pair]:
-    """What was paired while the split calibrated; nothing where it did not. ``pairs``: the split's own file of pairs."""
-    path = pairs.with_name(CALIBRATION)
-    if not path.exists():
+def beside(pairs: Path) -> Path:
+    """The file of the calibration's pairs, beside a relay's own: each of several relays has one."""
+    tail = pairs.stem.removeprefix("pairs")
+    return pairs.with_name(f"calibration{tail}.jsonl" if tail != pairs.stem else CALIBRATION)
+
+
+def calibration_of(pairs: Path, relay: Mapping[str, Any]) -> list[Pair]:
+    """What was paired while the split calibrated; nothing where this one did not, whatever lies there.
+
+    ``pairs``: the split's own file of pairs. ``relay``: its state, or the split's results, which say whether it calibrated.
+    """
+    path = beside(pairs)
+    if not relay.get("calibration") or not path.exists():
         return []
     return [Pair.from_record(record) for record in pair_lines(path.read_text(encoding="utf-8"))]
 

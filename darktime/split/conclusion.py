@@ -25,13 +25,14 @@ from darktime.split.results import (
 )
 from darktime.split.saved import JUDGED_HOPS, Judged, fields_of
 from darktime.split.timeline import timeline
-from darktime.split.verdict import judge
+from darktime.split.verdict import Verdict, judge
 from darktime.split.vigil import FRONT, read_state
 from darktime.split.way import way_of
 from realtime_core.ledger import balance, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from redis import Redis
 
@@ -50,6 +51,37 @@ def ledger_of(client: Callable[[], Redis], name: str, vigil: Vigil) -> list[HopB
     except RedisError as error:
         vigil.incidents.append(f"the Redis of the ledger does not answer, so nothing is reconciled: {error}")
         return []
+
+
+def marred(results: dict[str, Any], incident: str) -> dict[str, Any]:
+    """Results that were ready when something of ours failed at the very end: never GO, and they say it first."""
+    changed = dict(results)
+    if "incidents" in results:
+        changed["incidents"] = [*results["incidents"], {"at": None, "what": incident}]
+    if "judged" in results:
+        judged = results["judged"]
+        changed["judged"] = {**judged, "incidents": [*judged["incidents"], incident]}
+    if "verdict" in results:
+        was = Verdict(
+            outcome=results["verdict"]["outcome"],
+            reasons=tuple(results["verdict"]["reasons"]),
+            needs=results["verdict"]["needs"],
+        )
+        verdict = tempered(was, [incident])
+        told = {"outcome": verdict.outcome, "reasons": list(verdict.reasons), "needs": verdict.needs}
+        changed["verdict"] = {**results["verdict"], **told}
+        if results["exit_code"] == was.exit_code:
+            changed["exit_code"] = verdict.exit_code
+    elif "outcome" in results:  # of a recording: whole, or not
+        changed |= {"outcome": "partial", "reasons": [incident, *results["reasons"]]}
+        changed["exit_code"] = results["exit_code"] or int(ExitCode.FAILED)
+    return changed
+
+
+def not_judged(state: Mapping[str, Any], pairs: Path) -> list[str]:
+    """The incident that pairs are missing from their file; none where all are there. ``state``: the relay's."""
+    dropped = state.get("pairs_dropped")
+    return [f"{dropped:,} pairs had no room in {pairs.name}, so they are not judged"] if dropped else []
 
 
 def forget(client: Callable[[], Redis], name: str) -> None:
@@ -82,10 +114,7 @@ def conclude(
     # Streams that production still holds are in flight, and a relay that died closed no account: neither is a loss.
     countable = not state.get("streams") and not vigil.lost_relay
     whole = [one for one in balances if one.hop in JUDGED_HOPS] if countable else []
-    if state.get("pairs_dropped"):
-        vigil.incidents.append(
-            f"{state['pairs_dropped']:,} pairs had no room in {running.pairs.name}, so they are not judged"
-        )
+    vigil.incidents += not_judged(state, running.pairs)
     fields = findings_of(state)
     judged = Judged(
         hops=[one.hop for one in whole],
@@ -94,9 +123,10 @@ def conclude(
         incidents=vigil.incidents,
         look=look,
         reasons={} if countable else dict(state.get("reasons", {})),  # what failed has failed all the same
+        never_came={} if countable else dict(state.get("mirror_reasons", {})),
     )
     pairs = [Pair.from_record(record) for record in records]
-    same = calibration_of(running.pairs)
+    same = calibration_of(running.pairs, state)
     verdict = judge(
         pairs,
         [*whole, *judged.reasons_alone()],
@@ -129,7 +159,7 @@ def conclude(
         **({"transform": state["transform"]} if state.get("transform") else {}),
         "latency": latency_of(records),
         "timeline": timeline(records, began=began.timestamp()),
-        "endpoints_seen": endpoints_seen(pairs, judged.left, settings),
+        "endpoints_seen": endpoints_seen(pairs, judged.left, settings, never_came=state.get("mirror_reasons")),
         **calibration_record(state, same),
         **comparison_of(state),
         "ledger": [hop_record(one) for one in balances],

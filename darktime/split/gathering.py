@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from darktime.split.calibration import beside
 from darktime.split.lookout import read_population
 from darktime.split.merging import merge_comparisons, merge_populations, merge_states
 from darktime.split.record.merged import merge_recordings, part_of
@@ -35,6 +36,11 @@ class RelayFiles:
     pairs: Path
     population: Path
     recording: Path | None = None
+
+    @property
+    def calibration(self) -> Path:
+        """The pairs of a relay that calibrates; often there is no such file."""
+        return beside(self.pairs)
 
     @classmethod
     def below(cls, results: Path, name: str, recording: Path | None) -> RelayFiles:
@@ -81,15 +87,17 @@ class Gathering:
         self._alive = alive
         self._states = {name: _Kept(files.state, read_state) for name, files in parts.items()}
         self._populations = {name: _Kept(files.population, read_population) for name, files in parts.items()}
-        self._taken = dict.fromkeys(parts, 0)
+        self._taken: dict[Path, int] = {}
         self._dead: frozenset[str] = frozenset()
+        self._closing = False
         self._fields: dict[str, Any] = {}
         self._fields_at = 0.0
 
     def look(self, *, last: bool = False) -> None:
         """Put together what there is now. ``last``: nothing is left for later. Raises OSError for a disk that takes nothing."""
         self._take_pairs(last=last)
-        dead = frozenset(name for name in self._parts if not self._alive(name))
+        # At the end none is alive: dead are those that were when all were still meant to be.
+        dead = self._dead if self._closing else frozenset(name for name in self._parts if not self._alive(name))
         changed = [kept.look() for kept in self._states.values()]
         if any(changed) or dead != self._dead or last:
             self._dead = dead
@@ -106,6 +114,7 @@ class Gathering:
 
     def close(self) -> str | None:
         """The relays have ended: take what they wrote last, and leave one file of each kind; what could not be done, or None."""
+        self._closing = True
         try:
             self.look(last=True)
             if self._whole.recording is not None:
@@ -113,7 +122,8 @@ class Gathering:
         except Exception as error:  # noqa: BLE001 - whatever it was, everything is there, in parts
             return f"what the relays wrote could not be put together, it is in {self._whole.state.parent} in parts: {error}"
         for files in self._parts.values():
-            files.pairs.unlink(missing_ok=True)
+            for taken in (files.pairs, files.calibration):
+                taken.unlink(missing_ok=True)
             files.population.unlink(missing_ok=True)
         return None
 
@@ -121,14 +131,18 @@ class Gathering:
         return [files.recording for files in self._parts.values() if files.recording is not None]
 
     def _take_pairs(self, *, last: bool) -> None:
-        for name, files in self._parts.items():
-            while True:
-                lines = _whole_lines(files.pairs, self._taken[name])
-                if lines:
-                    append_whole(self._whole.pairs, lines)
-                    self._taken[name] += len(lines)
-                if not last or not lines:
-                    break
+        for files in self._parts.values():
+            self._take(files.pairs, self._whole.pairs, last=last)
+            self._take(files.calibration, self._whole.calibration, last=last)
+
+    def _take(self, part: Path, whole: Path, *, last: bool) -> None:
+        while True:
+            lines = _whole_lines(part, self._taken.get(part, 0))
+            if lines:
+                append_whole(whole, lines)
+                self._taken[part] = self._taken.get(part, 0) + len(lines)
+            if not last or not lines:
+                break
 
     def _compare(self, states: Iterable[dict[str, Any]], *, last: bool) -> None:
         now = time.monotonic()

@@ -16,6 +16,7 @@ Node = dict[str, Any]
 Lines = tuple[tuple[str, ...], ...]  # the arguments of directives of one name
 PASSES: Final = ("proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "root", "alias", "return")
 _INHERITED: Final = ("access_log", "mirror", "mirror_request_body", "proxy_set_body")
+_WORKER_CONNECTIONS: Final = 512
 _SERVER: Final = 2  # of the levels: what nginx does unasked, http, server, then locations
 
 
@@ -71,6 +72,12 @@ def places(tree: Sequence[Node], default_log: str) -> tuple[Place, ...]:
         for server in _blocks(http["block"], "server"):
             found += _locations(server, http, [*levels, _arrays(server)], server["block"])
     return tuple(found)
+
+
+def worker_connections(tree: Sequence[Node]) -> int:
+    """How many connections each worker process of this configuration may have; what nginx takes unasked where nobody says."""
+    said = [one["args"] for events in _blocks(tree, "events") for one in _named(events, "worker_connections")]
+    return int(said[-1][0]) if said else _WORKER_CONNECTIONS
 
 
 def user_of_workers(tree: Sequence[Node], default: str) -> str:

@@ -24,10 +24,10 @@ MOST_CHANNELS: Final = 200
 MOST_FIELDS: Final = 200
 # What is so now: a relay that has died holds nothing, and nothing is on its way any more.
 _NOW: Final = ("queued", "in_flight", "lasting", "streams", "breaker")
-_SAID_BY_EACH: Final = ("pid",)
+_SAID_BY_EACH: Final = ("pid", "loop")
 _OF_THE_TABLE: Final = ("v", "totals", "looked_at", "overflow", "left_out")
 _LONGEST: Final = ("max_ms", "p99_ms")
-_TOLD: Final = ("pid", "offered", "received", "compared", "recorded", "waiting", "streams", "breaker")
+_TOLD: Final = ("pid", "loop", "offered", "received", "compared", "recorded", "waiting", "streams", "breaker")
 
 
 def merge_states(states: Mapping[str, Mapping[str, Any]], *, dead: Iterable[str] = ()) -> State:

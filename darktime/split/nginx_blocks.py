@@ -13,7 +13,14 @@ from darktime.split.levels import NEVER, ONLY, level_name, watched_name
 from darktime.split.log_format import LOG_FORMAT, OTHER_FORMAT, SINK_FORMAT
 from darktime.split.marks import mark
 from darktime.split.sampling import control_buckets
-from darktime.split.worker_blocks import log_target, relay_of_request, upstream_of, worker_maps
+from darktime.split.worker_blocks import (
+    kept_connections,
+    log_target,
+    most_connections,
+    relay_of_request,
+    upstream_of,
+    worker_maps,
+)
 from darktime.split.workers import workers_of
 
 if TYPE_CHECKING:
@@ -151,17 +158,18 @@ def _allows(settings: CopySettings, header: str) -> bool:
 
 def relay_upstream(settings: CopySettings) -> str:
     """Each relay, and the sink behind it for what it does not take."""
-    return "".join(map(_upstream, workers_of(settings)))
+    workers = workers_of(settings)
+    return "".join(_upstream(one, len(workers)) for one in workers)
 
 
-def _upstream(worker: Worker) -> str:
+def _upstream(worker: Worker, workers: int) -> str:
     name = upstream_of(worker)
     # max_fails is ignored where there is only one server: the backup makes it a breaker; the zone joins all workers.
     # The sink is this nginx itself: when it was held up it is not to be given up, or copies would leave with no reason.
     return (
         f"upstream {name} {{\n  zone {name} 64k;\n"
-        f"  server unix:{worker.relay_socket} max_conns=256 max_fails=5 fail_timeout=2s;\n"
-        f"  server unix:{worker.sink_socket} backup max_fails=0;\n  keepalive 32;\n}}\n"
+        f"  server unix:{worker.relay_socket} max_conns={most_connections(workers)} max_fails=5 fail_timeout=2s;\n"
+        f"  server unix:{worker.sink_socket} backup max_fails=0;\n  keepalive {kept_connections(workers)};\n}}\n"
     )
 
 

@@ -72,6 +72,11 @@ class RunningSplit:
         """HOST:PORT of the metrics of the only relay, or of the first."""
         return next(iter(self.exporters.values()))
 
+    @property
+    def relay_states(self) -> dict[str, Path]:
+        """The relays' own state files, by their names."""
+        return dict(zip(filter(is_relay, self.processes), self.states, strict=False))
+
     def gather(self, *, last: bool = False) -> str | None:
         """Put together what several relays have written; what failed, or None. Nothing is left out at the next time.
 

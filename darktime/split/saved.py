@@ -10,6 +10,7 @@ from darktime.errors import UsageError
 from darktime.split.compare import Pair
 from darktime.split.results import harmed, tempered
 from darktime.split.verdict import judge
+from darktime.split.verdict.coverage import FIRST_HOP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -62,6 +63,7 @@ class Judged:
     incidents: Sequence[str] = ()
     look: int = 1
     reasons: Mapping[str, int] = field(default_factory=dict)  # of the compared hop, where no balance counted
+    never_came: Mapping[str, int] = field(default_factory=dict)  # of the first hop, alike
 
     def record(self) -> dict[str, Any]:
         """As the results hold it."""
@@ -72,13 +74,13 @@ class Judged:
             "incidents": list(self.incidents),
             "look": self.look,
             "reasons": dict(self.reasons),
+            "never_came": dict(self.never_came),
         }
 
     def reasons_alone(self) -> list[SavedHop]:
-        """The hop of which only the reasons are known: what is still on its way is no loss, what failed has failed."""
-        if not self.reasons:
-            return []
-        return [SavedHop(hop="relay>compared", explained=self.reasons, missing=(), extra=(), undecoded=0)]
+        """Hops of which only the reasons are known: what is still on its way is no loss, what failed has failed."""
+        known = (("relay>compared", self.reasons), (FIRST_HOP, self.never_came))
+        return [SavedHop(hop=hop, explained=why, missing=(), extra=(), undecoded=0) for hop, why in known if why]
 
 
 def fields_of(fields: Iterable[FieldFinding]) -> tuple[SavedField, ...]:
@@ -111,6 +113,7 @@ def judged_of(results: Mapping[str, Any]) -> Judged:
             incidents=tuple(saved["incidents"]),
             look=int(saved["look"]),
             reasons={str(name): int(count) for name, count in saved.get("reasons", {}).items()},
+            never_came={str(name): int(count) for name, count in saved.get("never_came", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f'"judged" in the results is not what a split saves ({error!r}): run it again') from error

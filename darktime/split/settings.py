@@ -31,6 +31,7 @@ ALLOWED_HEADERS: Final = (
     "User-Agent",
 )  # fmt: skip
 # Their requests have no body that would mean anything. Every other method's body goes with its copy.
+SAFE: Final = ("GET", "HEAD")  # what alone is asked of a second instance of today's code
 BODILESS: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
 MAX_BODY: Final = 65_536
 MOST_BODY: Final = 16_777_216

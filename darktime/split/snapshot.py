@@ -12,10 +12,12 @@ from darktime.split.compare import Pair
 from darktime.split.experiment import away
 from darktime.split.lookout import read_population
 from darktime.split.nginx_blocks import CENSUS_PERCENT
+from darktime.split.pulse import silence
 from darktime.split.results import copies_of, findings_of, latency_of, pair_lines, verdict_record
 from darktime.split.saved import fields_of
 from darktime.split.stage import COMPARED, Left
 from darktime.split.verdict import judge
+from darktime.split.verdict.coverage import FIRST_HOP
 from darktime.split.vigil import read_state
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class Snapshots:
         state = read_state(run / "relay.json")
         self._read_pairs(run / "pairs.jsonl")
         relays = _relays(state, run, now := time.time())
+        hung = _hung(state, relays, run)
         alone = state.get("stand_alone") is True  # it is its own lease, and follows no Redis
         return {
             "schema_version": SCHEMA_VERSION,
@@ -63,7 +66,9 @@ class Snapshots:
             if alone
             else any(levels.leased(folder, now, one) for one in (1, 10, 100, 1000)),
             "hosts": [] if alone else self._hosts(),
-            "relay_alive": all(one["alive"] for one in relays) if relays else _fresh(run / "relay.json", now),
+            "relay_alive": not hung
+            and (all(one["alive"] for one in relays) if relays else _fresh(run / "relay.json", now)),
+            "relays_hung": hung,
             "traffic": _traffic(read_population(run / "population.json")),
             "users": len(state.get("users", [])),
             "copies": {**copies_of(state), "waiting": state.get("waiting", 0), "in_flight": state.get("in_flight", 0)},
@@ -96,9 +101,12 @@ class Snapshots:
         if time.monotonic() >= self._judged + _JUDGE_EVERY_S and self._newest:
             self._judged = time.monotonic()
             pairs = [Pair.from_record(record) for record in self._newest]
-            left = Left(hop=COMPARED, explained=state.get("reasons", {}))
+            hops = [
+                Left(hop=COMPARED, explained=state.get("reasons", {})),
+                Left(hop=FIRST_HOP, explained=state.get("mirror_reasons", {})),
+            ]
             fields = fields_of(findings_of(state))
-            self._verdict = verdict_record(judge(pairs, [left], left=state.get("left", {}), fields=fields))
+            self._verdict = verdict_record(judge(pairs, hops, left=state.get("left", {}), fields=fields))
         return self._verdict
 
 
@@ -125,6 +133,13 @@ def _relays(state: Mapping[str, Any], run: Path, now: float) -> list[dict[str, A
         }
         for one in state.get("relays", ())
     ]
+
+
+def _hung(state: dict[str, Any], relays: list[dict[str, Any]], run: Path) -> list[str]:
+    """A sentence for each relay whose loop stands still."""
+    names = [one["name"] for one in relays if one["alive"]]
+    told = {name: read_state(run / f"{name}.json") for name in names} if relays else {"relay": state}
+    return [said for name, own in told.items() if (said := silence(name, own, time.monotonic()))]
 
 
 def _fresh(path: Path, now: float) -> bool:

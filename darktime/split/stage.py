@@ -14,6 +14,7 @@ from darktime.split.compare import Pair
 from darktime.split.results import findings_of, pair_lines
 from darktime.split.saved import fields_of
 from darktime.split.verdict import judge
+from darktime.split.verdict.coverage import FIRST_HOP
 from darktime.split.vigil import read_state
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Stage:
         self._settings = settings
         self._from = 0
         self._left: Counter[str] = Counter()
+        self._never_came: Counter[str] = Counter()
         self._by_endpoint: dict[str, Counter[str]] = {}
 
     def begin(self) -> None:
@@ -53,6 +55,7 @@ class Stage:
         self._from = self._pairs.stat().st_size if self._pairs.exists() else 0
         state = read_state(self._state)
         self._left = Counter(state.get("reasons", {}))
+        self._never_came = Counter(state.get("mirror_reasons", {}))
         self._by_endpoint = {name: Counter(left) for name, left in state.get("left", {}).items()}
 
     def judge(self, *, look: int) -> Verdict:
@@ -69,8 +72,9 @@ class Stage:
             name: Counter(reasons) - self._by_endpoint.get(name, Counter())
             for name, reasons in state.get("left", {}).items()
         }
-        hop = Left(hop=COMPARED, explained=explained)
+        never_came = Counter(state.get("mirror_reasons", {})) - self._never_came
+        hops = [Left(hop=COMPARED, explained=explained), Left(hop=FIRST_HOP, explained=never_came)]
         # What differs in the answers is counted over the whole run: reported once, it stays so.
         fields = fields_of(findings_of(state))
-        same = calibration_of(self._pairs)
-        return judge(pairs, [hop], self._settings, left=left, fields=fields, calibration=same, look=look)
+        same = calibration_of(self._pairs, state)
+        return judge(pairs, hops, self._settings, left=left, fields=fields, calibration=same, look=look)

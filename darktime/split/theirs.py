@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from darktime.errors import UsageError
-from darktime.split.in_force import places, user_of_workers
+from darktime.split.in_force import places, user_of_workers, worker_connections
 
 if TYPE_CHECKING:
     from darktime.split.in_force import Place
@@ -22,12 +22,13 @@ _OPTION: Final = re.compile(r"--([a-z-]+)=(\S+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Theirs:
-    """Their locations, the text of every file that nginx read, and who its workers are."""
+    """Their locations, the text of every file that nginx read, who its workers are, and what connections each may have."""
 
     config: Path
     places: tuple[Place, ...]
     texts: dict[str, str]
     user: str
+    worker_connections: int
 
 
 def read_theirs(nginx: Path, config: Path | None) -> Theirs:
@@ -52,6 +53,7 @@ def read_theirs(nginx: Path, config: Path | None) -> Theirs:
         places=places(tree, log),
         texts=texts,
         user=user_of_workers(tree, built.get("user", "nobody")),
+        worker_connections=worker_connections(tree),
     )
 
 

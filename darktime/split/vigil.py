@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from darktime.split.pulse import silence, turned_at
 from darktime.split.workers import RELAY, is_relay
 
 if TYPE_CHECKING:
@@ -34,11 +36,25 @@ COSTS: Final = {
 }
 
 
-class Vigil:
-    """Looks at a running split's processes. ``incidents`` says, in sentences, which of them died."""
+_OF_A_HANG: Final = (
+    "what it took since then is compared by nobody, the rest goes to nginx's sink; production is not touched"
+)
 
-    def __init__(self, processes: Mapping[str, Process]) -> None:
+
+# A second SIGTERM may find an interpreter that has done all and takes itself down, with no handler any more.
+_TOLD_TO_END: Final = (0, -signal.SIGTERM)
+
+
+class Vigil:
+    """Looks at a running split's processes. ``incidents`` says, in sentences, which of them died, or which relay hangs.
+
+    ``states``: the relays' state files, by their names; of a relay that has none only its process is looked at.
+    """
+
+    def __init__(self, processes: Mapping[str, Process], states: Mapping[str, Path] | None = None) -> None:
         self._processes = dict(processes)
+        self._states = dict(states or {})
+        self._hung: set[str] = set()
         self.incidents: list[str] = []
         self._seen_at: dict[str, float] = {}
         self._lost: set[str] = set()
@@ -52,8 +68,31 @@ class Vigil:
             known = COSTS.get(name) or (_OF_A_RELAY if is_relay(name) else None)
             what = known or f"nobody takes production's requests any more. Its last lines:\n{process.tail()}"
             new.append(f"{name} died: {what}")
+        for name in self._beating():
+            hangs = silence(name, read_state(self._states[name]), time.monotonic())
+            if hangs:
+                self._hung.add(name)
+                new.append(f"{hangs}; {_OF_A_HANG}")
         self.incidents += new
         self._seen_at |= dict.fromkeys(new, time.time())
+        return new
+
+    def heard_since(self, moment: float) -> bool:
+        """Whether the loop of each relay has turned after that moment (monotonic); those that are dead or hang do not count."""
+        turned = [turned_at(read_state(self._states[name])) for name in self._beating()]
+        return all(at is None or at > moment for at in turned)
+
+    def _beating(self) -> list[str]:
+        return [name for name in self._states if name in self._processes and name not in self._hung]
+
+    def ended(self, statuses: Mapping[str, int]) -> list[str]:
+        """Incidents of relays that did not end as they were told to, once they have ended. ``statuses``: how, by name."""
+        new = [
+            f"{name} did not end by itself when it was told to (status {status}): what it still had is in no books"
+            for name, status in statuses.items()
+            if status not in _TOLD_TO_END and name not in self._lost | self._hung
+        ]
+        self.incidents += new
         return new
 
     def record(self) -> list[dict[str, Any]]:

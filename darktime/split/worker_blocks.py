@@ -17,7 +17,36 @@ if TYPE_CHECKING:
     from darktime.split.workers import Worker
 
 _WORKER: Final = "$darktime_worker"
+_CONNECTIONS: Final = 256
+_LEAST_CONNECTIONS: Final = 32
+_KEPT: Final = 32
 _HUNDREDTHS: Final = 10_000  # of a percent: what split_clients can tell apart
+
+
+def most_connections(workers: int) -> int:
+    """How many connections one relay of so many may have at once: all together as many as one, but each some for a burst."""
+    return max(_LEAST_CONNECTIONS, _CONNECTIONS // workers)
+
+
+def kept_connections(workers: int) -> int:
+    """How many of them each worker process of nginx keeps: they count against its worker_connections while nobody uses them."""
+    return max(1, _KEPT // workers)
+
+
+def too_few(worker_connections: int, settings: CopySettings) -> str:
+    """The remark that copies alone may take half of a worker process's connections, with what to do; empty where they may not.
+
+    Production's requests have the other half, and each takes two of them: its client's, and that to production.
+    """
+    workers = len(workers_of(settings))
+    copies = workers * most_connections(workers)
+    if worker_connections >= 2 * copies:
+        return ""
+    fewer = ", or fewer --relay-workers" if workers > 1 else ""
+    return (
+        f"worker_connections {worker_connections:,} in this nginx: copies alone may take {copies:,} of them while a relay is "
+        f"slow, and what is left is production's; let it be {2 * copies:,} at least{fewer}"
+    )
 
 
 def log_target(relay: CopySettings | Worker) -> str:

@@ -50,6 +50,11 @@ class ResponseReader:
         self._kept = 0
         self._length = 0
 
+    @property
+    def between(self) -> bool:
+        """Whether nothing has come of a reply that is not whole."""
+        return self.head is None and not self._buffer
+
     def expect(self, method: bytes) -> None:
         """Say the method of a request as it is sent.
 

@@ -82,7 +82,9 @@ def _verdict(verdict: Mapping[str, Any] | None) -> list[str]:
 
 
 def _watched(status: Mapping[str, Any]) -> list[str]:
-    relays = status.get("relays", ())
+    relays, hung = status.get("relays", ()), status.get("relays_hung", ())
+    if hung:
+        return [line for said in hung for line in wrapped("RELAY", said)]
     quiet = [one["name"] for one in relays if not one["alive"]]
     if quiet:
         said = f"{', '.join(quiet)} of {len(relays)}: dead, or silent for some seconds; copies of its users are not compared"

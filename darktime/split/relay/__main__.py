@@ -16,6 +16,7 @@ from darktime.split.compare.templates import read_templates
 from darktime.split.dark_side import CONNECTIONS, DarkSide, dark_side
 from darktime.split.record.file import MAX_BYTES, RecordLimits
 from darktime.split.record.recorder import RecordSettings
+from darktime.split.relay.ending import ENDS, Ending
 from darktime.split.relay.settings import CompareSettings, Hops, Limits, RelaySettings
 from darktime.split.relay.shares import share_of
 from darktime.split.settings import MOST_BODY
@@ -210,8 +211,9 @@ def main(argv: list[str] | None = None) -> int:
         if settings.compare is not None:
             sys.setswitchinterval(_SWITCH_S)
         relay = Relay(settings)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ENDS:
             signal.signal(number, lambda *_: relay.stop())
+        ending = Ending(relay.heartbeat)
         metrics_port = None if settings.metrics_port is None else _serve_metrics(settings.metrics_port, relay)
     except DarktimeError as error:
         print(error, file=sys.stderr)
@@ -220,6 +222,7 @@ def main(argv: list[str] | None = None) -> int:
     if metrics_port is not None:
         print(f"metrics on 127.0.0.1:{metrics_port}", flush=True)
     relay.run()
+    ending.over()
     return 0
 
 

@@ -2,13 +2,21 @@
 
 They go as they will go to the dark instance afterwards, by a pool, a queue and a breaker of the same kind: what their times
 differ in from production's is the measuring's own, on this machine, under this load. ``Darks`` of before and of after, as one.
+
+Today's code may hold what people live by, so it is asked for nothing but GET and HEAD. It is one instance, so it gets what
+one of several dark instances will get: the copies of that one's users. All others go to the dark side from the beginning.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from darktime.split.relay.darks import share
+from darktime.split.settings import SAFE
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from darktime.split.relay.copies import Copy
     from darktime.split.relay.darks import Darks
 
@@ -16,12 +24,14 @@ if TYPE_CHECKING:
 class Calibrating:
     """``today`` gets the copies of the first ``seconds``, counted from the first copy on; ``dark`` gets those after them.
 
-    At most ``most`` copies calibrate at once: one more would go to the dark instance, and calibration is over.
+    At most ``most`` copies calibrate at once: one more would go to the dark instance, and calibration is over. ``wanted``:
+    whether an answer to a copy is still of use.
     """
 
-    def __init__(self, today: Darks, dark: Darks, *, seconds: float, most: int) -> None:
+    def __init__(self, today: Darks, dark: Darks, *, seconds: float, most: int, wanted: Callable[[str], bool]) -> None:
         self._today = today
         self._dark = dark
+        self._wanted = wanted
         self._seconds = seconds
         self._most = most
         self._until: float | None = None
@@ -49,9 +59,14 @@ class Calibrating:
         self._under_way.remove(request_id)
         return True
 
+    def settled(self, request_id: str) -> None:
+        """Something was heard of a copy: if it is through, and was no pair, it calibrates no more."""
+        if request_id in self._under_way and not self._wanted(request_id):
+            self._under_way.remove(request_id)
+
     def submit(self, copy: Copy, payload: bytes, user: str, now: float) -> None:
-        """Send a copy to where copies go now."""
-        if self.lasts(now):
+        """Send a copy to where copies of its kind go now."""
+        if self.lasts(now) and copy.method in SAFE and not share(user, self._dark.instances):
             self._under_way.add(copy.id)
             self._today.submit(copy, payload, user, now)
         else:
@@ -61,6 +76,7 @@ class Calibrating:
         """Production has ended a request; of one a table is asked, so whose it was need not be kept."""
         if aborted:
             self._under_way.discard(request_id)
+        self.settled(request_id)
         self._today.end(request_id, now, aborted=aborted)
         self._dark.end(request_id, now, aborted=aborted)
 

@@ -25,6 +25,7 @@ from darktime.split.relay.copies import request_bytes
 from darktime.split.relay.dark import Dark
 from darktime.split.relay.dial import Dialer
 from darktime.split.relay.triples import AGAIN, DARK, TODAY, Triples
+from darktime.split.settings import SAFE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from darktime.wire.http1 import Reply
     from darktime.wire.poller import Poller
 
-_SAFE: Final = ("GET", "HEAD")
 _SLACK_S: Final = 1.0
 _TRIAL: Final = "trial"
 
@@ -79,7 +79,7 @@ class Comparison:
 
     def take(self, copy: Copy, now: float) -> None:
         """A copy is about to go to the dark instance: if it is one of the share, it goes to the secondary as well."""
-        if copy.method not in _SAFE or not chosen(copy.id, self._compare.share):
+        if copy.method not in SAFE or not chosen(copy.id, self._compare.share):
             return
         self.chosen += 1
         if not self._may(now):

@@ -253,7 +253,7 @@ class Dark:
             if content_type == STREAM_TYPE:  # it ended at once: its events are events all the same
                 self._outcomes.events(link.request_id, link.open_stream())
             self._replied(link, reply, content_type, now)
-            if reply.keep_alive and len(replies) == 1 and not link.out:
+            if reply.keep_alive and len(replies) == 1 and not link.out and link.reader.between:
                 self._pool.rest(link, now)
             else:
                 self._close(link)
@@ -289,6 +289,7 @@ class Dark:
             return
         events = link.open_stream()
         link.state = State.STREAM
+        self._pool.read_later(link)
         self._held.hold(link)
         self.breaker.succeeded()
         self.answered += 1

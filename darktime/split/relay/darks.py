@@ -30,6 +30,11 @@ class Darks:
         ]
         self._only = self._all[0] if len(self._all) == 1 else None
 
+    @property
+    def instances(self) -> int:
+        """How many there are."""
+        return len(self._all)
+
     def submit(self, copy: Copy, payload: bytes, user: str, now: float) -> None:
         """Send a copy on to the instance of this user's mark, when it can be."""
         (self._only or self._all[share(user, len(self._all))]).submit(copy, payload, now)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from darktime.split.calibration import CALIBRATION
+from darktime.split.calibration import beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ class Files:
                 path = self._settings.pairs
                 if path is not None:
                     self._write_pairs(path, self._waiting)
-                    self._write_pairs(path.with_name(CALIBRATION), self._calibrating)
+                    self._write_pairs(beside(path), self._calibrating)
                 if stopping or round_number % _STATE_EVERY == 0:
                     write_whole(self._settings.state, self._state())
                     if self._settings.population is not None and self.population:

@@ -34,7 +34,7 @@ class Link:
 
     __slots__ = (
         "_head", "_method", "deadline", "fd", "held", "lag_s", "later", "out", "reader", "request_id", "sent_at", "shaking",
-        "sock", "stamped", "stands", "state", "stream", "watched",
+        "sock", "stamped", "stands", "state", "stream", "tells", "watched",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket) -> None:
@@ -48,6 +48,7 @@ class Link:
         self.watched = 0  # what the poller watches it for; 0: it does not know it
         self.later = False  # it is read when there is time: another poller watches it for that
         self.stamped = False  # the kernel says when what is read had come
+        self.tells = False  # and has done so
         self.lag_s = 0.0  # how long what was read last lay here
         self.stands = False  # it is connected
         self.shaking = False  # TLS is not ready yet

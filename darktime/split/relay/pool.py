@@ -24,9 +24,10 @@ _STAMP_BYTES: Final = socket.CMSG_SPACE(_STAMP.size)
 
 
 class Pool:
-    """``links``: all, by descriptor. Each wakes the relay by itself until a reply of it has brought the kernel's stamp.
+    """``links``: all, by descriptor. Each wakes the relay by itself until a whole reply of it has brought the kernel's stamp.
 
-    From then on it is read later (see ``Later``): a stamp says when a reply came, however late it is read.
+    From then on it is read later (see ``Later``): a stamp says when a reply came, however late it is read. Not from within a
+    reply: the rest of a long one would wait, piece by piece.
     """
 
     def __init__(self, dialer: Dialer, poller: Poller, later: Later | None, *, connections: int, idle_s: float) -> None:
@@ -76,6 +77,7 @@ class Pool:
         if len(self._idle) >= self._connections:
             self.close(link)
             return
+        self.read_later(link)
         link.rest(now + self._idle_s)
         self._idle.append(link)
 
@@ -117,8 +119,7 @@ class Pool:
             if kind == _SO_TIMESTAMPNS and level == socket.SOL_SOCKET and len(value) == _STAMP.size:
                 seconds, ns = _STAMP.unpack(value)
                 link.lag_s = max(time.time() - seconds - ns / 1e9, 0.0)
-                if not link.later:
-                    self._read_later(link)
+                link.tells = True
         return bytes(self._room[:count])
 
     def close(self, link: Link) -> bool:
@@ -135,8 +136,10 @@ class Pool:
         link.sock.close()
         return True
 
-    def _read_later(self, link: Link) -> None:
-        assert self._later is not None
+    def read_later(self, link: Link) -> None:
+        """A reply is whole, or is a stream: from now on it is read later, where the kernel says when what it reads had come."""
+        if not link.tells or link.later or self._later is None:
+            return
         link.later = True
         self._later.poller.register(link.fd, IN)
         self.watch(link, link.watched)

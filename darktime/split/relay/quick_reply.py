@@ -8,7 +8,7 @@ from typing import Final
 from darktime.split.compare.pair import STREAM_TYPE
 from darktime.split.log_format import plain_type
 from darktime.wire.errors import WireError
-from darktime.wire.head import MAX_REMEMBERED, parse_head
+from darktime.wire.head import MAX_REMEMBERED, head_end, parse_head
 
 _END: Final = b"\r\n\r\n"
 
@@ -27,6 +27,8 @@ def quick_reply(data: bytes) -> tuple[int, str, int] | None:
 
 @lru_cache(maxsize=512)
 def _told(raw: bytes) -> tuple[int, str, int] | None:
+    if head_end(raw) != len(raw):  # with line ends of two kinds it ended before that, for who reads exactly
+        return None
     try:
         head = parse_head(raw)
     except WireError:

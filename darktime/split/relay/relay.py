@@ -22,6 +22,7 @@ from darktime.split.relay.channels import Channels
 from darktime.split.relay.copies import CopyReader, Room, request_bytes
 from darktime.split.relay.darks import Darks
 from darktime.split.relay.files import Files
+from darktime.split.relay.heartbeat import Heartbeat
 from darktime.split.relay.intake import CopySocket, LineSocket, listen_unix
 from darktime.split.relay.later import Later
 from darktime.split.relay.nowhere import Nowhere
@@ -56,6 +57,7 @@ class Relay:
     def __init__(self, settings: RelaySettings) -> None:
         limits = settings.limits
         self._settings = settings
+        self.heartbeat = Heartbeat()
         self._transforming = self._make_transforming()
         self._poller = Poller(cooperative=False, coarse=True)
         self._later = Later(self._poller)
@@ -89,7 +91,8 @@ class Relay:
         host, port = compare.secondary
         side = DarkSide(instances=(Instance(host=host, port=port),), connections=settings.dark.connections)
         today = Darks(side, settings.limits, self._poller, self, self._later)
-        return Calibrating(today, dark, seconds=compare.calibrate_s, most=settings.limits.open_records)
+        most = settings.limits.open_records
+        return Calibrating(today, dark, seconds=compare.calibrate_s, most=most, wanted=self.wanted)
 
     def _make_records(self) -> Records | Answers:
         limits = self._settings.limits
@@ -167,7 +170,7 @@ class Relay:
 
     def _turn(self, wait_s: float) -> float:
         ready = self._poller.poll(self._later.wait_s(wait_s))
-        now = time.monotonic()
+        now = self.heartbeat.turned = time.monotonic()
         look = self._later.due(now)
         for fd, mask in ready:
             copies = self._copies.ready(fd, mask)
@@ -236,7 +239,8 @@ class Relay:
         self._dark.submit(copy, payload, user, now)
 
     def _transform(self, transforming: Transforming, copy: Copy, user: str, now: float) -> None:
-        going = transforming.of(copy)
+        with self.heartbeat.call():
+            going = transforming.of(copy)
         if going.unfit is not None:
             self.records.failed(copy.id, going.unfit)
         elif going is copy:
@@ -303,6 +307,8 @@ class Relay:
     def replied(self, request_id: str, dark: Side, now: float) -> None:
         """The dark instance has answered."""
         self.records.replied(request_id, dark, now)
+        if isinstance(self._dark, Calibrating):
+            self._dark.settled(request_id)
         if self._comparison is not None and self._dark.holds(request_id):
             self._comparison.dark_streams(request_id, dark.status, now)
 
@@ -345,6 +351,7 @@ class Relay:
         return {
             "v": STATE_VERSION,
             "pid": os.getpid(),
+            "loop": self.heartbeat.told(),
             "offered": records.offered,
             "received": records.received,
             "compared": records.compared,

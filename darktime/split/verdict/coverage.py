@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # no answer either; or it is not to be copied at all, as what a function of the user's drops is not. What that function fails
 # at is another matter: it was to be compared.
 UNCOUNTED: Final = frozenset({*DARK_FAILURES, "client_abort", "unsafe_method", "upgrade", "transformed_away"})
+# What leaves here never came to the relay: nginx's sink tells of it, and nobody knows of which endpoint it was.
+FIRST_HOP: Final = "mirror>relay"
+_SHED: Final = "shed_sink"
 _MOST_NAMES: Final = 10
 _MOST_REASONS: Final = 3
 
@@ -54,6 +57,11 @@ class Covered:
 def lost(left: Mapping[str, int]) -> int:
     """How many left that should have been compared."""
     return sum(count for reason, count in left.items() if reason not in UNCOUNTED)
+
+
+def together(pairs: int, left: int) -> float:
+    """The share of all copies that was compared; ``left``: those that should have been, and were not."""
+    return pairs / (pairs + left) if pairs else 0.0
 
 
 def covered(keys: Iterable[tuple[str, str]], left: Mapping[str, Mapping[str, int]]) -> list[Covered]:
@@ -104,13 +112,14 @@ def judge_coverage(
     bare = [f"{one.endpoint} {one.share:.1%}{_why(one.left)}" for one in asked if one.share < settings.coverage]
     left = Counter[str]()
     for hop in hops:
-        if hop.hop == settings.compared_hop:
+        if hop.hop in {settings.compared_hop, FIRST_HOP}:
             left.update({reason: count for reason, count in hop.explained.items() if count > 0})
-    if pairs and pairs / (pairs + lost(left)) < settings.coverage:
-        bare.insert(0, f"all endpoints together {pairs / (pairs + lost(left)):.1%}{_why(left)}")
+    whole = together(pairs, lost(left))
+    if pairs and whole < settings.coverage:
+        bare.insert(0, f"all endpoints together {whole:.1%}{_why(left)}")
     if bare:
         findings.unsure.append(f"too few of the copies were compared, {settings.coverage:.0%} must be: {few(bare)}")
-        findings.needs.append(f"to compare {settings.coverage:.0%} of the copies of every endpoint")
+        findings.needs.append(f"to compare {settings.coverage:.0%} of the copies of every endpoint{_help(left)}")
 
 
 def _why(left: Mapping[str, int]) -> str:
@@ -119,6 +128,10 @@ def _why(left: Mapping[str, int]) -> str:
     )
     told = ", ".join(f"{count:,} {reason}" for count, reason in reasons[:_MOST_REASONS])
     return f" ({told})" if told else ""
+
+
+def _help(left: Mapping[str, int]) -> str:
+    return ": fewer users, or more --relay-workers, so that the relay takes what comes" if left.get(_SHED) else ""
 
 
 def few(names: Sequence[str]) -> str:

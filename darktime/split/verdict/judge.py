@@ -11,6 +11,7 @@ from darktime.split.verdict.coverage import covered, few, judge_coverage
 from darktime.split.verdict.latency import judge_latency
 from darktime.split.verdict.ledger import dark_failures, judge_ledger
 from darktime.split.verdict.looks import alpha
+from darktime.split.verdict.offset import Calibration, taken_off
 from darktime.split.verdict.outcome import Findings, Verdict
 from darktime.split.verdict.settings import VerdictSettings
 from darktime.split.verdict.shares import Kind, judge_shares
@@ -64,7 +65,7 @@ def judge(
         table,
         judged,
         required=required,
-        calibration=Table.of(calibration),
+        calibration=Calibration.of(calibration, left),
         settings=settings,
         look=look,
         findings=findings,
@@ -101,7 +102,14 @@ def _concluded(findings: Findings, figures: dict[str, Any]) -> Verdict:
         f"{figures['pairs']:,} pairs of {figures['users']:,} users: errors, differences and latency are within margins, "
         "and every copy is accounted for"
     )
-    return Verdict(outcome="GO", reasons=(reason, *_unjudged(figures["endpoints"])), figures=figures)
+    said = (reason, *_taken_off(figures["endpoints"]), *_unjudged(figures["endpoints"]))
+    return Verdict(outcome="GO", reasons=said, figures=figures)
+
+
+def _taken_off(endpoints: Sequence[Mapping[str, Any]]) -> list[str]:
+    offsets = {one["endpoint"]: (one["latency"] or {}).get("offset_ms") for one in endpoints}
+    said = taken_off({name: ms for name, ms in offsets.items() if ms is not None})
+    return [said] if said else []
 
 
 def _unjudged(endpoints: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -6,15 +6,17 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from darktime.split.verdict import slower
-from darktime.split.verdict.clusters import Interval, Levels
 from darktime.split.verdict.looks import levels
 from darktime.split.verdict.needs import need
+from darktime.split.verdict.offset import calibrated, times_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from darktime.split.verdict.clusters import Interval, Levels
+    from darktime.split.verdict.offset import Calibration
     from darktime.split.verdict.outcome import Findings
     from darktime.split.verdict.settings import VerdictSettings
     from darktime.split.verdict.slower import Times
@@ -28,7 +30,7 @@ def judge_latency(
     endpoints: Sequence[int],
     *,
     required: frozenset[int],
-    calibration: Table,
+    calibration: Calibration,
     settings: VerdictSettings,
     look: int,
     findings: Findings,
@@ -39,7 +41,8 @@ def judge_latency(
         rows, endpoint = table.rows(number), table.endpoints[number]
         times = times_of(table, rows)
         at = levels(settings.confidence, look, len(endpoints))
-        offset = offset_of(calibration, endpoint, settings, at)
+        measured = calibration.offset(endpoint, settings, at)
+        offset = measured.taken
         seen = slower.excess(times, at, ratio=settings.latency_ratio, slack_s=settings.latency_slack_s)
         found = calibrated(seen, offset) if offset else seen
         figures[endpoint] = figure = figure_of(table, rows, found, offset, settings)
@@ -47,43 +50,23 @@ def judge_latency(
             f"{endpoint}: p95 {figure['dark_p95_ms']:.1f} ms dark, {figure['production_p95_ms']:.1f} ms production "
             f"({len(rows):,} pairs of {len(times.counts):,} users{_measured(offset)})"
         )
-        bare = "; not calibrated, too few pairs of the same code" if calibration.endpoints and not offset else ""
+        bare = f"; not calibrated, {measured.why}" if measured.why else ""
         limit = f"{settings.latency_ratio:.2f} times production's + {settings.latency_slack_s * 1000:g} ms{bare}"
         if found.low > 0:
             findings.against.append(f"{words}: slower than {limit}")
+        elif measured.broken and number in required:
+            findings.unsure.append(
+                f"{endpoint}: {measured.why}, {settings.error_margin:.2%} may: what the measuring adds to its p95 is not known"
+            )
+            findings.needs.append(
+                f"a run that calibrates with a second instance which answers {endpoint} as production does: look at its log"
+            )
         elif found.high >= 0 and number in required:
             findings.unsure.append(f"{words}: may be slower than {limit}")
             soon = levels(settings.confidence, look + 1, len(endpoints))
             more = need(times_needed(times, offset, settings, soon), len(rows), len(times.counts))
             findings.needs.append(more.words(f"the p95 of {endpoint}"))
     return figures
-
-
-def times_of(table: Table, rows: Rows) -> Times:
-    """The times of some rows."""
-    return slower.Times.of(table.production[rows], table.dark[rows], table.owners(rows), at=table.at[rows])
-
-
-def offset_of(calibration: Table, endpoint: str, settings: VerdictSettings, at: Levels) -> Interval | None:
-    """What the measuring itself adds to dark's p95: of pairs in which both sides ran the same code. None: too few of them."""
-    if endpoint not in calibration.endpoints:
-        return None
-    rows = calibration.rows(calibration.endpoints.index(endpoint))
-    if len(rows) < settings.min_pairs_an_endpoint:
-        return None
-    strict = Levels(low=min(at.low, at.high), high=min(at.low, at.high))  # each of its bounds widens the other side's
-    found = slower.excess(times_of(calibration, rows), strict, ratio=1.0, slack_s=0.0)
-    return found if math.isfinite(found.low) and math.isfinite(found.high) else None
-
-
-def calibrated(found: Interval, offset: Interval) -> Interval:
-    """One less the other, both uncertain: Zou and Donner, Statistics in Medicine 27 (2008)."""
-    value = found.value - offset.value
-    return Interval(
-        value=value,
-        low=value - math.hypot(found.value - found.low, offset.high - offset.value),
-        high=value + math.hypot(found.high - found.value, offset.value - offset.low),
-    )
 
 
 def times_needed(times: Times, offset: Interval | None, settings: VerdictSettings, at: Levels) -> float:

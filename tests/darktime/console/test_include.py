@@ -108,7 +108,7 @@ def test_an_nginx_that_is_there_is_joined_and_its_files_are_left_to_their_owner(
         assert done.returncode == 0, done.stderr
         assert config.read_text() == before
         assert done.stdout.count(f"include {folder}/") == 3, "of the http block, the server and the location"
-        for said in ("patch -p0", "patch -R -p0", "--include", "kill", "have no bodies"):
+        for said in ("patch -p0", "patch -R -p0", "--include", "kill", "have no bodies", "worker_connections 256 in"):
             assert said in done.stderr
 
         join = ("--include", folder, "--dark", dark, "--out", "run", "--json", "--probe", f"http://127.0.0.1:{port}/")

@@ -367,3 +367,41 @@ def test_a_folder_that_holds_results_gets_no_others(tmp_path):
     done = ended(tmp_path, *words, "--out", "run")
     assert done.returncode == 2
     assert "holds a split's results already" in done.stderr
+
+
+@pytest.mark.long
+def test_a_function_that_never_returns_is_named_while_it_hangs_and_is_no_go(tmp_path, stack):
+    (tmp_path / "hanging.py").write_text("import time\ndef transform(copy):\n    time.sleep(10**6)\n")
+    production, dark = stack.push("production").url, stack.push("dark").url
+    with splitting(tmp_path, production, dark, "--percent", "100", "--transform", "hanging:transform") as (split, port):
+        ask(port)
+        hung = next(line for line in iter(split.stderr.readline, "") if "hangs" in line)
+        told = subprocess.run(
+            [DARKTIME, "status", "--run", "run", "--once"], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+        split.terminate()
+        out, err = split.communicate(timeout=25)
+    assert "relay hangs: its loop has not turned for" in hung
+    assert "in a call of hanging:transform" in hung
+    assert "relay hangs: its loop has not turned for" in " ".join(told.split())
+    results = json.loads(out)
+    require_schema(results)
+    assert split.returncode == results["exit_code"] == 5, err
+    assert "relay hangs" in results["verdict"]["reasons"][0]
+
+
+@pytest.mark.long
+def test_a_relay_that_begins_to_hang_just_before_the_end_is_no_go(tmp_path, stack):
+    """What it had settled by then looks as if all were through."""
+    production, dark = stack.push("production").url, stack.push("dark").url
+    with splitting(tmp_path, production, dark, "--percent", "100") as (split, port):
+        ask(port)
+        state = tmp_path / "run" / "relay.json"
+        wait_until(lambda: json.loads(state.read_text())["compared"] == USERS, timeout_s=10, what="all compared")
+        os.kill(child(split.pid, "/relay.sock"), signal.SIGSTOP)
+        split.terminate()
+        out, err = split.communicate(timeout=25)
+    results = json.loads(out)
+    assert split.returncode == 5, err
+    assert "relay hangs" in results["verdict"]["reasons"][0]
+    assert results["incidents"][0]["what"] == results["verdict"]["reasons"][0]

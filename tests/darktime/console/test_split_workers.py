@@ -38,11 +38,12 @@ def test_there_are_1_to_32(tmp_path, monkeypatch, capsys, relays):
     assert not (tmp_path / "run" / "stack").exists()
 
 
-def test_a_folder_that_holds_parts_of_a_split_gets_no_others(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs-1.jsonl", "calibration.jsonl", "calibration-2.jsonl"])
+def test_a_folder_that_holds_parts_of_a_split_gets_no_others(tmp_path, monkeypatch, capsys, name):
     """They would be taken for this run's own."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir(mode=0o700)
-    (tmp_path / "run" / "pairs-1.jsonl").write_text("")
+    (tmp_path / "run" / name).write_text("")
     words = ["--production", "http://127.0.0.1:9", "--dark", "http://127.0.0.1:10", "--dark-state", "isolated"]
     assert run(DARKTIME, ["split", "--percent", "5", "--key", "cookie:uid", "--out", "run", *words]) == 2
     assert "holds a split's results already" in capsys.readouterr().err

@@ -31,10 +31,10 @@ def hop(name, **changes):
 def saved(tmp_path):
     """``saved(PAIRS, ...)``: the folder of a finished split."""
 
-    def make(some, *, ledger=(), judged=None, name="run"):
+    def make(some, *, ledger=(), judged=None, name="run", **more):
         folder = tmp_path / name
         folder.mkdir()
-        results = json.loads(SAMPLE.read_text()) | {"ledger": list(ledger), "judged": judged}
+        results = json.loads(SAMPLE.read_text()) | {"ledger": list(ledger), "judged": judged, **more}
         if judged is None:
             del results["judged"]
         (folder / "results.json").write_text(json.dumps(results))
@@ -170,12 +170,21 @@ def test_a_later_look_and_a_calibration_are_taken(saved, capsys):
     assert asked(capsys, late, "--calibration", same)[0] == 0
 
 
+def test_copies_that_never_came_count_where_no_balance_did(saved, capsys):
+    folder = saved(some_pairs(), judged=judged(hops=[], never_came={"shed_sink": 9_000}))
+    code, out, _ = asked(capsys, folder)
+    assert code == 5
+    assert "(9,000 shed_sink)" in " ".join(out.split())
+
+
 def test_a_split_that_calibrated_is_judged_with_its_own_calibration_unless_another_is_named(saved, capsys):
-    late, same = saved(some_pairs(later_s=0.012)), saved(some_pairs(seed=2), name="same")
-    (late / "calibration.jsonl").write_text(
-        "".join(json.dumps(one.record()) + "\n" for one in some_pairs(later_s=0.012, seed=2))
-    )
+    late, same = saved(some_pairs(later_s=0.012), calibration={"pairs": 2500}), saved(some_pairs(seed=2), name="same")
+    lines = "".join(json.dumps(one.record()) + "\n" for one in some_pairs(later_s=0.012, seed=2))
+    (late / "calibration.jsonl").write_text(lines)
     assert asked(capsys, late)[0] == 0
+    without = saved(some_pairs(later_s=0.012), name="without")
+    (without / "calibration.jsonl").write_text(lines)
+    assert asked(capsys, without)[0] == 3, "it did not calibrate: an earlier run left that there"
     code, out, _ = asked(capsys, late, "--calibration", same)
     assert code == 3
     assert "slower than 1.10 times" in out

@@ -54,6 +54,17 @@ def test_coverage_names_every_endpoint_and_marks_the_one_that_is_too_low(split: 
     assert "90 % for a GO" in drawn
 
 
+def test_coverage_says_what_never_came_and_a_run_of_before_says_nothing_of_it(split: dict[str, Any]) -> None:
+    never_came = {"shed_sink": 54_000, "<b>": 1}
+    split["endpoints_seen"]["together"] = {"coverage": 0.1, "never_came": never_came}
+    drawn = str(coverage_block.coverage(split))
+    assert "<strong>10 %</strong> of all copies together were compared" in drawn
+    assert "Never came to the relay, of whatever endpoint: 54,000 shed_sink, 1 &lt;b&gt;." in drawn
+    assert drawn.count("✗ too few") == 1
+    del split["endpoints_seen"]["together"]
+    assert "of all copies together" not in str(coverage_block.coverage(split))
+
+
 def test_fields_have_their_bounds_rules_their_counts_and_every_example_is_there(split: dict[str, Any]) -> None:
     split["fields"][0]["examples"] *= 3
     page = "".join(field_blocks.content(split))

@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.streams.remove(self.connection)
 
-    do_GET = do_HEAD = _answer  # noqa: N815 - the base class's names
+    do_GET = do_HEAD = do_POST = do_DELETE = _answer  # noqa: N815 - the base class's names
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
         """Quiet."""

@@ -139,6 +139,35 @@ def test_at_the_end_there_is_one_file_of_each_kind_and_what_each_relay_counted(m
     assert made.pairs() == ['{"a":1}', '{"a":2}']
 
 
+def test_each_relay_has_a_calibration_of_its_own_and_they_are_put_together(made: Made) -> None:
+    """One file of several writers would lose a line of one where another's disk is full."""
+    parts = [files.calibration for files in made.parts.values()]
+    assert len({made.whole.calibration, *parts}) == 3
+    parts[0].write_text('{"a":1}\n{"a":')
+    parts[1].write_text('{"b":1}\n')
+    made.gathering.look()
+    made.gathering.look()
+    assert made.whole.calibration.read_text() == '{"a":1}\n{"b":1}\n'
+    parts[0].write_text('{"a":1}\n{"a":2}\n')
+    assert made.gathering.close() is None
+    assert made.whole.calibration.read_text() == '{"a":1}\n{"b":1}\n{"a":2}\n'
+    assert not any(path.exists() for path in parts)
+    assert not made.whole.pairs.exists()
+
+
+def test_relays_that_ended_as_they_were_told_to_are_not_called_dead(made: Made) -> None:
+    for name in NAMES:
+        made.write(name, received=3, compared=2, waiting=1, streams=2)
+    made.dead.add("relay-1")
+    made.gathering.look()
+    made.dead.add("relay-2")  # it was told to end, and has
+    made.write("relay-2", received=4, compared=4, waiting=0, streams=2)
+    assert made.gathering.close() is None
+    state = read_state(made.whole.state)
+    assert [one["alive"] for one in state["relays"]] == [False, True]
+    assert (state["received"], state["streams"]) == (7, 2), "its last word counts as it is"
+
+
 def test_what_cannot_be_put_together_at_the_end_stays_in_parts_and_is_said(made: Made) -> None:
     made.pair("relay-1", '{"a":1}\n')
     made.whole.pairs.mkdir()

@@ -132,7 +132,8 @@ def test_all_that_a_relay_counts_for_its_exporter_is_a_sum(own_relay: Callable) 
     known = {**state, **dict.fromkeys((*_COUNTERS, *_GAUGES), 21)}
     merged = merge_states({"relay-1": known, "relay-2": known})
     assert {name: merged[name] for name in (*_COUNTERS, *_GAUGES)} == dict.fromkeys((*_COUNTERS, *_GAUGES), 42)
-    assert state.keys() - merged.keys() == {"pid"}
+    assert state.keys() - merged.keys() == {"pid", "loop"}
+    assert [one["loop"] for one in merged["relays"]] == [state["loop"]] * 2
 
 
 def test_one_that_has_not_written_yet_adds_nothing() -> None:

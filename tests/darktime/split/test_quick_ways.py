@@ -41,6 +41,8 @@ from darktime.wire.poller import IN, OUT, Poller
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from darktime.wire.http1 import Reply
 
 SECRET = "s" * 24
@@ -134,6 +136,8 @@ REPLIES = st.sampled_from([
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\ndata: x\n\n",
     b"HTTP/1.0 200 OK\r\n\r\nok", b"rubbish\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\nX: y\r\n\r\nhello", b"HTTP/1.1 200 OK\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\n\n\r\n\r\nok", b"HTTP/1.1 200 OK\r\nContent-Length: 2\n\r\nok",
     b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", b"\r\n\r\n",
 ])  # fmt: skip
 
@@ -157,6 +161,27 @@ def test_the_common_replies_are_quick_ones() -> None:
         2,
     )
     assert quick_reply(b"HTTP/1.1 204 No Content\r\n\r\n") == (204, "", 0)
+
+
+def test_a_head_whose_line_ends_are_of_two_kinds_is_read_exactly() -> None:
+    assert quick_reply(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\nX: y\r\n\r\nhello") is None
+
+
+@pytest.mark.parametrize("more", [b"HTT", b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\nbeg"], ids=["head", "body"])
+def test_a_connection_on_which_another_reply_has_begun_is_not_kept(own_relay: Callable, more: bytes) -> None:
+    """Nobody asked for it; to the next copy it would be read as its answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        relay = own_relay(f"127.0.0.1:{server.getsockname()[1]}", idle_s=30.0)
+        server.settimeout(5)
+        relay.copy(1, "/a")
+        peer, _ = server.accept()
+        with peer:
+            peer.settimeout(5)
+            assert peer.recv(65_536).startswith(b"GET /a ")
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na" + more)
+            assert peer.recv(1) == b"", "it was closed"
+        relay.line(1)
+        wait_until(lambda: relay.state["compared"] == 1, what="the pair")
 
 
 @given(st.lists(st.integers(0, 30), max_size=200))
@@ -218,7 +243,13 @@ def test_a_reply_that_is_read_late_took_no_longer_than_until_it_came() -> None:
         peer, _ = server.accept()
         with peer:
             wait_until(lambda: _stamped_once(pool, link, peer), what="the kernel's first stamp")
+            assert not link.later, "the rest of this reply would wait, piece by piece"
+            peer.send(b"more of it")
+            assert prompt.poll(1.0) == [(link.fd, IN)]
+            wait_until(lambda: pool.receive(link).endswith(b"more of it"), what="the rest of it")
+            pool.rest(link, time.monotonic())
             assert link.later
+            assert pool.kept() is link
             assert prompt.poll(0.0) == []
             sent = time.monotonic()
             peer.send(b"second")
@@ -237,7 +268,7 @@ def _stamped_once(pool: Pool, link: Link, peer: socket.socket) -> bool:
         pool.receive(link)
     except BlockingIOError:
         return False
-    return link.later
+    return link.tells
 
 
 def test_a_link_of_no_stamps_wakes_the_relay_by_itself() -> None:

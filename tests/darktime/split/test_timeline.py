@@ -124,6 +124,14 @@ def test_coverage_by_endpoint_is_bounded_and_says_how_many_had_no_room() -> None
     assert (never["coverage"], never["left"]) == (0.0, {"log_lost": 3})
 
 
+def test_coverage_of_all_together_counts_what_never_came() -> None:
+    pairs = [pair("/p", f"u{at}") for at in range(100)]
+    never_came = {"shed_sink": 890, "client_abort": 50, "log_lost": 0}
+    made = endpoints_seen(pairs, {"/p": {"relay_full": 10}}, never_came=never_came)
+    assert made["together"] == {"coverage": 0.1, "never_came": {"shed_sink": 890, "client_abort": 50}}
+    assert endpoints_seen([], {})["together"] == {"coverage": 0.0, "never_came": {}}
+
+
 def test_the_way_keeps_reasons_that_were_given_and_each_instances_account() -> None:
     instance = {"dark": "http://a:1", "submitted": 3, "answered": 2, "failures": {"dark_reset": 1, "expired": 0}}
     instance |= {"streams_cut": 0, "breaker_trips": 1, "breaker": None, "last_error": "x" * 900, "queued": 0}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from darktime.errors import UsageError
 from darktime.split.commands import CompareOptions, LedgerNames
 from darktime.split.dark_side import dark_side
-from darktime.split.in_force import Place, Spot
+from darktime.split.in_force import Place, Spot, worker_connections
 from darktime.split.include import http_include, server_include
 from darktime.split.nginx_blocks import relay_upstream, sink_server
 from darktime.split.nginx_config import render
@@ -24,6 +24,7 @@ from darktime.split.relay.settings import CompareSettings, RelaySettings
 from darktime.split.relay.shares import share_of
 from darktime.split.relays import Relays
 from darktime.split.sampling import murmur2, sampled
+from darktime.split.worker_blocks import too_few
 from darktime.split.workers import is_relay, workers_of
 from tests.darktime.split.conftest import split_settings
 
@@ -93,6 +94,23 @@ def test_one_relay_is_configured_as_if_there_were_no_others() -> None:
     assert "set $darktime_copied 1;" in included
     for word in ("darktime_worker", "darktime_whose", "darktime_to", "darktime_relay_", "darktime_log_"):
         assert word not in text.replace("darktime_told", "") + included.replace("darktime_told", "")
+
+
+@pytest.mark.parametrize(("relays", "kept", "most"), [(1, 32, 256), (2, 16, 128), (5, 6, 51), (32, 1, 32)])
+def test_all_upstreams_together_take_no_more_of_nginx_s_connections_than_one_does(
+    relays: int, kept: int, most: int
+) -> None:
+    text = relay_upstream(settings_of(relays))
+    assert text.count(f"  keepalive {kept};\n") == text.count(f" max_conns={most} ") == relays
+    assert relays * kept <= 32
+
+
+def test_an_nginx_with_too_few_connections_for_copies_is_told_so() -> None:
+    assert too_few(512, settings_of(1)) == ""
+    assert "worker_connections 511 in this nginx: copies alone may take 256" in too_few(511, settings_of(1))
+    assert "let it be 2,048 at least, or fewer --relay-workers" in too_few(2_000, settings_of(32))
+    parse = [{"directive": "events", "block": [{"directive": "worker_connections", "args": ["768"]}]}]
+    assert (worker_connections(parse), worker_connections([])) == (768, 512)
 
 
 @pytest.mark.parametrize("relays", [2, 3, 32])

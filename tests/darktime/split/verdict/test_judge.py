@@ -115,6 +115,38 @@ def test_a_calibration_does_not_hide_slowness_and_that_of_another_endpoint_is_no
     assert verdict.figures["endpoints"][0]["latency"]["offset_ms"] is None
 
 
+def broken(count, status=502, **how):
+    """Pairs of the same code, of which the second instance answered the first ``count`` with that status."""
+    made = pairs(600, 200, seed=4, **how)
+    return [replace(one, dark=replace(one.dark, status=status)) for one in made[:count]] + made[count:]
+
+
+@pytest.mark.parametrize("status", [502, 404], ids=["failed", "differs"])
+def test_a_second_instance_that_is_broken_forgives_new_code_nothing(status):
+    slow = pairs(later_s=0.4)
+    verdict = judge(slow, [], calibration=broken(600, status, later_s=0.45))
+    assert verdict.outcome == "NO-GO"
+    assert verdict.reasons[0].endswith("not calibrated, 600 of 600 pairs of the same code failed or differ (100.0%)")
+
+
+def test_with_a_second_instance_that_is_broken_no_code_is_go_and_it_says_what_to_do():
+    verdict = judge(pairs(), [], calibration=broken(30))
+    assert verdict.outcome == "WAIT"
+    assert verdict.reasons == (
+        "/p: 30 of 600 pairs of the same code failed or differ (5.0%), 0.10% may: what the measuring adds to its p95 is not known",
+    )
+    assert "calibrates with a second instance which answers /p as production does" in verdict.needs
+    unanswered = judge(pairs(), [], calibration=broken(0), left={"/p": {"calibration_failed": 200}})
+    assert "200 of 800 pairs of the same code failed or differ" in unanswered.reasons[0]
+
+
+def test_one_answer_that_fails_by_chance_is_left_out_of_the_calibration_and_go_says_what_was_taken_off():
+    late = pairs(later_s=0.012)
+    verdict = judge(late, [], calibration=pairs(later_s=0.012, seed=2)[1:] + broken(1, later_s=0.012)[:1])
+    assert verdict.outcome == "GO"
+    assert re.fullmatch(r"taken off dark's p95, as the same code was measured: /p \+1[123]\.\d ms", verdict.reasons[1])
+
+
 def test_each_endpoint_is_judged_on_its_own_and_the_slow_one_named():
     verdict = judge([*pairs(), *pairs(4000, 400, endpoint="/slow", slower=1.6, first=8000)], [])
     assert verdict.outcome == "NO-GO"
@@ -178,6 +210,18 @@ def test_where_nobody_says_of_which_endpoint_the_copies_were_all_together_count(
     verdict = judge(pairs(), [hop(explained={"relay_full": 4000})])
     assert verdict.outcome == "WAIT"
     assert "all endpoints together 66.7% (4,000 relay_full)" in verdict.reasons[0]
+
+
+def test_copies_that_never_came_to_the_relay_are_copies_that_were_not_compared():
+    """A relay that takes one copy in ten has compared all that it took."""
+    shed = hop(explained={"shed_sink": 54_000, "client_abort": 9_000})
+    shed.hop = "mirror>relay"
+    verdict = judge(pairs(), [hop(), shed])
+    assert verdict.outcome == "WAIT"
+    assert verdict.reasons[0].endswith("all endpoints together 12.9% (54,000 shed_sink)")
+    assert "fewer users, or more --relay-workers" in verdict.needs
+    shed.explained = {"shed_sink": 500, "client_abort": 90_000}
+    assert judge(pairs(), [hop(), shed]).outcome == "GO"
 
 
 def test_a_small_endpoint_is_not_asked_for_but_is_said_not_to_be_judged():
