@@ -249,7 +249,8 @@ def test_nobody_else_loads_django() -> None:
         (r"^(?:left|right)/\d+\Z", ["left/{}", "right/{}"]),
         (r"^comments/(?:page-(?P<n>[0-9]+)/)?$", ["comments/", "comments/page-{n:int}/"]),
         (r"^(comments/(?:page-(?P<n>[0-9]+)/)?)$", ["comments/", "comments/page-{n:int}/"]),
-        (r"^any/.+$", ["any/{:path}"]),
+        (r"^any/.+$", ["any/{:path}"]), (r"^archive/[0-9][0-9][0-9][0-9]\.html$", ["archive/{}.html"]),
+        (r"^.[a-z](?:xy|[0-9])$", ["{:path}xy", "{:path}"]),
     ],
 )  # fmt: skip
 def test_a_regular_expression_makes_a_template_for_each_form_it_has(expression: str, found: list[str]) -> None:
