@@ -193,3 +193,15 @@ def test_a_change_that_cannot_be_shown_is_one_clear_line(log, theirs, capsys, wo
     words = [word.format(log=log, theirs=theirs, folder=theirs.parent) for word in words]
     assert run(DARKTIME, ["plan", "--log", str(log), "--percent", "5", *words]) == ExitCode.USAGE
     assert why in capsys.readouterr().err
+
+
+def test_where_no_location_writes_a_log_nothing_could_be_mirrored_and_that_is_said(log, theirs, tmp_path, capsys):
+    theirs.write_text(theirs.read_text().replace(f"access_log {tmp_path}/theirs.log;", "access_log off;"))
+    words = ["--nginx-conf", str(theirs), "--emit", str(tmp_path / "d")]
+    emit = ["split", "--percent", "5", "--key", "cookie:uid", "--dark-state", "isolated", *words]
+    for command in (["plan", "--log", str(log), "--percent", "5", *words], emit):
+        assert run(DARKTIME, command) == ExitCode.USAGE
+        said = capsys.readouterr().err
+        assert "access_log off is in force at 'www.example.org /'" in said
+        assert "write 'access_log /dev/null;'" in said
+    assert not (tmp_path / "d").exists()
