@@ -67,7 +67,17 @@ def test_templates_are_read_from_openapi_with_its_servers_path_and_from_a_list()
     assert read_templates("# mine\n/user/{id}\n\n/a\n") == ("/user/{id}", "/a")
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", '{"paths": []}', "user/{id}", "/a b", "/{a"])
+DEEP = '{"a":' * 100_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "{}", '{"paths": []}', "user/{id}", "/a b", "/{a", '{"paths": {"/a": {}}, "servers": 5}',
+        '{"paths": {"/a": {}}, "servers": {"url": "/v1"}}', '{"paths": {"/a": {}}, "servers": [{"url": "http://[::1"}]}',
+        pytest.param(DEEP, id="deep"),
+    ],
+)  # fmt: skip
 def test_a_file_that_names_none_is_refused(text):
     with pytest.raises(UsageError, match="endpoints file"):
         read_templates(text)
