@@ -15,7 +15,7 @@ import click
 
 from darktime.console.alone_levels import REDIS, steered
 from darktime.console.alone_watch import leave, watch
-from darktime.console.asked import KEY_REMEDY, STATE_REMEDY, choices, lists_of, whole_bodies
+from darktime.console.asked import choices, key_remedy, lists_of, state_remedy, whole_bodies
 from darktime.console.dark_side import dark_options, side_of
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.split import user_options
@@ -74,11 +74,11 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
     how production answered; 'darktime split' does that. Runs until Ctrl-C or --ttl.
     """
     if not asked["dark_state"]:
-        raise UsageError(STATE_REMEDY)
+        raise UsageError(state_remedy("relay"))
     if not asked["dark"]:
         raise UsageError("where do copies go? Say --dark http://HOST:PORT, or dark in [relay] of darktime.toml")
     if not asked["key"]:
-        raise UsageError(KEY_REMEDY)
+        raise UsageError(key_remedy("relay", "cookie:NAME, header:NAME or query:NAME"))
     check_transform(asked["transform"])
     folder = run_folder("relay", out)
     results = perform(folder, asked)

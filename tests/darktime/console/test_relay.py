@@ -259,3 +259,15 @@ def test_a_second_signal_ends_at_once_and_leaves_nothing_behind(tmp_path: Path) 
             assert time.monotonic() - began < 3
         assert relay.process.returncode == 130, said
         assert left_behind(relay) == []
+
+
+def test_what_is_missing_is_asked_for_in_its_own_table_and_by_what_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["relay", "--listen", "127.0.0.1:9", "--dark", "http://127.0.0.1:10", "--percent", "5"]
+    for missing, given in (("dark_state", ["--key", "cookie:uid"]), ("key", ["--dark-state", "isolated"])):
+        assert run(GROUP, [*words, *given]) == 2
+        said = capsys.readouterr().err
+        assert f"{missing} in [relay] of darktime.toml" in said
+        assert " ip" not in said  # it is refused: the address is the mirror's
