@@ -6,6 +6,7 @@ import json
 import math
 import os
 import secrets
+import shlex
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,7 +124,7 @@ def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
         )
         for line in whole_bodies(settings.copy):
             say(line)
-        say(f"to stop: Ctrl-C, 'darktime kill', or touch {state / 'kill'}")
+        say(f"to stop: Ctrl-C, 'darktime kill', or touch {shlex.quote(str(state / 'kill'))}")
         ended = watch(relay, settings.state, ttl_s=settings.ttl_s)
         stood = ramps()
     if relay.looped:

@@ -10,6 +10,7 @@ import json
 import os
 import pwd
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -98,8 +99,9 @@ def emit(folder: Path, settings: CopySettings, theirs: Theirs, chosen: Sequence[
 def refuse_included(folder: Path, theirs: Theirs) -> None:
     """Raise UsageError where their configuration has includes of that folder already."""
     if any(folder in Path(name).parents for name in theirs.texts):
+        change = shlex.quote(str(folder / DIFF))
         raise UsageError(
-            f"{theirs.config} has includes of {folder} already: take them back first, patch -R -p0 -d / < {folder / DIFF}"
+            f"{theirs.config} has includes of {folder} already: take them back first, patch -R -p0 -d / < {change}"
         )
 
 

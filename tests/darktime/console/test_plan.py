@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shlex
 import subprocess
 
 import pytest
@@ -205,3 +206,18 @@ def test_where_no_location_writes_a_log_nothing_could_be_mirrored_and_that_is_sa
         assert "access_log off is in force at 'www.example.org /'" in said
         assert "write 'access_log /dev/null;'" in said
     assert not (tmp_path / "d").exists()
+
+
+def test_the_commands_that_are_printed_are_ones_a_shell_takes_whatever_the_files_are_called(
+    log, theirs, tmp_path, capsys
+):
+    odd = tmp_path / "it's my; touch owned"
+    odd.mkdir()
+    config, nginx = odd / "nginx $(touch owned).conf", odd / "nginx"
+    config.write_bytes(theirs.read_bytes())
+    nginx.symlink_to(find_nginx().path)
+    words = ("--nginx-conf", config, "--nginx", nginx, "--location", "www.example.org /", "--json")
+    change = json.loads(planned(capsys, log, *words))["nginx_change"]
+    for command in (change["make"], change["take_back"]):
+        called = shlex.split(command.partition("&& ")[2].replace("&&", " "))
+        assert [called[at] for at in (0, 3, 4, 8)] == [str(nginx), str(config), str(nginx), str(config)]
