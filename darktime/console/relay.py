@@ -82,7 +82,11 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
         raise UsageError(key_remedy("relay", "cookie:NAME, header:NAME or query:NAME"))
     check_transform(asked["transform"])
     folder = run_folder("relay", out)
-    results = perform(folder, asked)
+    try:
+        results = perform(folder, asked)
+    except KeyboardInterrupt:  # the second signal: nothing is waited for any more
+        click.secho("darktime: interrupted", fg="yellow", err=True)
+        leave(ExitCode.INTERRUPTED)
     keep_results(folder, results)
     if as_json:
         click.echo(json.dumps(results))
