@@ -17,12 +17,22 @@ if TYPE_CHECKING:
     from darktime.split.settings import CopySettings
 
 
-STATE_REMEDY = """\
-only you know what the dark instance may change: say --dark-state, or dark_state in [split] of darktime.toml:
-"isolated" (its own database), "readonly" (it writes nothing), "shared" (production's database: with --path only)"""
-KEY_REMEDY = """\
-only you know what makes a user: say --key, or key in [split] of darktime.toml: cookie:NAME, header:NAME, query:NAME or ip
-('darktime plan --log access.log --percent 5' says which of them would serve)"""
+def state_remedy(table: str) -> str:
+    """What is said where nobody has said ``dark_state``; ``table``: of ``darktime.toml``."""
+    return (
+        f"only you know what the dark instance may change: say --dark-state, or dark_state in [{table}] of darktime.toml:\n"
+        '"isolated" (its own database), "readonly" (it writes nothing), "shared" (production\'s database: with --path only)'
+    )
+
+
+def key_remedy(table: str, kinds: str = "cookie:NAME, header:NAME, query:NAME or ip") -> str:
+    """What is said where nobody has said ``key``; ``kinds``: what it may be."""
+    return (
+        f"only you know what makes a user: say --key, or key in [{table}] of darktime.toml: {kinds}\n"
+        "('darktime plan --log access.log --percent 5' says which of them would serve)"
+    )
+
+
 # What the includes have fixed: the option, and the setting that it is.
 FIXED = {
     "dark_state": "dark_state", "key": "key", "experiment": "salt", "path": "only_paths", "only": "only",

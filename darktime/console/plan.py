@@ -85,7 +85,7 @@ def _change(asked: dict[str, Any]) -> Change:
     from realtime_core.stack import find_nginx
 
     folder, nginx = folder.resolve(), find_nginx(asked["nginx"]).path
-    theirs = read_theirs(nginx, asked["nginx_conf"])
+    theirs = read_theirs(nginx, asked["nginx_conf"], check=False)
     refuse_included(folder, theirs)
     chosen = choose(theirs.places, asked["location"])
     return change_of(folder, theirs.texts, chosen, nginx=nginx, config=theirs.config)

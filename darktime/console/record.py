@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darktime import __version__
-from darktime.console.asked import KEY_REMEDY
+from darktime.console.asked import key_remedy
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.front import front_options
 from darktime.console.performing import perform
@@ -79,7 +79,7 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
     if not asked["production"] and not asked["joined"]:
         raise UsageError(REMEDY)
     if not asked["key"] and not asked["joined"]:
-        raise UsageError(KEY_REMEDY)
+        raise UsageError(key_remedy("split"))
     folder = run_folder("record", out)
     asked["record"] = asked["record"] or folder / RECORDING
     nothing_else = {"schedule": None, **NO_COMPARISON, **NO_BODIES}

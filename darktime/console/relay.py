@@ -6,9 +6,7 @@ import json
 import math
 import os
 import secrets
-import signal
-import threading
-import time
+import shlex
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,20 +15,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darktime.console.alone_levels import REDIS, steered
-from darktime.console.asked import KEY_REMEDY, STATE_REMEDY, choices, lists_of, whole_bodies
+from darktime.console.alone_watch import leave, watch
+from darktime.console.asked import choices, key_remedy, lists_of, state_remedy, whole_bodies
 from darktime.console.dark_side import dark_options, side_of
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.split import user_options
-from darktime.console.transform import TransformRemarks, check_transform, transform_option
+from darktime.console.transform import check_transform, transform_option
 from darktime.console.watching import say
-from darktime.errors import DarktimeError, UsageError
+from darktime.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from darktime.split.relay.alone import AloneRelay
     from darktime.split.relay.settings import AloneSettings
 
-LOOK_S = 0.2
-SAY_EVERY_S = 10.0
 MOST_TTL_S = 7 * 24 * 3600.0
 MOST_STREAM_LIFE_S = 3600.0
 
@@ -78,14 +75,18 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
     how production answered; 'darktime split' does that. Runs until Ctrl-C or --ttl.
     """
     if not asked["dark_state"]:
-        raise UsageError(STATE_REMEDY)
+        raise UsageError(state_remedy("relay"))
     if not asked["dark"]:
         raise UsageError("where do copies go? Say --dark http://HOST:PORT, or dark in [relay] of darktime.toml")
     if not asked["key"]:
-        raise UsageError(KEY_REMEDY)
+        raise UsageError(key_remedy("relay", "cookie:NAME, header:NAME or query:NAME"))
     check_transform(asked["transform"])
     folder = run_folder("relay", out)
-    results = perform(folder, asked)
+    try:
+        results = perform(folder, asked)
+    except KeyboardInterrupt:  # the second signal: nothing is waited for any more
+        click.secho("darktime: interrupted", fg="yellow", err=True)
+        leave(ExitCode.INTERRUPTED)
     keep_results(folder, results)
     if as_json:
         click.echo(json.dumps(results))
@@ -94,7 +95,9 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
 
         click.echo("\n".join(summary.tell(results)))
         click.echo(f"\nresults {folder}")
-    return int(results["exit_code"])
+    if results["exit_code"]:
+        leave(results["exit_code"])
+    return int(ExitCode.OK)
 
 
 def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
@@ -125,8 +128,8 @@ def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
         )
         for line in whole_bodies(settings.copy):
             say(line)
-        say(f"to stop: Ctrl-C, 'darktime kill', or touch {state / 'kill'}")
-        why = watch(relay, settings.state)
+        say(f"to stop: Ctrl-C, 'darktime kill', or touch {shlex.quote(str(state / 'kill'))}")
+        ended = watch(relay, settings.state, ttl_s=settings.ttl_s)
         stood = ramps()
     if relay.looped:
         raise UsageError(
@@ -134,7 +137,9 @@ def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
             "name the new instance itself"
         )
     asked = {**asked, "dark": list(settings.dark.urls)}
-    return alone_results(relay.state(), asked, began=began, ended=datetime.now(UTC), why=why, ramps=stood)
+    return alone_results(
+        relay.state(), asked, began=began, ended=datetime.now(UTC), why=ended.why, hung=ended.hung, ramps=stood
+    )
 
 
 def settings_of(folder: Path, asked: dict[str, Any]) -> AloneSettings:
@@ -212,44 +217,3 @@ def metrics(port: int, relay: AloneRelay) -> int:
         return serve(port, relay.state)
     except OSError as error:
         raise UsageError(f"--metrics {port}: {error.strerror}; choose another port, or 0") from error
-
-
-def watch(relay: AloneRelay, state: Path) -> str:
-    """Run it until it is over, one line every ten seconds; why it is over. Raises DarktimeError when it broke.
-
-    ``state``: the file that it writes.
-    """
-    from darktime.split.vigil import read_state
-
-    ended = {"signal": 0}
-    before = {
-        number: signal.signal(number, lambda number, _frame: ended.update(signal=number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    broken: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            relay.run()
-        except BaseException as error:  # noqa: BLE001 - said by who waits for it
-            broken.append(error)
-
-    thread, remarks = threading.Thread(target=run, name="relay"), TransformRemarks(say)
-    thread.start()
-    try:
-        next_line = time.monotonic() + SAY_EVERY_S
-        while thread.is_alive() and not ended["signal"]:
-            thread.join(LOOK_S)
-            remarks.look(read_state(state))
-            if time.monotonic() >= next_line:
-                next_line += SAY_EVERY_S
-                told = relay.state()
-                say(", ".join(f"{told[what]:,} {what}" for what in ("requests", "received", "answered", "streams")))
-    finally:
-        relay.stop()
-        thread.join()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if broken:
-        raise DarktimeError(f"the relay broke: {broken[0]!r}") from broken[0]
-    return "stopped by you" if ended["signal"] else "the time is over"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darktime.console.asked import KEY_REMEDY, STATE_REMEDY, choices, given, percent_of
+from darktime.console.asked import choices, given, key_remedy, percent_of, state_remedy
 from darktime.console.dark_side import dark_options
 from darktime.console.endpoints import endpoints_option, kept, templates
 from darktime.console.folders import keep_results, run_folder
@@ -150,9 +150,9 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
     if not emitted and not (asked["dark"] and (asked["production"] or joined)):
         raise UsageError(REMEDY)
     if not asked["dark_state"] and not joined:
-        raise UsageError(STATE_REMEDY)
+        raise UsageError(state_remedy("split"))
     if not asked["key"] and not joined:
-        raise UsageError(KEY_REMEDY)
+        raise UsageError(key_remedy("split"))
     if emitted:
         refuse_beside_theirs(given, "--emit")
         write_includes(emitted, asked, choices(asked))

@@ -127,5 +127,6 @@ def _replay(results: Results) -> Iterator[Case]:
 
 def _relay(results: Results) -> Iterator[Case]:
     copies = results["copies"]
-    yield Case("the relay ran to its end", None, f"{results['ended']}; {fig.count(copies['answered'])} answered")
+    failed = results["ended"] if results["exit_code"] else None
+    yield Case("the relay ran to its end", failed, f"{results['ended']}; {fig.count(copies['answered'])} answered")
     yield Case("the verdict is GO", None, "", results["note"])

@@ -37,14 +37,14 @@ def validate(results: Mapping[str, Any]) -> str:
 
 
 def reads_results(render: Callable[[Results], _Made]) -> Callable[[Results], _Made]:
-    """Make ``render`` check kind and version first, and say what is missing instead of failing with a KeyError."""
+    """Make ``render`` check kind and version first, and say what is missing or cannot be instead of failing by it."""
 
     @functools.wraps(render)
     def checked(results: Results) -> _Made:
         kind = validate(results)
         try:
             return render(results)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
             raise UsageError(
                 f"results of kind {kind} do not have the shape of {kind}.v{SCHEMA_VERSION}.json ({error!r}): "
                 "the file was cut short or edited; run again, or give another folder"

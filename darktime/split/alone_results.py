@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from darktime import __version__
 from darktime.errors import ExitCode
+from darktime.split.relay.reasons import IN_FLIGHT
 from darktime.split.way import instances_of
 
 if TYPE_CHECKING:
@@ -20,13 +21,17 @@ def alone_results(
     began: datetime,
     ended: datetime,
     why: str,
+    hung: bool = False,
     ramps: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The results file. There is no verdict in it: nothing was compared, and it says so.
 
-    ``ramps``: every percentage that stood, the first one too; ``percent`` is the last of them at which somebody was in.
+    ``hung``: its loop did not end, so that what was on its way is closed here. ``ramps``: every percentage that stood,
+    the first one too; ``percent`` is the last of them at which somebody was in.
     """
     reasons = {reason: count for reason, count in state["reasons"].items() if count}
+    if state["waiting"]:
+        reasons[IN_FLIGHT] = reasons.get(IN_FLIGHT, 0) + state["waiting"]
     return {
         "schema_version": 1,
         "kind": "relay",
@@ -52,5 +57,5 @@ def alone_results(
         **({"transform": state["transform"]} if "transform" in state else {}),
         "note": state["note"],
         "ended": why,
-        "exit_code": int(ExitCode.OK),
+        "exit_code": int(ExitCode.ERROR if hung else ExitCode.OK),
     }

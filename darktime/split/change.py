@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -115,12 +116,14 @@ def _change(
         diff=text,
         make=make_and_back[0],
         take_back=make_and_back[1],
-        end_at_once=f"touch {folder / STATE / 'kill'}",
+        end_at_once=f"touch {shlex.quote(str(folder / STATE / 'kill'))}",
     )
 
 
 def commands(folder: Path, nginx: Path | str = "nginx", config: Path | None = None) -> tuple[str, str]:
-    """The lines that make the change of ``folder``, and take it back: patched, checked, reloaded."""
-    change, which = folder / DIFF, f" -c {config}" if config else ""
-    take = f"{nginx} -t{which} && {nginx} -s reload{which}"
+    """The lines for a shell that make the change of ``folder``, and take it back: patched, checked, reloaded."""
+    change = shlex.quote(str(folder / DIFF))
+    asked = shlex.quote(str(nginx))
+    which = f" -c {shlex.quote(str(config))}" if config else ""
+    take = f"{asked} -t{which} && {asked} -s reload{which}"
     return f"patch -p0 -d / < {change} && {take}", f"patch -R -p0 -d / < {change} && {take}"

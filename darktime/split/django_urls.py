@@ -13,11 +13,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from darktime.errors import UsageError
 from darktime.extras import remedy
 from darktime.split.compare.regex_template import forms, kind_of, literal
+from darktime.split.compare.templates import MOST_TEMPLATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +29,7 @@ PREFIX: Final = "django:"
 SETTINGS: Final = "DJANGO_SETTINGS_MODULE"
 _LIMIT_S: Final = 60.0
 _LAST: Final = 3  # lines of what a child said
+_MOST_WALKED: Final = 100_000  # the same one may come from many patterns
 _DEEPEST: Final = 50
 _PARAMETER: Final = re.compile(r"<(?:[^>:]+:)?([^>]+)>")
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
@@ -37,17 +41,25 @@ def templates_of(named: str) -> tuple[str, ...]:
     if name and not _MODULE.fullmatch(name):
         raise UsageError(f"--endpoints {named}: django:PROJECT.settings, please, or django:PROJECT.urls")
     command = [sys.executable, "-m", "darktime.split.django_urls", name]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_LIMIT_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise UsageError(
-            f"--endpoints {named}: importing it took more than {_LIMIT_S:g} s; name a file of templates instead"
-        ) from error
-    try:
-        told = json.loads(done.stdout)
-    except ValueError:
-        last = " | ".join(done.stderr.strip().splitlines()[-_LAST:])
-        raise UsageError(f"--endpoints {named}: importing it ended the process ({done.returncode}): {last}") from None
+    # Files, not pipes: what a project leaves running would hold a pipe open.
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=_LIMIT_S, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise UsageError(
+                f"--endpoints {named}: importing it took more than {_LIMIT_S:g} s; name a file of templates instead"
+            ) from error
+        out.seek(0)
+        err.seek(0)
+        try:
+            told = json.loads(out.read())
+        except ValueError:
+            last = " | ".join(err.read().decode(errors="replace").strip().splitlines()[-_LAST:])
+            raise UsageError(
+                f"--endpoints {named}: importing it ended the process ({done.returncode}): {last}"
+            ) from None
     if "error" in told:
         raise UsageError(f"--endpoints {named}: {told['error']}")
     return tuple(told["templates"])
@@ -61,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     if os.getcwd() not in sys.path:  # noqa: PTH109 - as it stands there
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     try:
-        told: dict[str, Any] = {"templates": list(dict.fromkeys(_templates(name)))}
+        told: dict[str, Any] = {"templates": _templates(name)}
     except UsageError as error:
         told = {"error": str(error)}
     with out:
@@ -69,17 +81,23 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _templates(name: str) -> Iterator[str]:
+def _templates(name: str) -> list[str]:
     urlconf = _urlconf(name)
     try:
         from django.conf import settings  # noqa: PLC0415 - nobody else loads it
         from django.urls import get_resolver  # noqa: PLC0415
 
         script = (settings.FORCE_SCRIPT_NAME or "").rstrip("/") if settings.configured else ""
-        found = [f"{literal(script)}/{one}" for one in walk(get_resolver(urlconf).url_patterns, [""])]
+        found = dict.fromkeys(
+            islice((f"{literal(script)}/{one}" for one in walk(get_resolver(urlconf).url_patterns, [""])), _MOST_WALKED)
+        )
     except Exception as error:
         raise UsageError(f"the URLs of {urlconf} cannot be read: {_said(error)}") from error
-    yield from found
+    if len(found) > MOST_TEMPLATES:
+        raise UsageError(
+            f"the URLs of {urlconf} make more than {MOST_TEMPLATES:,} templates; name a urls module of a part, or a file"
+        )
+    return list(found)
 
 
 def _urlconf(name: str) -> str:
@@ -131,7 +149,8 @@ def walk(patterns: Iterable[Any], before: list[str], depth: int = 0) -> Iterator
         raise RecursionError(f"more than {_DEEPEST} includes within one another")
     for one in patterns:
         inner = getattr(one, "url_patterns", None)
-        there = [start + form for start in before for form in _of(one.pattern, leaf=inner is None)]
+        made = (start + form for start in before for form in _of(one.pattern, leaf=inner is None))
+        there = list(dict.fromkeys(made))[: MOST_TEMPLATES + 1]  # so many are refused; each level could multiply them
         if inner is None:
             yield from there
         else:
@@ -159,4 +178,6 @@ def _route(route: str, converters: Any) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # whatever threads the project has started

@@ -10,6 +10,7 @@ import json
 import os
 import pwd
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,14 +36,20 @@ _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")  # no pattern
 def choose(found: Sequence[Place], wanted: Sequence[str]) -> tuple[Place, ...]:
     """The locations that ``wanted`` names (``SERVER LOCATION``), or all that pass requests on where there is one server.
 
-    Raises UsageError for a name that none has, and where a name must be said.
+    Raises UsageError for a name that none has, where a name must be said, and where nothing would be left.
     """
     passing = [place for place in found if place.answers in _PASSING and "internal" not in place.has]
     names = ", ".join(f"'{place.name}'" for place in passing[:_MOST_NAMED]) or "none that passes requests on"
     if not wanted:
         if len({(place.server_at.file, place.server_at.line) for place in passing}) != 1:
             raise UsageError(f"say which locations are to be mirrored, each with --location; there are {names}")
-        return tuple(place for place in passing if not place.log_off)
+        logged = tuple(place for place in passing if not place.log_off)
+        if not logged:
+            raise UsageError(
+                f"access_log off is in force at {names}, so that nothing of it could be compared; write 'access_log /dev/null;' "
+                "in its place"
+            )
+        return logged
     chosen = []
     for name in wanted:
         fitting = [
@@ -92,8 +99,9 @@ def emit(folder: Path, settings: CopySettings, theirs: Theirs, chosen: Sequence[
 def refuse_included(folder: Path, theirs: Theirs) -> None:
     """Raise UsageError where their configuration has includes of that folder already."""
     if any(folder in Path(name).parents for name in theirs.texts):
+        change = shlex.quote(str(folder / DIFF))
         raise UsageError(
-            f"{theirs.config} has includes of {folder} already: take them back first, patch -R -p0 -d / < {folder / DIFF}"
+            f"{theirs.config} has includes of {folder} already: take them back first, patch -R -p0 -d / < {change}"
         )
 
 

@@ -16,6 +16,13 @@ HTTP2_SWITCH: Final = (1, 25, 1)
 # open would now and then be ahead of the relay; browsers open 256 at the most.
 STREAMS: Final = 512
 FORWARDED_PROTO: Final = "X-Forwarded-Proto"
+# nginx passes names with _ on as well, and WSGI, CGI and others take any of these for that one.
+_TAKEN_FOR_IT: Final = ("X_Forwarded_Proto", "X-Forwarded_Proto", "X_Forwarded-Proto")
+
+
+def is_forwarded_proto(name: str) -> bool:
+    """Whether a server may take a header of this name for ``X-Forwarded-Proto``."""
+    return name.lower().replace("_", "-") == FORWARDED_PROTO.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,4 +84,7 @@ class Front:
 
     def passed_lines(self, indent: str = "  ") -> str:
         """What production is told: that its client came by TLS, which it cannot see. Never what the client says of it."""
-        return f"{indent}proxy_set_header {FORWARDED_PROTO} {self.scheme};\n" if self.tls else ""
+        if not self.tls:
+            return ""
+        others = "".join(f'{indent}proxy_set_header {name} "";\n' for name in _TAKEN_FOR_IT)
+        return f"{indent}proxy_set_header {FORWARDED_PROTO} {self.scheme};\n{others}"

@@ -65,7 +65,7 @@ class Gate:
             return None
         raw, args = _parts(target)
         path = normalized(raw)
-        if path is None or not self._path_is_copied(f"{path}?{args}"):
+        if path is None or not self._path_is_copied(f"{path}?{args} {target}"):
             return None
         if not all(pattern.match(_value(key, found, args)) for key, pattern in self._only):
             return None
@@ -78,6 +78,7 @@ class Gate:
         )
 
     def _path_is_copied(self, told: str) -> bool:
+        """``told``: where it leads, and as it was asked for: a word that excludes may stand in either."""
         if self._excluded is not None and self._excluded.search(told):
             return False
         return not self._settings.only_paths or told.startswith(self._settings.only_paths)

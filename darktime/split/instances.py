@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from darktime.errors import UsageError
 from darktime.split.dark_side import ask
 from darktime.split.nginx_blocks import probe_answer, probe_path
+from darktime.split.settings import check_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +34,11 @@ def check_instances(productions: Sequence[Instance], darks: Sequence[Instance], 
     There are no ``darks`` where nothing is sent to anybody.
 
     Raises:
-        UsageError: nobody listens, a name is not known, or the dark instance is production or what we listen on.
+        UsageError: nobody listens, a name is not known, the dark instance is production or what we listen on, or that is no
+            address.
     """
+    if listen is not None:
+        check_address(listen, "--listen")
     today = [("production", one, resolved(one.at, "production")) for one in productions]
     new = [("dark", one, resolved(one.at, "dark")) for one in darks]
     for (_, production, theirs), (_, dark, its_own) in product(today, new):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from darktime.split.front import FORWARDED_PROTO
+from darktime.split.front import is_forwarded_proto
 from darktime.split.nginx_blocks import (
     HOST_MAP,
     MIRROR,
@@ -204,7 +204,7 @@ def _mirror_locations(settings: SplitSettings) -> list[str]:
     """A copy says as production's request does that its client came by TLS, or the new code might redirect it there."""
     told = settings.front.passed_lines("    ")
     if told:  # and nothing else of it
-        kept = tuple(name for name in settings.allow_headers if name.lower() != FORWARDED_PROTO.lower())
+        kept = tuple(name for name in settings.allow_headers if not is_forwarded_proto(name))
         settings = replace(settings, allow_headers=kept)
     return mirror_locations(settings, reset=told)
 

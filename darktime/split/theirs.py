@@ -1,4 +1,8 @@
-"""Reads the configuration of an nginx that is already there: checked by nginx itself, parsed by crossplane. Changes nothing."""
+"""Reads the configuration of an nginx that is already there: checked by nginx itself where asked, parsed by crossplane.
+
+Checking is more than reading: ``nginx -t`` and ``-T`` open logs and pid file and make the folders of temporary files, as a
+start would. Nothing of the configuration is changed.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +35,27 @@ class Theirs:
     worker_connections: int
 
 
-def read_theirs(nginx: Path, config: Path | None) -> Theirs:
-    """Read what ``nginx -T`` takes. Raises UsageError for a configuration that nginx or the parser does not take."""
+def read_theirs(nginx: Path, config: Path | None, *, check: bool = True) -> Theirs:
+    """Read what ``nginx -T`` takes. Raises UsageError for a configuration that nginx or the parser does not take.
+
+    ``check=False``: nginx is not asked, so that nothing is written at all.
+    """
     import crossplane  # noqa: PLC0415 - only who emits needs it
 
     built = dict(_OPTION.findall(_run([str(nginx), "-V"])))
     config = config or Path(built.get("conf-path", "/etc/nginx/nginx.conf"))
-    dumped = _FILE.findall(_run([str(nginx), "-T", "-q", "-c", str(config.resolve())]))
+    if check:
+        dumped = _FILE.findall(_run([str(nginx), "-T", "-q", "-c", str(config.resolve())]))
+    else:
+        dumped = [one["file"] for one in crossplane.parse(str(config.resolve()))["config"]]
     parsed = crossplane.parse(str(config.resolve()), combine=True)
     if parsed["status"] != "ok":
-        found = parsed["errors"][0]
-        raise UsageError(f"{config}: nginx takes it, its parser here does not ({found['error']}); tell us, please")
+        found = parsed["errors"][0]["error"] or "it is no configuration"
+        if check:
+            raise UsageError(f"{config}: nginx takes it, its parser here does not ({found}); tell us, please")
+        raise UsageError(
+            f"{config} cannot be read: {found}; mend that first, or run this as a user who may read it all"
+        )
     tree = parsed["config"][0]["parsed"]
     log = str(Path(built.get("prefix", "/")) / built.get("http-log-path", "logs/access.log"))
     try:

@@ -2,13 +2,14 @@
 
 It gets what may leave anyway: allowlists and masks come first. What it gives back is checked here, in what differs from what
 it got: it can make no second request of a copy, nothing unmarked, and nothing that its way to the dark instance would break.
+What is refused is described and never shown: it may be a credential, and the refusal is kept.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from darktime.split.settings import BODILESS
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 Pairs = tuple[tuple[str, str], ...]
 MOST_HEADERS: Final = 100  # and cookies
 MOST_HEAD: Final = 131_072  # bytes of method, target, headers and cookies
-_SAID: Final = 80  # characters of what is refused
+_NAMED: Final = 40  # characters of a name that are shown
 _PATH: Final = re.compile(r"/[!-\"$->@-~\x80-\xff]*")
 _QUERY: Final = re.compile(r"[!-\"$-~\x80-\xff]*")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
@@ -99,11 +100,13 @@ def checked(before: Copy, after: object, *, methods: Collection[str], max_body: 
     if (after.id, after.at, after.user) != (before.id, before.at, before.user):
         raise NotSendable("id, at and user say whose copy it is: they cannot be changed")
     if after.method not in methods:
-        raise NotSendable(f"method {_shown(after.method)} is none of those that may be copied: name it with --methods")
+        raise NotSendable(f"method {_name(after.method)} is none of those that may be copied: name it with --methods")
     if after.path != before.path and not _fits(_PATH, after.path):
-        raise NotSendable(f"path {_shown(after.path)}: / and printable characters, percent-encoded, without ? and #")
+        raise NotSendable(
+            f"path ({_fault(_PATH, after.path)}): / and printable characters, percent-encoded, without ? and #"
+        )
     if after.query != before.query and not _fits(_QUERY, after.query):
-        raise NotSendable(f"query {_shown(after.query)}: printable characters, percent-encoded, without #")
+        raise NotSendable(f"query ({_fault(_QUERY, after.query)}): printable characters, percent-encoded, without #")
     headers = _headers(before.headers, after.headers)
     cookies = _cookies(before.cookies, after.cookies)
     _check_body(after, max_body)
@@ -124,13 +127,17 @@ def _headers(before: Pairs, after: object) -> Pairs:
             continue
         low = name.lower().replace("_", "-")  # many servers take one for the other
         if low.startswith("x-darktime") or low in _OURS:
-            raise NotSendable(f"header {_shown(name)} is the relay's own, or follows from the body: leave it out")
+            raise NotSendable(f"header {_name(name)} is the relay's own, or follows from the body: leave it out")
         if low == "cookie":
             raise NotSendable("header Cookie: cookies go into cookies, as (name, value) pairs")
-        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
-            raise NotSendable(f"header {_shown(name)}: {_shown(value)} is no header: no line break, no end in blanks")
+        if not _TOKEN.fullmatch(name):
+            raise NotSendable(f"a header's name ({_fault(_TOKEN, name)}): letters, digits and -, please")
+        if not _VALUE.fullmatch(value):
+            raise NotSendable(
+                f"header {_name(name)} ({_fault(_VALUE, value)}): no line break, no end in blanks, please"
+            )
         if low == "host" and not _HOST.fullmatch(value):
-            raise NotSendable(f"Host {_shown(value)} is no host")
+            raise NotSendable(f"header Host ({_fault(_HOST, value)}) is no host")
     hosts = [sum(name.lower() == "host" for name, _ in some) for some in (before, found)]
     if hosts[1] != max(hosts[0], min(hosts[1], 1)):
         raise NotSendable(f"{hosts[1]} Host headers: one, please")
@@ -142,9 +149,13 @@ def _cookies(before: Pairs, after: object) -> Pairs:
         return before
     found = _pairs(after, "cookies")
     for name, value in found:
-        if (name, value) not in before and not (_TOKEN.fullmatch(name) and _COOKIE.fullmatch(value)):
+        if (name, value) in before:
+            continue
+        if not _TOKEN.fullmatch(name):
+            raise NotSendable(f"a cookie's name ({_fault(_TOKEN, name)}): letters, digits, - and _, please")
+        if not _COOKIE.fullmatch(value):
             raise NotSendable(
-                f"cookie {_shown(name)}={_shown(value)}: printable characters without ; in its value, please"
+                f"cookie {_name(name)} ({_fault(_COOKIE, value)}): printable characters without ; in its value, please"
             )
     return found
 
@@ -152,9 +163,9 @@ def _cookies(before: Pairs, after: object) -> Pairs:
 def _pairs(after: object, what: str) -> Pairs:
     if not isinstance(after, tuple | list) or len(after) > MOST_HEADERS:
         raise NotSendable(f"{what}: at most {MOST_HEADERS} (name, value) pairs, please, in a tuple")
-    for one in after:
+    for number, one in enumerate(after, 1):
         if not isinstance(one, tuple | list) or len(one) != 2 or not all(isinstance(part, str) for part in one):  # noqa: PLR2004
-            raise NotSendable(f"{what}: {_shown(one)} is no (name, value) pair of texts")
+            raise NotSendable(f"{what}: number {number} is no (name, value) pair of texts")
     return tuple((name, value) for name, value in after)
 
 
@@ -171,9 +182,25 @@ def _fits(pattern: re.Pattern[str], value: object) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def _shown(value: Any) -> str:
-    told = repr(value)
-    return told if len(told) <= _SAID else told[:_SAID] + "…"
+def _name(name: object) -> str:
+    """A name as it is shown; what is none may be anything."""
+    is_one = isinstance(name, str) and len(name) <= _NAMED and _TOKEN.fullmatch(name)
+    return str(name) if is_one else f"({_fault(_TOKEN, name)})"
+
+
+def _fault(pattern: re.Pattern[str], value: object) -> str:
+    """Why a value does not fit, without the value: how long it is, the character that it fails at, and where that stands."""
+    if not isinstance(value, str):
+        return f"of type {type(value).__name__}"
+    if not value:
+        return "empty"
+    first = "/" if pattern is _PATH else "x"
+    bad = (at for at, char in enumerate(value[:MOST_HEAD]) if not pattern.fullmatch(f"{first}{char}x"))
+    # Where each may stand somewhere, it is the first or the last that may not stand there.
+    ends = (at for at in (0, len(value) - 1) if not pattern.fullmatch(first * (at > 0) + value[at]))
+    at = next(bad, next(ends, None))
+    size = f"length {len(value):,}"
+    return size if at is None else f"{size}, character {at + 1:,} is {value[at]!r}"
 
 
 def cookie_pairs(values: Iterable[str]) -> Pairs:

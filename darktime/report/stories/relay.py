@@ -32,7 +32,7 @@ def tell(results: Results) -> Story:
             ("darktime relay", results["experiment"], share, when(results), fig.duration(results["duration_s"]))
         ),
         headline=f"{fig.count(copies['received'])} copies, {fig.count(copies['answered'])} answered by the dark side",
-        badge=parts.badge("nothing compared", "wait"),
+        badge=parts.badge("left hanging", "bad") if results["exit_code"] else parts.badge("nothing compared", "wait"),
         lead=(f"It ended: {results['ended']}.",),
         sections=(
             section("In figures", _figures(results)),

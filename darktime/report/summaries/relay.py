@@ -25,8 +25,9 @@ def tell(results: Mapping[str, Any]) -> list[str]:
             "RELAYED",
             f"{fig.count(copies['received'])} copies of {fig.count(results['users']['sampled'])} users, "
             f"{fig.count(copies['answered'])} answered",
-            results["ended"],
+            "" if results["exit_code"] else results["ended"],
         ),
+        *(wrapped("INCIDENT", results["ended"]) if results["exit_code"] else []),
         *wrapped("", results["note"]),
         row(
             "REQUESTS",

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from darktime.split.compare.wildcards import KINDS, Wildcards, is_path
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -19,20 +21,10 @@ MOST: Final = 200
 _MAX_SEGMENTS: Final = 8
 _MAX_SEGMENT: Final = 40
 _MOST_REMEMBERED: Final = 10_000
+_LONGEST_REMEMBERED: Final = 1_024  # characters of a path
+_LONGEST_MATCHED: Final = 2_048  # no application has such a URL; whoever sends it wants to keep somebody busy
 # A word that a programmer wrote: letters with _ or - between them, or a version. All else names one thing of many.
 _WORD: Final = re.compile(r"[A-Za-z]+(?:[-_.][A-Za-z]+)*|v[0-9]{1,2}")
-_NAME: Final = re.compile(r"\{([^{}]*)\}")
-PATH: Final = "path"
-# What a name may say that it stands for, the narrowest first: of two that fit, that one is taken.
-KINDS: Final = {
-    "uuid": "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
-    "int": "[0-9]+",
-    "lang": "[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*",
-    "slug": "[-a-zA-Z0-9_]+",
-    "str": "[^/]+",
-    PATH: ".*",
-}
-_RANKS: Final = {kind: rank for rank, kind in enumerate(KINDS)}
 _SAID: Final = re.compile(r"(\{[^{}:]*):(?:" + "|".join(KINDS) + r")\}")
 
 
@@ -53,17 +45,18 @@ class Endpoints:
         self._known: dict[str, str] = {}
 
     def of(self, target: str) -> str:
-        """The endpoint of a request's target."""
+        """The endpoint of a request's target. A path beyond 2,048 characters fits no template."""
         path = target.partition("?")[0].partition("#")[0]
         name = self._known.get(path)
         if name is None:
-            name = self._tree.match(path) or endpoint_of(path)
+            found = self._tree.match(path) if len(path) <= _LONGEST_MATCHED else None
+            name = found or endpoint_of(path)
             if name not in self._names:
                 if len(self._names) < self._most:
                     self._names.add(name)
                 else:
                     name = OTHER
-            if len(self._known) < _MOST_REMEMBERED:
+            if len(self._known) < _MOST_REMEMBERED and len(path) <= _LONGEST_REMEMBERED:
                 self._known[path] = name
         return name
 
@@ -75,8 +68,8 @@ class _Tree:
 
     def __init__(self) -> None:
         self.words: dict[str, _Tree] = {}
-        self.any: list[tuple[tuple[int, int], re.Pattern[str], _Tree]] = []
-        self.rest: list[tuple[tuple[int, int], re.Pattern[str], str]] = []  # what goes over slashes, to the path's end
+        self.any: list[tuple[Wildcards, _Tree]] = []
+        self.rest: list[tuple[Wildcards, str]] = []  # what goes over slashes, to the path's end
         self.name: str | None = None
 
     def add(self, template: str, name: str) -> None:
@@ -86,15 +79,15 @@ class _Tree:
             if "{" not in segment:
                 node = node.words.setdefault(segment, _Tree())
                 continue
-            if any(_kind(one) == PATH for one in _NAME.findall(segment)):
-                node.rest.append((*_pattern("/".join(segments[at:])), name))
+            if is_path(segment):
+                node.rest.append((Wildcards("/".join(segments[at:])), name))
                 node.rest.sort(key=_first)
                 return
-            order, pattern = _pattern(segment)
-            found = next((child for _, one, child in node.any if one.pattern == pattern.pattern), None)
+            part = Wildcards(segment)
+            found = next((child for one, child in node.any if one.key == part.key), None)
             if found is None:
                 found = _Tree()
-                node.any.append((order, pattern, found))
+                node.any.append((part, found))
                 node.any.sort(key=_first)
             node = found
         node.name = node.name or name
@@ -109,32 +102,17 @@ class _Tree:
         found = word._match(segments, at + 1) if word is not None else None  # noqa: SLF001 - another of this class
         if found is not None:
             return found
-        for _, pattern, child in self.any:
-            if pattern.fullmatch(segments[at]):
+        for part, child in self.any:
+            if part.fit(segments[at]):
                 found = child._match(segments, at + 1)  # noqa: SLF001
                 if found is not None:
                     return found
         left = "/".join(segments[at:]) if self.rest else ""
-        return next((name for _, pattern, name in self.rest if pattern.fullmatch(left)), None)
+        return next((name for part, name in self.rest if part.fit(left)), None)
 
 
-def _kind(name: str) -> str:
-    said = name.partition(":")[2]
-    return said if said in KINDS else "str"
-
-
-def _pattern(text: str) -> tuple[tuple[int, int], re.Pattern[str]]:
-    """What a part of a template matches, and its place among others: ``user-{id}`` before ``{id}``, ``{id:int}`` before it too."""
-    pieces = _NAME.split(text)
-    words, kinds = pieces[::2], [_kind(name) for name in pieces[1::2]]
-    made = re.escape(words[0]) + "".join(
-        KINDS[kind] + re.escape(word) for kind, word in zip(kinds, words[1:], strict=True)
-    )
-    return (-sum(map(len, words)), sum(_RANKS[kind] for kind in kinds)), re.compile(made)
-
-
-def _first(entry: tuple[tuple[int, int], re.Pattern[str], object]) -> tuple[int, int]:
-    return entry[0]
+def _first(entry: tuple[Wildcards, object]) -> tuple[int, int]:
+    return entry[0].order
 
 
 def endpoint_of(target: str) -> str:

@@ -1,7 +1,7 @@
 """What a regular expression of a URL configuration says as templates. Pure.
 
 ``page/(?P<n>[0-9]+)/?$`` is ``page/{n:int}`` and ``page/{n:int}/``: what is optional, or one of several, makes a template
-each; what is not in a group and no literal becomes ``{}``.
+each; what is not in a group and no literal becomes ``{}``, one for all of it that has nothing between.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any, Final
 from urllib.parse import quote
 
-from darktime.split.compare.endpoint import KINDS, PATH
+from darktime.split.compare.wildcards import KINDS, PATH
 
 # The parser is CPython's own; its names stand in the documentation of no version, and are those of every one since 3.11.
 _parser: Any = getattr(re, "_parser")  # noqa: B009 - typeshed does not know it
@@ -19,6 +19,7 @@ MOST_FORMS: Final = 16  # of one expression
 _SLASH: Final = ord("/")
 # As Django writes a literal in a URL, and browsers ask for it.
 _SAFE: Final = "!$&'()*+,;=/~:@"
+_NAMELESS: Final = re.compile(r"\{(?::[a-z]+)?\}(?:\{(?::[a-z]+)?\})+")
 _BY_TEXT: Final = {expression: kind for kind, expression in KINDS.items() if kind in {"uuid", "slug"}}
 
 
@@ -45,8 +46,12 @@ def _forms(parsed: Any, names: dict[int, str]) -> list[str]:
     found = [""]
     for op, argument in parsed:
         some = _of(str(op), argument, names)
-        found = list(dict.fromkeys(a + b for a, b in product(found, some)))[:MOST_FORMS]
+        found = list(dict.fromkeys(_NAMELESS.sub(_one, a + b) for a, b in product(found, some)))[:MOST_FORMS]
     return found
+
+
+def _one(several: re.Match[str]) -> str:
+    return _named("", PATH if f":{PATH}" in several[0] else "str")
 
 
 def _of(op: str, argument: Any, names: dict[int, str]) -> list[str]:

@@ -24,14 +24,23 @@ def read_templates(text: str) -> tuple[str, ...]:
 def _of_openapi(text: str) -> tuple[str, ...]:
     try:
         told: Any = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"the endpoints file begins as JSON and is none ({error})") from error
     paths = told.get("paths")
     if not isinstance(paths, dict):
         raise UsageError("the endpoints file has no 'paths': an OpenAPI document in JSON, please")
     servers = told.get("servers") or [{"url": told.get("basePath") or ""}]  # of OpenAPI 2
-    bases = [urlsplit(str(server.get("url", ""))).path.rstrip("/") for server in servers if isinstance(server, dict)]
+    if not isinstance(servers, list):
+        raise UsageError("the endpoints file's 'servers' are no list: an OpenAPI document in JSON, please")
+    bases = [_path_of(str(server.get("url", ""))) for server in servers if isinstance(server, dict)]
     return tuple(dict.fromkeys(f"{base}{path}" for base in bases or [""] for path in paths if path.startswith("/")))
+
+
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path.rstrip("/")
+    except ValueError as error:
+        raise UsageError(f"the endpoints file's server {url[:80]!r} is no URL ({error}); mend it, please") from error
 
 
 def _of_lines(text: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shlex
 import subprocess
 
 import pytest
@@ -133,12 +134,13 @@ def test_the_change_of_an_nginx_that_is_there_is_what_emit_would_show_and_nothin
 ):
     folder, site = tmp_path / "includes", tmp_path / "sites" / "www"
     before = theirs.read_bytes(), site.read_bytes()
+    there = sorted(tmp_path.rglob("*"))  # nginx itself would make its logs, and folders of temporary files
     words = ("--nginx-conf", theirs, "--emit", folder, "--location", "www.example.org /")
     plan = json.loads(planned(capsys, log, *words, "--json"))
     require_schema(plan)
     change = plan["nginx_change"]
     said = planned(capsys, log, *words)
-    assert not folder.exists()
+    assert sorted(tmp_path.rglob("*")) == there
     assert (theirs.read_bytes(), site.read_bytes()) == before
     emit = ["split", "--percent", "5", "--key", "cookie:uid", "--dark-state", "isolated", *map(str, words)]
     assert run(DARKTIME, emit) == ExitCode.OK
@@ -184,7 +186,7 @@ def test_without_a_configuration_an_example_shows_the_three_lines_and_how_they_a
         (["--location", "a /"], "say --nginx-conf FILE or --nginx PATH too"),
         (["--nginx-conf", "{theirs}", "--location", "a /"], "--location 'a /': there is none"),
         (["--nginx-conf", "{theirs}", "--emit", "{folder}/sites"], "has includes of"),
-        (["--nginx-conf", "{log}"], "says no; mend that first"),
+        (["--nginx-conf", "{log}"], "cannot be read"),
         (["--emit", "/etc/dark time"], "choose another folder"),
     ],
 )
@@ -192,3 +194,30 @@ def test_a_change_that_cannot_be_shown_is_one_clear_line(log, theirs, capsys, wo
     words = [word.format(log=log, theirs=theirs, folder=theirs.parent) for word in words]
     assert run(DARKTIME, ["plan", "--log", str(log), "--percent", "5", *words]) == ExitCode.USAGE
     assert why in capsys.readouterr().err
+
+
+def test_where_no_location_writes_a_log_nothing_could_be_mirrored_and_that_is_said(log, theirs, tmp_path, capsys):
+    theirs.write_text(theirs.read_text().replace(f"access_log {tmp_path}/theirs.log;", "access_log off;"))
+    words = ["--nginx-conf", str(theirs), "--emit", str(tmp_path / "d")]
+    emit = ["split", "--percent", "5", "--key", "cookie:uid", "--dark-state", "isolated", *words]
+    for command in (["plan", "--log", str(log), "--percent", "5", *words], emit):
+        assert run(DARKTIME, command) == ExitCode.USAGE
+        said = capsys.readouterr().err
+        assert "access_log off is in force at 'www.example.org /'" in said
+        assert "write 'access_log /dev/null;'" in said
+    assert not (tmp_path / "d").exists()
+
+
+def test_the_commands_that_are_printed_are_ones_a_shell_takes_whatever_the_files_are_called(
+    log, theirs, tmp_path, capsys
+):
+    odd = tmp_path / "it's my; touch owned"
+    odd.mkdir()
+    config, nginx = odd / "nginx $(touch owned).conf", odd / "nginx"
+    config.write_bytes(theirs.read_bytes())
+    nginx.symlink_to(find_nginx().path)
+    words = ("--nginx-conf", config, "--nginx", nginx, "--location", "www.example.org /", "--json")
+    change = json.loads(planned(capsys, log, *words))["nginx_change"]
+    for command in (change["make"], change["take_back"]):
+        called = shlex.split(command.partition("&& ")[2].replace("&&", " "))
+        assert [called[at] for at in (0, 3, 4, 8)] == [str(nginx), str(config), str(nginx), str(config)]

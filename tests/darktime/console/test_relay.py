@@ -202,3 +202,72 @@ def test_what_cannot_be_read_or_reached_is_refused(
     ]
     assert run(GROUP, [*base, "--dark-state", "isolated", "--out", "run", *words]) == 2
     assert told in capsys.readouterr().err
+
+
+HANGING = """\
+import time
+from pathlib import Path
+
+def transform(copy):
+    Path("hangs").touch()
+    time.sleep(10**6)
+"""
+
+
+def left_behind(relay: Relay) -> list[str]:
+    """What ``ramp``, ``kill`` and the next relay would take for one that runs."""
+    found = [path for path in relay.folder.rglob("*") if path.parent.name == "level" or path.name == "split.json"]
+    return [path.name for path in found]
+
+
+@pytest.mark.parametrize("ends", ["signal", "time"])
+def test_a_function_that_never_comes_back_is_left_with_results_that_say_so_and_nothing_behind(
+    tmp_path: Path, ends: str
+) -> None:
+    (tmp_path / "hanging.py").write_text(HANGING)
+    ttl = ("--ttl", "3") if ends == "time" else ()
+    with Taker() as dark, relaying(tmp_path, dark.address, "--transform", "hanging:transform", *ttl) as relay:
+        with Client(relay.address) as client:
+            client.send("/page", "Cookie: uid=u1")  # nobody answers: the loop hangs in the function
+            wait_until((tmp_path / "hangs").exists, what="the loop to stand still")
+            if ends == "signal":
+                relay.process.send_signal(signal.SIGTERM)
+            out, said = relay.process.communicate(timeout=20)
+        assert relay.process.returncode == 1, said
+        assert "HUNG" in said
+        results = json.loads(out)
+        require_schema(results)
+        assert results["ended"].startswith("stopped by you" if ends == "signal" else "the time is over")
+        assert (results["exit_code"], results["copies"]["reasons"]) == (1, {"in_flight": 1})
+        assert json.loads((relay.folder / "results.json").read_text()) == results
+        assert left_behind(relay) == []
+        assert run(GROUP, ["report", str(relay.folder)]) == 0
+
+
+def test_a_second_signal_ends_at_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "hanging.py").write_text(HANGING)
+    with Taker() as dark, relaying(tmp_path, dark.address, "--transform", "hanging:transform") as relay:
+        assert left_behind(relay)
+        with Client(relay.address) as client:
+            client.send("/page", "Cookie: uid=u1")
+            wait_until((tmp_path / "hangs").exists, what="the loop to stand still")
+            relay.process.send_signal(signal.SIGINT)
+            assert any("a second signal" in line for line in relay.process.stderr)  # two at one moment are one
+            began = time.monotonic()
+            relay.process.send_signal(signal.SIGINT)
+            _, said = relay.process.communicate(timeout=20)
+            assert time.monotonic() - began < 3
+        assert relay.process.returncode == 130, said
+        assert left_behind(relay) == []
+
+
+def test_what_is_missing_is_asked_for_in_its_own_table_and_by_what_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["relay", "--listen", "127.0.0.1:9", "--dark", "http://127.0.0.1:10", "--percent", "5"]
+    for missing, given in (("dark_state", ["--key", "cookie:uid"]), ("key", ["--dark-state", "isolated"])):
+        assert run(GROUP, [*words, *given]) == 2
+        said = capsys.readouterr().err
+        assert f"{missing} in [relay] of darktime.toml" in said
+        assert " ip" not in said  # it is refused: the address is the mirror's

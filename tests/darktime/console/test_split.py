@@ -129,6 +129,18 @@ def test_what_the_dark_instance_may_change_must_be_said(tmp_path, stack, words, 
     assert said in done.stderr
 
 
+@pytest.mark.parametrize("command", ["split", "record"])
+@pytest.mark.parametrize("listen", ["127.0.0.1:80;", "", "x:y", "127.0.0.1", "127.0.0.1:0", ":8080", "::1:80"])
+def test_where_it_listens_is_an_address_or_refused_by_its_name(tmp_path, capsys, monkeypatch, command, listen):
+    from darktime.console.main import DARKTIME, run
+
+    monkeypatch.chdir(tmp_path)
+    words = ["--production", "http://127.0.0.1:9", "--percent", "5", "--key", "cookie:uid"]
+    words += ["--dark", "http://127.0.0.1:10", "--dark-state", "isolated"] if command == "split" else []
+    assert run(DARKTIME, [command, *words, "--listen", listen]) == 2
+    assert f"--listen {listen!r}: HOST:PORT" in capsys.readouterr().err
+
+
 def test_what_makes_a_user_must_be_said(tmp_path):
     words = ("--production", "http://127.0.0.1:1", "--dark", "http://127.0.0.1:2", "--dark-state", "isolated")
     done = ended(tmp_path, *words, key=())

@@ -280,6 +280,16 @@ def test_a_folder_without_readable_results_is_refused_by_name(content: str | Non
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.parametrize("step", [0, 1e-320], ids=["zero", "least"])
+@pytest.mark.parametrize("kind", ["split", "replay"])
+def test_a_step_that_somebody_wrote_into_the_file_is_refused_and_no_unexpected_error(kind: str, step: float) -> None:
+    results = json.loads((SAMPLES / f"{kind}.json").read_text(encoding="utf-8"))
+    assert results["timeline"]["rows"]
+    results["timeline"]["step_s"] = step
+    with pytest.raises(UsageError, match="the file was cut short or edited"):
+        html_page(results)
+
+
 def test_importing_the_report_loads_no_charts_no_numbers_and_nothing_of_the_engines() -> None:
     heavy = ("altair", "vl_convert", "numpy", "gevent", "locust", "redis", "jsonschema", "realtime_core")
     code = f"import sys, darktime.report; print([name for name in {heavy!r} if name in sys.modules])"

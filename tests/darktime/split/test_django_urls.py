@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from darktime.errors import UsageError
 from darktime.split.compare.endpoint import Endpoints
 from darktime.split.compare.regex_template import MOST_FORMS, forms
 from darktime.split.django_urls import templates_of
+from tests.support.processes import kill
 
 ROOT = Path(__file__).parents[3]
 SITE = {
@@ -227,6 +229,36 @@ def test_what_cannot_be_read_ends_with_2_and_says_why(
     assert told in capsys.readouterr().err
 
 
+def test_what_a_project_leaves_running_holds_nobody_up(shop: Path) -> None:
+    (shop / "busy.py").write_text(
+        "import subprocess, sys, threading, time\n"
+        "from shop.settings import *\n"
+        "threading.Thread(target=time.sleep, args=(90,)).start()\n"
+        "left = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "open('left', 'w').write(str(left.pid))\n"
+        "assert not sys.stdin.read()\n"
+    )
+    (shop / "busy_settings.py").write_text("from busy import *\n")
+    began = time.monotonic()
+    try:
+        assert templates_of("django:busy_settings") == templates_of("django:shop.settings")
+    finally:
+        kill([int((shop / "left").read_text())])
+    assert time.monotonic() - began < 20
+
+
+def test_includes_that_multiply_are_cut_and_refused(shop: Path) -> None:
+    optional = "".join(f"(?:{letter}/)?" for letter in "abcd")
+    lines = ["from django.urls import include, re_path", "urlpatterns = [re_path('^end$', print)]"]
+    lines += [f"urlpatterns = [re_path('^{optional}{number}/', include(urlpatterns))]" for number in range(12)]
+    (shop / "many.py").write_text("\n".join(lines))
+    (shop / "many_settings.py").write_text("SECRET_KEY = 'x'\nROOT_URLCONF = 'many'\n")
+    began = time.monotonic()
+    with pytest.raises(UsageError, match="more than 2,000 templates"):
+        templates_of("django:many_settings")
+    assert time.monotonic() - began < 20
+
+
 def test_without_django_it_says_what_to_install(shop: Path) -> None:
     (shop / "django.py").write_text("raise ModuleNotFoundError(\"No module named 'django'\", name='django')")
     with pytest.raises(UsageError, match=r"Django is not installed for .*darktime\[django\]"):
@@ -249,7 +281,8 @@ def test_nobody_else_loads_django() -> None:
         (r"^(?:left|right)/\d+\Z", ["left/{}", "right/{}"]),
         (r"^comments/(?:page-(?P<n>[0-9]+)/)?$", ["comments/", "comments/page-{n:int}/"]),
         (r"^(comments/(?:page-(?P<n>[0-9]+)/)?)$", ["comments/", "comments/page-{n:int}/"]),
-        (r"^any/.+$", ["any/{:path}"]),
+        (r"^any/.+$", ["any/{:path}"]), (r"^archive/[0-9][0-9][0-9][0-9]\.html$", ["archive/{}.html"]),
+        (r"^.[a-z](?:xy|[0-9])$", ["{:path}xy", "{:path}"]),
     ],
 )  # fmt: skip
 def test_a_regular_expression_makes_a_template_for_each_form_it_has(expression: str, found: list[str]) -> None:

@@ -1,6 +1,8 @@
 """Endpoints: the application's own templates where they fit, ids collapsed by their look elsewhere, and never too many."""
 
 import json
+import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from darktime.errors import UsageError
 from darktime.split.compare.endpoint import OTHER, Endpoints
 from darktime.split.compare.templates import read_templates
+from darktime.split.compare.wildcards import KINDS, Wildcards
 
 OWN = [
     "/user/{id}",
@@ -64,7 +67,17 @@ def test_templates_are_read_from_openapi_with_its_servers_path_and_from_a_list()
     assert read_templates("# mine\n/user/{id}\n\n/a\n") == ("/user/{id}", "/a")
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", '{"paths": []}', "user/{id}", "/a b", "/{a"])
+DEEP = '{"a":' * 100_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "{}", '{"paths": []}', "user/{id}", "/a b", "/{a", '{"paths": {"/a": {}}, "servers": 5}',
+        '{"paths": {"/a": {}}, "servers": {"url": "/v1"}}', '{"paths": {"/a": {}}, "servers": [{"url": "http://[::1"}]}',
+        pytest.param(DEEP, id="deep"),
+    ],
+)  # fmt: skip
 def test_a_file_that_names_none_is_refused(text):
     with pytest.raises(UsageError, match="endpoints file"):
         read_templates(text)
@@ -106,3 +119,47 @@ def test_of_two_that_fit_the_narrower_is_taken_and_what_goes_over_slashes_comes_
     assert [names.of(f"/a/{one}") for one in asked] == [
         "/a/{n}", "/a/{s}", "/a/{any}", "/a/{all}", "/a/{x}/b", "/a/{u}", "/a/{all}", "/a/{x:odd}/c",
     ]  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(
+    pieces=st.lists(
+        st.sampled_from([*(f"{{x:{kind}}}" for kind in KINDS), "{}", "-", "a", "1", "/", "ab"]), max_size=6
+    ),
+    data=st.data(),
+)
+def test_a_part_fits_what_the_regular_expression_of_its_names_does(pieces, data):
+    made = [f"(?:{KINDS[piece[3:-1] or 'str']})" if piece[0] == "{" else piece for piece in pieces]
+    expression = re.compile("".join(made), re.DOTALL)
+    alike = st.from_regex(expression, fullmatch=True).filter(lambda text: len(text) < 60)
+    text = data.draw(st.one_of(alike, st.text("a1-/b", max_size=14)))
+    assert Wildcards("".join(pieces)).fit(text) == (expression.fullmatch(text) is not None)
+
+
+NAMES = st.sampled_from([*(f"{{x:{kind}}}" for kind in KINDS), "{}"])
+HOSTILE = ["1", "a", "-", "a-", "1-", "/", "a/", "aa-11", "1/a"]
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    names=st.lists(NAMES, min_size=1, max_size=6),
+    between=st.sampled_from(["", "-", "1", "a", "/", "-a"]),
+    repeated=st.sampled_from(HOSTILE),
+)
+def test_no_path_keeps_a_template_busy(names, between, repeated):
+    endpoints = Endpoints(["/" + between.join(names) + ".html"])
+    path = ("/" + repeated * 2048)[:2047] + "!"
+    began = time.thread_time()
+    endpoints.of(path)
+    assert time.thread_time() - began < 0.1  # some ms of an idle core; what divides the path in all ways takes hours
+
+
+def test_a_path_that_is_too_long_fits_no_template_and_none_is_kept():
+    names = Endpoints(["/a/{x}"])
+    assert names.of("/a/" + "x" * 2_000) == "/a/{x}"
+    assert names.of("/a/" + "x" * 2_046) == "/a/{id}"
+    before = len(names._known)
+    names.of("/b/" + "x" * 1_022)
+    assert len(names._known) == before == 0
+    names.of("/b/" + "x" * 1_021)
+    assert len(names._known) == 1

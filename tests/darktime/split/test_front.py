@@ -151,15 +151,19 @@ def test_what_a_client_says_of_how_it_came_is_not_believed(
     make_split: Callable, origin: Callable, authority: Authority, pair: tuple[Path, Path]
 ) -> None:
     production, dark = origin(), origin()
-    split = make_split(
-        production.address, front=front_for(find_nginx().path, pair), allow_headers=("X-Forwarded-Proto",)
-    )
+    spelt = ("X-Forwarded-Proto", "X_Forwarded_Proto", "X-Forwarded_Proto", "X_Forwarded-Proto")  # one, to WSGI
+    split = make_split(production.address, front=front_for(find_nginx().path, pair), allow_headers=spelt)
     split.start_relay(dark.address)
     split.start()
     with H2Client(split.address, trusting(authority, "h2")) as client:
-        client.ask("/page", SAMPLED, ("x-forwarded-proto", "http"))
-    wait_until(lambda: dark.heads, what="the copy")
-    assert [head["x-forwarded-proto"] for head in (*production.heads, *dark.heads)] == ["https", "https"]
+        for name in spelt:
+            client.ask("/page", SAMPLED, (name.lower(), "http"))
+        client.ask("/page", ("x_forwarded_proto", "http"))  # of somebody who is not sampled
+    wait_until(lambda: len(dark.heads) == len(spelt), what="the copies")
+    assert len(production.heads) == len(spelt) + 1
+    for head in (*production.heads, *dark.heads):
+        told = {name.replace("_", "-"): value for name, value in head.items() if "proto" in name}
+        assert (told, sum("proto" in name for name in head)) == ({"x-forwarded-proto": "https"}, 1)
 
 
 def test_a_user_whose_browser_cuts_its_cookies_up_is_the_same_user(

@@ -64,6 +64,10 @@ COOKIES = (
     " lang=en ",
 )  # fmt: skip
 
+EXCLUDED_AS_ASKED = (
+    "/logout/../y", "/z/logout/%2e%2e/y", "/LOGOUT/./../y", "/y#logout", "/y?a=1#LogOut", "//z//x.y/../y", "/a/./b/../../y",
+)  # fmt: skip
+
 
 def requests(kind: str, count: int, seed: int = 7) -> list[tuple[str, str, list[str], bytes]]:
     """Random requests: method, target, header lines, body."""
@@ -141,6 +145,10 @@ def test_what_our_nginx_copies_a_relay_that_stands_alone_copies_and_in_the_same_
                 for user in USERS[:6]
                 for target in (f"/a/1?x=1#&user={user}", f"/a/2?user={user}#&y=1")
             ]
+        if kind == "cookie":  # an excluded word that is gone once the path is resolved
+            asked += [
+                ("GET", target, [f"Cookie: uid={user}"], b"") for user in USERS[:6] for target in EXCLUDED_AS_ASKED
+            ]
         for number, request in enumerate(asked):
             send(split.address, request, number)
             send(alone.address, request, number)
@@ -187,3 +195,15 @@ def test_nobody_beyond_the_maximum_passes_whatever_files_there_are(tmp_path: Pat
     users = [f"u{number}" for number in range(500)]
     passed = [user for user in users if gate.passes("GET", "/", [("Cookie", f"uid={user}")])]
     assert passed == [user for user in users if sampled("darktime", user, 20.0)]
+
+
+@pytest.mark.parametrize(
+    "target", ["/logout/../x", "/a/logout/%2e%2e/x", "/LOGOUT/./../y", "/x#logout", "/%6cogout", "/x?logout"]
+)
+def test_an_excluded_word_excludes_where_it_was_asked_for_and_where_it_leads(tmp_path: Path, target: str) -> None:
+    gate = Gate(split_settings(tmp_path, "127.0.0.1:1", excluded=("logout",)))
+    cookie_of_one = [("Cookie", "uid=u1")]
+    assert gate.passes(
+        "GET", target.replace("logout", "login").replace("LOGOUT", "login").replace("%6c", "x"), cookie_of_one
+    )
+    assert gate.passes("GET", target, cookie_of_one) is None

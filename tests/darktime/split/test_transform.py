@@ -148,7 +148,8 @@ def test_whatever_comes_back_goes_out_as_one_marked_request_or_not_at_all(**fiel
         ({"headers": (("Host", "h"), ("Accept-Encoding", "gzip"))}, "relay's own"), ({"headers": {"Host": "h"}}, "pairs"),
         ({"headers": (("Host", "h"), ("Cookie", "a=b"))}, "go into cookies"),
         ({"headers": (("Host", 1),)}, "no (name, value) pair"),
-        ({"headers": (("Host", "h"), ("A", "€"))}, "is no header"), ({"cookies": (("a", "b;c"),)}, "cookie"),
+        ({"headers": (("Host", "h"), ("A", "€"))}, "header A (length 1, character 1 is '€')"),
+        ({"cookies": (("a", "b;c"),)}, "cookie"),
         ({"headers": (("Host", "h"),) * 101}, "at most 100"), ({"cookies": (("a", "b" * 131_072),)}, "131,072 at the most"),
     ],
     ids=str,
@@ -156,6 +157,44 @@ def test_whatever_comes_back_goes_out_as_one_marked_request_or_not_at_all(**fiel
 def test_what_cannot_be_sent_is_refused_and_says_why(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(NotSendable, match=re.escape(told)):
         checked(GIVEN, replace(GIVEN, **changes), methods=METHODS, max_body=65_536)
+
+
+HIDDEN = "S3CR3T-0123456789"
+BAD = [f"{HIDDEN}\n", f"{HIDDEN};x", f" {HIDDEN}", f"{HIDDEN} ", f"{HIDDEN} {HIDDEN}", f"\0{HIDDEN}", HIDDEN * 10_000]
+
+
+@pytest.mark.parametrize("value", BAD, ids=["line", "semicolon", "before", "behind", "between", "nul", "long"])
+def test_what_is_refused_is_never_shown_wherever_it_stands(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    for changes in (
+        *({"headers": (("Host", "h"), pair)} for pair in (("Authorization", value), (value, "x"), (value,), value)),
+        *({"cookies": (pair,)} for pair in (("sid", value), (value, "x"), (value,), value)),
+        {"query": f"token={value}"},
+        {"path": f"/{value}"},
+        {"headers": (("Host", value),)},
+        {"method": value},
+        {"headers": ((f"X-Darktime-{value}", "x"), ("Host", "h"))},
+    ):
+        going = transforming(lambda copy, changes=changes: replace(copy, **changes), monkeypatch)
+        if going.of(arrived()).unfit is not None:
+            told.append(going.state()["first_error"])
+    assert len(told) > 3
+    assert not [one for one in told if "S3CR3T" in one]
+
+
+def test_what_is_refused_is_described_by_its_name_its_length_and_the_character() -> None:
+    for after, told in (
+        (
+            GIVEN.with_header("Authorization", "Bearer a\n"),
+            r"header Authorization (length 9, character 9 is '\n')",
+        ),
+        (GIVEN.with_cookie("sid", "ab;x"), "cookie sid (length 4, character 3 is ';')"),
+        (GIVEN.with_header("X-A", "b "), "header X-A (length 2, character 2 is ' ')"),
+        (replace(GIVEN, path="a"), "path (length 1, character 1 is 'a')"),
+        (replace(GIVEN, query="a#"), "query (length 2, character 2 is '#')"),
+    ):
+        with pytest.raises(NotSendable, match=re.escape(told)):
+            checked(GIVEN, after, methods=METHODS, max_body=10)
 
 
 @pytest.mark.parametrize("back", ["a text", True, ("GET", "/")], ids=["text", "true", "tuple"])
