@@ -219,7 +219,8 @@ def test_fixtures_are_ignored(
     site: Any, thread: Any, connect: Callable[..., None], queue: Watched, producer: Producer
 ) -> None:
     connect(site.Comment, producer=producer)
-    fixture = [{"model": "hooktests.comment", "pk": 5, "fields": {"thread": thread.pk, "author": "a", "text": "raw"}}]
+    fields = {"thread": thread.pk, "author": "a", "text": "raw", "changed": "2026-01-01T00:00:00Z"}
+    fixture = [{"model": "hooktests.comment", "pk": 5, "fields": fields}]
     for loaded in serializers.deserialize("json", json.dumps(fixture)):
         loaded.save()
     assert site.Comment.objects.count() == 1
