@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SIGNAL: Final = "signal"
 OUTBOX: Final = "outbox"
 NAME: Final = "REALTIME"
+YEAR_S: Final = 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +77,10 @@ class Settings:
         settings = cls(**found)
         if settings.mode not in (SIGNAL, OUTBOX):
             raise ConfigurationError(f'{NAME}["mode"] is {settings.mode!r}: write "{SIGNAL}" or "{OUTBOX}"')
-        for name in ("trace_s", "keep_s", "redis_timeout_s"):
+        for name, least, most in (("trace_s", 0, YEAR_S), ("keep_s", 0, YEAR_S), ("redis_timeout_s", 0.01, 60)):
             value = getattr(settings, name)
-            if not isinstance(value, int | float) or not 0 <= value <= 366 * 86_400:
-                raise ConfigurationError(f"{NAME}[{name!r}] is {value!r}: give seconds, 0 to 366 days")
+            if not isinstance(value, int | float) or not least <= value <= most:
+                raise ConfigurationError(f"{NAME}[{name!r}] is {value!r}: give {least} to {most:,} seconds")
         return settings
 
     def client(self) -> Redis:
@@ -91,8 +92,8 @@ class Settings:
         try:
             return Redis.from_url(
                 self.redis,
-                socket_timeout=self.redis_timeout_s or None,
-                socket_connect_timeout=self.redis_timeout_s or None,
+                socket_timeout=self.redis_timeout_s,
+                socket_connect_timeout=self.redis_timeout_s,
                 retry=Retry(NoBackoff(), 0),
             )
         except (ValueError, RedisError) as error:

@@ -15,7 +15,7 @@ from django.db.models import Min
 from realtime_core.errors import ConfigurationError, QueueFull
 from realtime_core.hooks.event import Captured
 from realtime_core.hooks.outbox.metrics import BUSY, DUPLICATE, PUT, REFUSED, ROWS
-from realtime_core.hooks.outbox.models import OutboxRow
+from realtime_core.hooks.outbox.models import PARTITIONS, OutboxRow
 from realtime_core.hooks.outbox.turn import check_database, partition_turn
 from realtime_core.hooks.producer import count_fired, count_put
 from realtime_core.queue import MAX_BATCH, Job
@@ -124,11 +124,15 @@ class Relay:
         return left
 
     def purge(self) -> int:
-        """Delete some of the rows that were put longer than ``keep_s`` ago; how many. What was refused stays."""
+        """Delete up to 1,000 rows that were put longer than ``keep_s`` ago; how many. What was refused stays.
+
+        One relay at a time does it: two that delete the same rows would wait for each other.
+        """
         old = self._rows().filter(put_at__lt=time.time() - self._keep_s, refused="").order_by("put_at")
-        numbers = list(old.values_list("number", flat=True)[:PURGED_AT_ONCE])
-        if numbers:
-            self._rows().filter(number__in=numbers).delete()
+        with partition_turn(self._using, PARTITIONS) as mine:
+            numbers = list(old.values_list("number", flat=True)[:PURGED_AT_ONCE]) if mine else []
+            if numbers:
+                self._rows().filter(number__in=numbers).delete()
         return len(numbers)
 
     def waiting(self) -> tuple[int, float]:

@@ -7,11 +7,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat
 
 from realtime_core.errors import ConfigurationError
+from realtime_core.hooks.bulk import RealtimeManager
 from realtime_core.hooks.outbox.models import OutboxRow
 from realtime_core.hooks.outbox.relay import Relay
 from realtime_core.hooks.outbox.running import relay_all
@@ -21,6 +22,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from realtime_core.hooks.django_signals import Outbox, Producer
+
+
+class Reader(models.Model):
+    follows = models.ManyToManyField("self", through="Following", symmetrical=False)
+
+    class Meta:
+        app_label = "hooktests"
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class Following(models.Model):
+    who = models.ForeignKey(Reader, on_delete=models.CASCADE, related_name="+")
+    whom = models.ForeignKey(Reader, on_delete=models.CASCADE, related_name="+")
+
+    objects = RealtimeManager()
+
+    class Meta:
+        app_label = "hooktests"
+
+    def __str__(self) -> str:
+        return str(self.pk)
 
 
 @pytest.fixture(params=["signal", "outbox"])
@@ -138,6 +162,27 @@ def test_a_save_with_an_expression_emits_the_value_that_was_stored(
     comment.text = Concat(F("text"), Value("+1"))
     comment.save()
     assert events() == [("post_save", "n"), ("post_save", "n+1")]
+
+
+def test_many_to_many_emits_where_a_model_of_ones_own_stands_between_and_is_connected(
+    connect: Callable[..., None], queue: Queue, producer: Producer
+) -> None:
+    tables = (Reader, Following)
+    with connection.schema_editor() as editor:
+        for table in tables:
+            editor.create_model(table)
+    try:
+        connect(Following, channels=["reader:{who_id}"], producer=producer)
+        ann, bob = Reader.objects.create(), Reader.objects.create()
+        ann.follows.add(bob)
+        ann.follows.add(bob)
+        ann.follows.clear()
+        found = [json.loads(claim.body) for claim in queue.claim("w", 10)]
+        assert [body["kind"] for body in found] == ["post_save", "post_delete"]
+    finally:
+        with connection.schema_editor() as editor:
+            for table in reversed(tables):
+                editor.delete_model(table)
 
 
 def test_what_docs_say_does_not_emit_does_not(site: Any, thread: Any, events: Callable[[], Any]) -> None:

@@ -153,6 +153,22 @@ def test_rows_that_were_put_are_kept_without_their_payload_and_purged_when_their
     assert waiting(using) == len(rows(using)) == 1
 
 
+def test_what_runs_purges_all_that_is_over_however_much_it_is(
+    using: str, save: Callable[..., Any], queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime_core.hooks.outbox.relay.PURGED_AT_ONCE", 2)
+    monkeypatch.setattr("realtime_core.hooks.outbox.running.PURGED_AT_ONCE", 2)
+    for _ in range(5):
+        save("a")
+    relay = relay_to(queue, using, keep_s=3600)
+    relay_all(relay)
+    OutboxRow.objects.using(using).update(put_at=time.time() - 3601)
+    stop = threading.Event()
+    monkeypatch.setattr(relay, "round", lambda: stop.set() or 0)
+    run(relay, stop, using=using)
+    assert rows(using) == []
+
+
 def test_without_retention_rows_that_were_put_are_gone(using: str, save: Callable[..., Any], queue: Queue) -> None:
     save("a")
     relay_all(relay_to(queue, using, keep_s=0))

@@ -149,19 +149,24 @@ def test_two_relays_at_once_of_which_one_is_killed_again_and_again_keep_the_orde
     assert by_thread == {thread: list(range(turns)) for thread in range(10)}
 
 
-def test_sigterm_puts_what_waits_and_ends_with_0_and_metrics_tell_of_it(
+def test_a_relay_goes_on_without_its_connection_tells_prometheus_and_ends_with_0_at_sigterm(
     make_shop: Callable[..., Any], pg_database: dict[str, Any], redis_client: Redis, redis_name: str
 ) -> None:
     shop = make_shop(pg_database, mode="outbox")
     shop.run("-c", f"{SAVE}Comment.objects.bulk_create([Comment(thread=n, turn=n) for n in range(100)])")
-    # It polls so seldom that what is written now is put by the drain.
-    relay = shop.start(*RELAY, "--batch", "10", "--poll", "60", "--metrics", "0")
+    relay = shop.start(*RELAY, "--batch", "10", "--metrics", "0")
     assert relay.stdout is not None
     assert "relaying" in relay.stdout.readline()
     queue = Queue(redis_client, redis_name)
     wait_until(lambda: queue.counts().put_total == 100, timeout_s=20, what="a hundred put")
     wait_until(lambda: _metric(shop, relay.pid, 'realtime_outbox_rows_total{outcome="put"}') == 100, timeout_s=20)
+    # The database takes its connection away: it opens another.
+    with psycopg.connect(host=pg_database["HOST"], user="postgres", dbname=pg_database["NAME"]) as client:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        ((count,),) = client.execute(f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {others}")
+    assert count == 1
     shop.run("-c", f"{SAVE}Comment.objects.create(thread=1, text='late')")
+    wait_until(lambda: queue.counts().put_total == 101, timeout_s=20, what="the late one put")
     relay.send_signal(signal.SIGTERM)
     out, _ = relay.communicate(timeout=20)
     assert relay.returncode == 0
