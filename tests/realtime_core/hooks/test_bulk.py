@@ -116,6 +116,16 @@ def test_update_emits_each_row_as_it_is_stored_and_none_that_it_did_not_write(
     assert events() == [("post_save", "a!"), ("post_save", "c!")]
 
 
+def test_an_update_of_more_rows_than_one_query_names_writes_each_once(
+    site: Any, thread: Any, events: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime_core.hooks.bulk._KEYS_A_QUERY", 2)
+    site.Comment.objects.bulk_create(three(site, thread))
+    events()
+    assert site.Comment.objects.update(text=Concat(F("text"), Value("!"))) == 3
+    assert events() == [("post_save", "a!"), ("post_save", "b!"), ("post_save", "c!")]
+
+
 def test_an_update_that_changes_what_it_filters_by_emits_what_it_wrote(
     site: Any, thread: Any, events: Callable[[], Any]
 ) -> None:
