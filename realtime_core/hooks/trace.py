@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+TRIM_EVERY_S: Final = 1.0
 _FORMAT: Final = "rth1"
 
 
@@ -35,7 +36,7 @@ class Trace:
             redis: as the queue's.
             name: the queue's.
             keep_s: how long an object is remembered after its last event.
-            most: objects remembered; with more the oldest are forgotten, and the trace begins later.
+            most: objects remembered, and a hundredth more; of more the oldest are forgotten, and the trace begins later.
 
         Raises:
             ConfigurationError: a name that is none, or a limit that is not positive.
@@ -49,6 +50,8 @@ class Trace:
         self._since = f"{_FORMAT}:{{{name}}}:since"
         self._keep_s = keep_s
         self._most = most
+        self._trim_at = 0.0
+        self._untrimmed = 0
 
     def note(self, events: Iterable[tuple[str, float]]) -> None:
         """Remember subjects whose events were put, each with its event's time. Raises redis-py's errors."""
@@ -57,11 +60,15 @@ class Trace:
             latest[name] = max(at, latest.get(name, at))
         if not latest:
             return
-        with self._redis.pipeline() as pipe:
+        self._untrimmed += len(latest)
+        with self._redis.pipeline(transaction=False) as pipe:
             pipe.set(self._since, min(latest.values()), nx=True)
             pipe.zadd(self._put, cast("Any", latest), gt=True)
-            pipe.zremrangebyscore(self._put, "-inf", time.time() - self._keep_s)
-            pipe.zremrangebyrank(self._put, 0, -self._most - 1)
+            # Not at each put: it is on a request's way. What is over its time or number meanwhile does no harm.
+            if time.monotonic() >= self._trim_at or self._untrimmed * 100 >= self._most:
+                self._trim_at, self._untrimmed = time.monotonic() + TRIM_EVERY_S, 0
+                pipe.zremrangebyscore(self._put, "-inf", time.time() - self._keep_s)
+                pipe.zremrangebyrank(self._put, 0, -self._most - 1)
             pipe.execute()
 
     def complete_since(self) -> float | None:

@@ -75,8 +75,10 @@ class Relay:
         self._keep_s = keep_s
         self._ledger = ledger
 
-    def round(self) -> int:
+    def round(self, go_on: Callable[[], bool] = lambda: True) -> int:
         """One turn for each partition that has waiting rows and is free; how many rows left the outbox.
+
+        ``go_on`` is asked before each turn: a round ends early where it says no.
 
         Raises:
             QueueFull: a queue has no room, after the others had their turn; the next turns are smaller.
@@ -86,7 +88,7 @@ class Relay:
         moved = 0
         full: QueueFull | None = None
         partition = self._next_partition(-1)
-        while partition is not None:
+        while partition is not None and go_on():
             try:
                 moved += self.turn(partition)
             except QueueFull as error:

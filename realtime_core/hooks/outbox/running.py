@@ -42,7 +42,7 @@ def run(relay: Relay, stop: Event, *, using: str, poll_s: float = 0.25, drain_s:
             if now >= look_at:
                 look_at = now + LOOK_EVERY_S
                 _look(relay)
-            new = relay.round()
+            new = relay.round(lambda: not stop.is_set())
         except Exception as error:  # noqa: BLE001 - a relay goes on whatever happens; the reason is counted and logged
             failures += 1
             wait_s = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(failures - 1, 16)) * random.uniform(1.0, 1.5)
@@ -69,7 +69,7 @@ def _drain(relay: Relay, using: str, drain_s: float) -> int:
     deadline = time.monotonic() + drain_s
     moved = 0
     try:
-        while time.monotonic() < deadline and (new := relay.round()):
+        while new := relay.round(lambda: time.monotonic() < deadline):
             moved += new
         waiting, _ = relay.waiting()
     except Exception as error:  # noqa: BLE001 - it ends now, with what could not be put still in the table

@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager, suppress
 from io import StringIO
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -164,7 +165,7 @@ def test_what_runs_purges_all_that_is_over_however_much_it_is(
     relay_all(relay)
     OutboxRow.objects.using(using).update(put_at=time.time() - 3601)
     stop = threading.Event()
-    monkeypatch.setattr(relay, "round", lambda: stop.set() or 0)
+    monkeypatch.setattr(relay, "round", lambda _: stop.set() or 0)
     run(relay, stop, using=using)
     assert rows(using) == []
 
@@ -291,13 +292,74 @@ def test_what_runs_goes_on_through_errors_counts_them_and_ends_with_what_waits_p
     before = [failures(reason) for reason in ("redis", "queue_full", "database", "other")]
     monkeypatch.setattr("realtime_core.hooks.outbox.running.FIRST_BACKOFF_S", 0.01)
     monkeypatch.setattr(connections[using], "close", lambda: None)  # it is in memory
-    monkeypatch.setattr(relay, "round", lambda: real() if stop.is_set() else round_())
+    monkeypatch.setattr(relay, "round", lambda go_on: real(go_on) if stop.is_set() else round_())
     save("a")
     assert run(relay, stop, using=using, poll_s=0.01, drain_s=5.0) == 1
     assert [failures(reason) for reason in ("redis", "queue_full", "database", "other")] == [n + 1 for n in before]
     waits = [later - earlier for earlier, later in pairwise(asked)]
     assert all(wait_s >= 0.01 * 2**n for n, wait_s in enumerate(waits))
     assert texts(queue) == ["a"]
+
+
+def test_a_drain_ends_at_its_limit_between_two_partitions_and_the_rest_waits(
+    site: Any, using: str, save: Callable[..., Any], queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(4):
+        save(f"c{n}", of=site.Thread.objects.using(using).create(title=str(n)))
+    stop = threading.Event()
+    stop.set()
+    put, now = queue.put, [0.0]
+
+    def slow(jobs: Sequence[Job]) -> list[bool]:
+        now[0] += 1.0
+        return put(jobs)
+
+    monkeypatch.setattr(queue, "put", slow)
+    monkeypatch.setattr("realtime_core.hooks.outbox.running.time", SimpleNamespace(monotonic=lambda: now[0]))
+    assert len({row.partition for row in rows(using)}) == 4
+    assert run(relay_to(queue, using), stop, using=using, drain_s=1.5) == 2
+    assert waiting(using) == 2
+
+
+class Counting:
+    """A ledger that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, ...]] = []
+
+    def sent(self, hop: str, ids: Sequence[str], at: Sequence[float]) -> None:
+        self.calls.append(("sent", hop, *ids))
+
+    def received(self, hop: str, ids: Sequence[str], at: Sequence[float]) -> None:
+        self.calls.append(("received", hop, *ids))
+
+    def name(self, ids: Sequence[str]) -> None:
+        self.calls.append(("name", *ids))
+
+    def flush(self) -> None:
+        self.calls.append(("flush",))
+
+
+def test_the_ledger_counts_a_row_once_it_was_put_and_marked(
+    using: str, save: Callable[..., Any], queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save("a")
+    (row,) = rows(using)
+    ledger = Counting()
+    relay = relay_to(queue, using, ledger=ledger)
+    with monkeypatch.context() as broken:
+        broken.setattr(relay, "_mark", lambda _: (_ for _ in ()).throw(DatabaseError("gone")))
+        with pytest.raises(DatabaseError):
+            relay.round()
+    assert ledger.calls == []
+    relay.round()
+    assert ledger.calls == [
+        ("sent", "hooks>queue", row.job),
+        ("name", row.job),
+        ("received", "hooks>queue", row.job),
+        ("sent", "queue>pipeline", row.job),
+        ("flush",),
+    ]
 
 
 def test_with_sqlite_there_is_one_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Any) -> None:
