@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 
 help:
 	@echo "make demo   watch the main job, about a minute, no root needed"
-	@echo "make test   every promise in its short form (installs nginx, redis, chromium, prometheus from apt where it may)"
+	@echo "make test   every promise in its short form (installs nginx, redis, postgresql, chromium, prometheus from apt where it may)"
 	@echo "make lint   ruff, mypy --strict, import contracts"
 	@echo "make long   kills, holds and repeats at full size"
 	@echo "make bench  against peers, in one run, as ratios"

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.support.engines", "tests.support.skips", "tests.support.leftovers", "tests.support.long_page"]
+pytest_plugins = [
+    "tests.support.engines",
+    "tests.support.skips",
+    "tests.support.leftovers",
+    "tests.support.long_page",
+    "tests.support.postgres",
+]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -16,6 +17,25 @@ if TYPE_CHECKING:
 
 BODY_VERSION: Final = 1
 MAX_CHANNELS: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """One event on its way to the queue.
+
+    Attributes:
+        job: what is put.
+        at: when it happened, seconds UTC.
+        kind: ``post_save`` or ``post_delete``.
+        model: ``app.Model``.
+        key: the object's primary key, as text.
+    """
+
+    job: Job
+    at: float
+    kind: str
+    model: str
+    key: str
 
 
 def new_job_id() -> str:

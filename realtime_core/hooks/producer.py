@@ -7,12 +7,15 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
 
 from realtime_core.hooks.metrics import ACCEPTED, DUPLICATE, JOBS, LOST
+from realtime_core.hooks.trace import subject
 from realtime_core.queue import MAX_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from realtime_core.queue import Job, Queue
+    from realtime_core.hooks.event import Captured
+    from realtime_core.hooks.trace import Trace
+    from realtime_core.queue import Queue
 
 HOP_IN: Final = "hooks>queue"
 HOP_OUT: Final = "queue>pipeline"
@@ -46,15 +49,22 @@ class Producer:
         lost: events that were committed and did not get into the queue.
     """
 
-    def __init__(self, queue: Queue, ledger: Ledger | None = None) -> None:
-        """Nothing is sent yet; with a ledger every event is counted into ``hooks>queue`` and ``queue>pipeline``."""
+    def __init__(self, queue: Queue, ledger: Ledger | None = None, *, trace: Trace | None = None) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            queue: takes the jobs.
+            ledger: counts every event into ``hooks>queue`` and ``queue>pipeline``.
+            trace: remembers which objects' events were put, for the reconciler.
+        """
         self.lost = 0
         self._queue = queue
         self._ledger = ledger
+        self._trace = trace
         self._lock = Lock()
 
-    def put(self, events: Sequence[tuple[Job, float]]) -> None:
-        """Put the jobs of one transaction, each with its event's time (seconds UTC), in one batch. Raises nothing.
+    def put(self, events: Sequence[Captured]) -> None:
+        """Put the jobs of one transaction in one batch. Raises nothing.
 
         A transaction of more than 10,000 events makes several batches.
         """
@@ -68,11 +78,9 @@ class Producer:
         JOBS.labels(outcome=LOST).inc(count)
         _log.exception("%d event(s) lost: %s", count, why)
 
-    def _put_batch(self, events: Sequence[tuple[Job, float]]) -> None:
-        jobs = [job for job, _ in events]
-        ids = [job.id for job in jobs]
-        at = [moment for _, moment in events]
-        self._count_fired(ids, at)
+    def _put_batch(self, events: Sequence[Captured]) -> None:
+        jobs = [event.job for event in events]
+        count_fired(self._ledger, events)
         try:
             taken = self._queue.put(jobs)
         except Exception:  # noqa: BLE001 - whatever is wrong with the queue, the request has committed and must end well
@@ -80,24 +88,42 @@ class Producer:
             return
         JOBS.labels(outcome=ACCEPTED).inc(sum(taken))
         JOBS.labels(outcome=DUPLICATE).inc(len(taken) - sum(taken))
-        self._count_put(ids, at)
+        count_put(self._ledger, events)
+        self._note(events)
 
-    def _count_fired(self, ids: Sequence[str], at: Sequence[float]) -> None:
-        if self._ledger is None:
+    def _note(self, events: Sequence[Captured]) -> None:
+        """After the put, never before it: what a crash leaves out here is named though it was put, which harms less."""
+        if self._trace is None:
             return
         try:
-            self._ledger.sent(HOP_IN, ids, at)
-            self._ledger.name(ids)
-        except Exception:  # noqa: BLE001 - counting must not break the request either
-            _log.exception("%d event(s) not counted in the ledger", len(ids))
+            self._trace.note((subject(event.model, event.key), event.at) for event in events)
+        except Exception:  # noqa: BLE001 - remembering must not break the request
+            _log.exception("%d event(s) were put and are not in the trace", len(events))
 
-    def _count_put(self, ids: Sequence[str], at: Sequence[float]) -> None:
-        """Count all of them: an id is used once, so a duplicate is an earlier try of this put whose reply was lost."""
-        if self._ledger is None:
-            return
-        try:
-            self._ledger.received(HOP_IN, ids, at)
-            self._ledger.sent(HOP_OUT, ids, at)
-            self._ledger.flush()
-        except Exception:  # noqa: BLE001 - counting must not break the request either
-            _log.exception("%d event(s) not counted in the ledger", len(ids))
+
+def count_fired(ledger: Ledger | None, events: Sequence[Captured]) -> None:
+    """Count events as sent on ``hooks>queue``. Raises nothing."""
+    if ledger is None:
+        return
+    try:
+        ids = [event.job.id for event in events]
+        ledger.sent(HOP_IN, ids, [event.at for event in events])
+        ledger.name(ids)
+    except Exception:  # noqa: BLE001 - counting must not break the request either
+        _log.exception("%d event(s) not counted in the ledger", len(events))
+
+
+def count_put(ledger: Ledger | None, events: Sequence[Captured]) -> None:
+    """Count events as received by the queue and sent on ``queue>pipeline``, and flush. Raises nothing.
+
+    All of them: an id is used once, so a duplicate is an earlier try of this put whose reply was lost.
+    """
+    if ledger is None:
+        return
+    try:
+        ids, at = [event.job.id for event in events], [event.at for event in events]
+        ledger.received(HOP_IN, ids, at)
+        ledger.sent(HOP_OUT, ids, at)
+        ledger.flush()
+    except Exception:  # noqa: BLE001 - counting must not break the request either
+        _log.exception("%d event(s) not counted in the ledger", len(events))

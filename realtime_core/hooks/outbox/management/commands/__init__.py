@@ -1,0 +1,1 @@
+"""realtime_outbox and realtime_reconcile."""
