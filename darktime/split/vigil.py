@@ -41,6 +41,8 @@ _OF_A_HANG: Final = (
 )
 
 
+# A machine that was held up as a whole goes on with all at once: a relay may write its state before it is said to hang.
+_SURE_S: Final = 1.0
 # A second SIGTERM may find an interpreter that has done all and takes itself down, with no handler any more.
 _TOLD_TO_END: Final = (0, -signal.SIGTERM)
 
@@ -55,13 +57,14 @@ class Vigil:
         self._processes = dict(processes)
         self._states = dict(states or {})
         self._hung: set[str] = set()
+        self._doubted: dict[str, float] = {}  # since when
         self.incidents: list[str] = []
         self._seen_at: dict[str, float] = {}
         self._lost: set[str] = set()
 
-    def look(self) -> list[str]:
-        """The incidents that are new since the last look."""
-        new = []
+    def look(self, now: float | None = None) -> list[str]:
+        """The incidents that are new since the last look. ``now``: by the monotonic clock."""
+        new, now = [], time.monotonic() if now is None else now
         for name in [name for name, process in self._processes.items() if not process.alive()]:
             process = self._processes.pop(name)
             self._lost.add(name)
@@ -69,8 +72,10 @@ class Vigil:
             what = known or f"nobody takes production's requests any more. Its last lines:\n{process.tail()}"
             new.append(f"{name} died: {what}")
         for name in self._beating():
-            hangs = silence(name, read_state(self._states[name]), time.monotonic())
-            if hangs:
+            hangs = silence(name, read_state(self._states[name]), now)
+            if not hangs:
+                self._doubted.pop(name, None)
+            elif now - self._doubted.setdefault(name, now) >= _SURE_S:
                 self._hung.add(name)
                 new.append(f"{hangs}; {_OF_A_HANG}")
         self.incidents += new

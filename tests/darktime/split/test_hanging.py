@@ -79,9 +79,10 @@ def test_one_of_two_whose_heartbeat_is_old_is_an_incident_once_and_the_other_is_
         path.write_text(json.dumps({"loop": {"turned": now - ago, "calling": None}}))
     vigil = Vigil(dict.fromkeys(states, Running()), states)
     assert not vigil.heard_since(now - 1)
-    (incident,) = vigil.look()
-    assert incident.startswith("relay-2 hangs: its loop has not turned for 6 s; what it took since then")
-    assert vigil.look() == []
+    assert vigil.look(now) == [], "a machine that was held up as a whole goes on with all at once"
+    (incident,) = vigil.look(now + 1)
+    assert incident.startswith("relay-2 hangs: its loop has not turned for 7 s; what it took since then")
+    assert vigil.look(now + 2) == []
     assert vigil.heard_since(now - 1), "of one that is known to hang nobody waits to hear"
     assert not vigil.lost_relay
     assert [one["what"] for one in vigil.record()] == [incident]
@@ -90,12 +91,22 @@ def test_one_of_two_whose_heartbeat_is_old_is_an_incident_once_and_the_other_is_
     assert killed.startswith("relay-1 did not end by itself")
 
 
+def test_one_that_turns_again_before_it_is_sure_is_no_incident(tmp_path: Path) -> None:
+    path, now = tmp_path / "relay.json", time.monotonic()
+    vigil = Vigil({"relay": Running()}, {"relay": path})
+    for late in (0.0, 20.0):
+        path.write_text(json.dumps({"loop": {"turned": now + late - 9, "calling": None}}))
+        assert vigil.look(now + late) == []
+        path.write_text(json.dumps({"loop": {"turned": now + late, "calling": None}}))
+        assert vigil.look(now + late + 1) == []
+
+
 def test_of_a_state_that_says_nothing_of_a_loop_nothing_is_concluded(tmp_path: Path) -> None:
     path = tmp_path / "relay.json"
     vigil = Vigil({"relay": Running()}, {"relay": path})
     for text in ("", "{", "{}", '{"loop": null}'):
         path.write_text(text)
-        assert (vigil.look(), vigil.heard_since(time.monotonic())) == ([], True)
+        assert (vigil.look(), vigil.look(time.monotonic() + 99), vigil.heard_since(time.monotonic())) == ([], [], True)
     assert silence("relay", read_state(path), 1e9) == ""
 
 
