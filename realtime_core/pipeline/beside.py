@@ -7,7 +7,6 @@ hang, die or use up its core; the worker's jobs do not notice. What it was told 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections import deque
@@ -21,6 +20,7 @@ from prometheus_client import Counter
 
 from realtime_core.pipeline.difference import MORE, Tally
 from realtime_core.pipeline.dry import PUBLISHED, told
+from realtime_core.pipeline.reports import report_of, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MODULE: Final = "realtime_core.pipeline.shadow"
-SCHEMA_VERSION: Final = 1
 LINE_BYTES: Final = 8_388_608
 UNANSWERED: Final = 4_096  # jobs that the other process may have at a time
 STARTS: Final = 5
@@ -137,9 +136,8 @@ class Beside:
         """Write the report, whole or not at all, private."""
         if self._report is None:
             return
-        head = {"kind": "beside", "schema_version": SCHEMA_VERSION, "first": self._first, "beside": self._beside}
         try:
-            write_private(self._report, orjson.dumps(head | self.tally.as_json(), option=orjson.OPT_INDENT_2))
+            write_private(self._report, report_of(self._first, self._beside, self.tally))
         except OSError as error:
             log.warning("the report %s was not written: %s", self._report, error)
 
@@ -228,15 +226,6 @@ class Beside:
         while True:
             gevent.sleep(WRITE_EVERY_S)
             self.write()
-
-
-def write_private(path: Path, text: bytes) -> None:
-    """Write a file whole or not at all, readable by its owner."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text)
-    part.replace(path)
 
 
 def _said(item: Item) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from realtime_core.errors import ConfigurationError
@@ -93,5 +94,5 @@ class Tally:
 
 
 def _shown(value: Any) -> str:
-    text = value if value is ABSENT else repr(value)
+    text = value if value is ABSENT else json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 1] + "…"

@@ -6,6 +6,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import argparse  # noqa: E402 - see above
+import ctypes  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from realtime_core.pipeline.pipeline import Pipeline
 
+PR_SET_PDEATHSIG = 1
 NICE = 10  # where both want a core, the first pipeline gets it
 
 
@@ -35,6 +37,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     # Ctrl-C goes to the whole group: the worker ends this one, when it has what it waits for.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICE)
+    _die_with(os.getppid())
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a mixin prints is no answer
     try:
@@ -49,6 +52,13 @@ def main(argv: "Sequence[str] | None" = None) -> int:
         answers.write(orjson.dumps(tally.as_json()) + b"\n")
         answers.flush()
     return 0
+
+
+def _die_with(parent: int) -> None:
+    """End with the worker though a stage here never comes back to see the end of its input."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def compare(pipeline: "Pipeline", job: "list[Any]", tally: Tally) -> None:

@@ -1,6 +1,6 @@
 """The supervisor: worker processes, each started again when it dies or hangs, within bounds; all ended together.
 
-It imports no gevent and holds no Redis: what can stop a worker does not stop it.
+It uses no gevent and holds no Redis: what can stop a worker does not stop it.
 """
 
 from __future__ import annotations
@@ -72,12 +72,19 @@ class Worker:
             with suppress(ProcessLookupError):
                 self.process.send_signal(number)
 
+    def kill(self) -> None:
+        """End it at once, and whatever it has started: it leads a group of its own."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
     def gone(self) -> int | None:
         """The exit code of the process if it has ended; then the place is free."""
         if self.process is None:
             return None
         code = self.process.poll()
         if code is not None:
+            self.kill()  # what it left behind
             self.process = None
             if self.pulse is not None:
                 self.pulse.close()
@@ -137,7 +144,7 @@ class Supervisor:
             self._end()
         finally:
             for worker in self._workers:
-                worker.signal(signal.SIGKILL)
+                worker.kill()
                 if worker.process is not None:
                     worker.process.wait()
                     worker.gone()
@@ -171,7 +178,7 @@ class Supervisor:
         silent_s = time.monotonic() - worker.heard
         if worker.process is not None and self._pulse_timeout_s is not None and silent_s > self._pulse_timeout_s:
             log.error("worker %d gave no sign of life for %.1f s: it is killed", worker.number, silent_s)
-            worker.signal(signal.SIGKILL)
+            worker.kill()
             assert worker.process is not None
             worker.process.wait()
         code = worker.gone()
