@@ -88,13 +88,15 @@ def run(**asked: Any) -> int:
     Exit code 0: told to end, and drained. 1: workers died too often, or had to be killed. 2: it cannot run so. 130: told twice.
     """
     from realtime_core.pipeline.loading import pairs
-    from realtime_core.pipeline.supervisor import Supervisor, worker_argv
+    from realtime_core.pipeline.supervisor import REDIS_VARIABLE, Supervisor, worker_argv
 
     _refuse(asked)
     pairs("--box", asked["box"])
     report: Path | None = asked["report"]
     if report is not None and not report.parent.is_dir():
         raise UsageError(f"--report {report}: there is no such folder: make it, or name another file")
+    for old in _parts(report):  # of a run that was killed
+        old.unlink()
 
     def argv_of(number: int, life: int) -> Sequence[str]:
         words = _words(asked)
@@ -109,6 +111,7 @@ def run(**asked: Any) -> int:
         argv_of,
         asked["workers"],
         drain_s=asked["drain"],
+        env={REDIS_VARIABLE: asked["redis"]},
         pulse_timeout_s=None if progress_s is None else progress_s + PULSE_GRACE_S,
     )
     try:
@@ -165,7 +168,7 @@ def _refuse(asked: dict[str, Any]) -> None:
 
 
 ONCE = (
-    *("redis", "queue", "hands", "batch", "lease", "attempts", "backoff", "progress_timeout", "drain"),
+    *("queue", "hands", "batch", "lease", "attempts", "backoff", "progress_timeout", "drain"),
     *("ack", "canary", "canary_wait", "beside", "ledger_name"),
 )
 OFTEN = {"box": "--box", "best_effort": "--best-effort", "setting": "--set", "beside_set": "--beside-set"}
@@ -185,11 +188,15 @@ def _part(report: Path, number: int, life: int) -> Path:
     return report.with_name(f"{report.name}.worker-{number}-{life}")
 
 
+def _parts(report: Path | None) -> list[Path]:
+    return [] if report is None else sorted(report.parent.glob(f"{report.name}.worker-*"))
+
+
 def _merge(report: Path) -> None:
     """One report of those of all workers, and of all their lives."""
     from realtime_core.pipeline.reports import merge_reports
 
-    merge_reports(sorted(report.parent.glob(f"{report.name}.worker-*")), report)
+    merge_reports(_parts(report), report)
 
 
 def _read(jobs: str | None) -> bytes:

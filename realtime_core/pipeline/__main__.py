@@ -29,7 +29,7 @@ from realtime_core.pipeline.beside import Beside  # noqa: E402
 from realtime_core.pipeline.loading import boxes, pairs, pipeline_class  # noqa: E402
 from realtime_core.pipeline.metrics import PipelineMetrics  # noqa: E402
 from realtime_core.pipeline.runner import Runner  # noqa: E402
-from realtime_core.pipeline.supervisor import pulse_through  # noqa: E402
+from realtime_core.pipeline.supervisor import REDIS_VARIABLE, pulse_through  # noqa: E402
 from realtime_core.publish import Canary, Fleet  # noqa: E402
 from realtime_core.publish.fleet import HOLD_S  # noqa: E402
 from realtime_core.queue import Queue, Renewal  # noqa: E402
@@ -78,7 +78,10 @@ def _told_to_end(runner: Runner) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m realtime_core.pipeline", description=__doc__, allow_abbrev=False)
     parser.add_argument("pipeline", metavar="MODULE:CLASS", help="realtime_core.pipeline:JSONAnonHTTPPipeline or yours")
-    parser.add_argument("--redis", required=True, metavar="URL", help="Redis or Valkey that holds the queue and ledger")
+    redis = os.environ.get(REDIS_VARIABLE)  # where nobody reads a password in a list of processes
+    parser.add_argument(
+        "--redis", required=not redis, default=redis, metavar="URL", help="Redis or Valkey that holds queue and ledger"
+    )
     parser.add_argument("--queue", required=True, metavar="NAME", help="the queue's name")
     parser.add_argument("--box", action="append", default=[], metavar="NAME=URL", help="a job waits for this box")
     parser.add_argument("--best-effort", action="append", default=[], metavar="NAME=URL", help="nobody waits for this")

@@ -55,7 +55,7 @@ class Crew:
         busy = self.busy
         free = next((hand for hand in self.hands if not hand.busy), None)
         if not busy:
-            return free
+            return free or self._hire()
         wait_s = 0.0 if backlog else PATIENCE_S - (time.monotonic() - min(hand.started for hand in busy))
         if wait_s <= 0 and (free is not None or len(self.hands) < self._most):
             return free or self._hire()
@@ -137,18 +137,19 @@ class Crew:
             gevent.sleep(min(self._progress_timeout_s / 4, 1.0))
             oldest = time.monotonic() - self._progress_timeout_s
             for hand in [hand for hand in self.busy if hand.marked < oldest]:
-                log.error(
-                    "stage %s of a batch of %d jobs shows no progress for %g s: it is ended, its jobs come back",
-                    *(hand.stage, hand.jobs, self._progress_timeout_s),
-                )
-                self._shop.metrics.hung.labels(hand.stage).inc()
-                assert hand.greenlet is not None
-                hand.greenlet.kill(Hung, block=True, timeout=KILLED_S)
-                if hand in self.hands:
-                    self._dismiss(hand)
-                if not self.hands:
-                    self._hire()
-                self._freed.set()
+                self._replace(hand)
+
+    def _replace(self, hand: Hand) -> None:
+        log.error(
+            "stage %s of a batch of %d jobs shows no progress for %g s: it is ended, its jobs come back",
+            *(hand.stage, hand.jobs, self._progress_timeout_s),
+        )
+        self._shop.metrics.hung.labels(hand.stage).inc()
+        assert hand.greenlet is not None
+        hand.greenlet.kill(Hung, block=True, timeout=KILLED_S)
+        if hand in self.hands:
+            self._dismiss(hand)  # the next batch gets a new one
+        self._freed.set()
 
 
 def _add(figures: dict[str, int], more: dict[str, int]) -> None:

@@ -36,7 +36,7 @@ T = TypeVar("T")
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
 GIVE_BACK_S: Final = 0.5
-MARK_EVERY_S: Final = 0.25
+MARK_EVERY_S: Final = 0.05
 CANARY: Final = "canary"
 
 

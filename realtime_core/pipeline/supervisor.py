@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from realtime_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,9 @@ LONGEST_PAUSE_S: Final = 10.0
 LOOK_S: Final = 0.1
 # Beyond what the worker itself takes to drain: it has boxes and an account to close, and an interpreter to end.
 GRACE_S: Final = 4.0
+START_S: Final = 30.0
 REFUSED: Final = 2
+REDIS_VARIABLE: Final = "REALTIME_PIPELINE_REDIS"
 INTERRUPTED: Final = 130
 
 
@@ -45,26 +47,40 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
         self.pulse: socket.socket | None = None
         self.heard = 0.0
+        self.beaten = False  # since this life began
         self.start_at = 0.0
         self.ended: int | None = None  # the exit code with which it is done for good
 
-    def start(self, argv: Sequence[str]) -> None:
+    def start(self, argv: Sequence[str], env: Mapping[str, str] | None) -> None:
         """Begin a life. What it says on the line to us is its pulse; when we die the line ends, and so does it."""
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                [*argv, "--pulse", str(theirs.fileno())], pass_fds=[theirs.fileno()], start_new_session=True
+                [*argv, "--pulse", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env=None if env is None else os.environ | env,
             )
         ours.setblocking(False)
         self.pulse = ours
         self.lives += 1
+        self.beaten = False
         self.heard = time.monotonic()
 
     def hear(self) -> None:
         """Take in what came of its pulse."""
-        with suppress(OSError):
-            if self.pulse is not None and self.pulse.recv(4096):
-                self.heard = time.monotonic()
+        if self.pulse is None:
+            return
+        with suppress(BlockingIOError):
+            try:
+                beats = self.pulse.recv(4096)
+            except ConnectionError:
+                beats = b""
+            if beats:
+                self.beaten, self.heard = True, time.monotonic()
+            else:  # it has ended, or is about to
+                self.pulse.close()
+                self.pulse = None
 
     def signal(self, number: int) -> None:
         """Send a signal, if it is there."""
@@ -104,6 +120,7 @@ class Supervisor:
         pulse_timeout_s: float | None = None,
         restarts: int = RESTARTS,
         within_s: float = WITHIN_S,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         """Set up; nothing is started.
 
@@ -114,6 +131,7 @@ class Supervisor:
             pulse_timeout_s: a worker that gave no pulse for so long hangs: it is killed. None: it may.
             restarts: most of all workers together ...
             within_s: ... within so many seconds; beyond that all are ended.
+            env: added to this process's environment for them: what must not stand in a list of processes.
 
         Raises:
             ConfigurationError: a number out of its limits.
@@ -127,6 +145,7 @@ class Supervisor:
         self._restarts = restarts
         self._within_s = within_s
         self._deaths: deque[float] = deque()
+        self._env = env
         self._signals = 0
         self._exit_code = 0
 
@@ -159,7 +178,7 @@ class Supervisor:
         now = time.monotonic()
         for worker in self._workers:
             if worker.process is None and worker.ended is None and now >= worker.start_at:
-                worker.start(self._argv_of(worker.number, worker.lives))
+                worker.start(self._argv_of(worker.number, worker.lives), self._env)
         self._listen()
         for worker in self._workers:
             self._look_after(worker)
@@ -171,12 +190,13 @@ class Supervisor:
         readable, _, _ = select.select(list(pulses), [], [], LOOK_S)
         for pulse in readable:
             pulses[pulse].hear()
-        if readable and self._pulse_timeout_s is None:
-            time.sleep(LOOK_S / 10)
 
     def _look_after(self, worker: Worker) -> None:
         silent_s = time.monotonic() - worker.heard
-        if worker.process is not None and self._pulse_timeout_s is not None and silent_s > self._pulse_timeout_s:
+        limit_s = self._pulse_timeout_s
+        if limit_s is not None and not worker.beaten:
+            limit_s = max(limit_s, START_S)  # it has to import first
+        if worker.process is not None and limit_s is not None and silent_s > limit_s:
             log.error("worker %d gave no sign of life for %.1f s: it is killed", worker.number, silent_s)
             worker.kill()
             assert worker.process is not None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 MAX_CHANNELS: Final = 1_024
 OK: Final = 200
+LOOK_S: Final = 0.05
 # The id stands first in every event's line; an engine's own ids in front of it differ.
 _ID: Final = re.compile(rb'data: ?\{"id":"([A-Za-z0-9_.:-]{1,128})"')
 
@@ -32,7 +33,8 @@ class Subscription:
     """One channel's stream, read by a greenlet for as long as it is kept."""
 
     def __init__(self, canary: Canary, channel: str) -> None:
-        self.open = Flag()
+        self.decided = Flag()  # it reads, or never will
+        self._open = False
         self._canary = canary
         self._channel = channel
         self._greenlet = gevent.spawn(self._run)
@@ -40,7 +42,7 @@ class Subscription:
     @property
     def reading(self) -> bool:
         """Whether its events come in."""
-        return self.open.is_set() and not self._greenlet.dead
+        return self._open and not self._greenlet.dead
 
     @property
     def dead(self) -> bool:
@@ -53,6 +55,7 @@ class Subscription:
 
     def _run(self) -> None:
         link: Any = None
+        reply: HTTPResponse | None = None
         try:
             link = socket.create_connection(self._canary.address, timeout=self._canary.connect_s)
             link.sendall(self._canary.request(self._channel))
@@ -62,7 +65,8 @@ class Subscription:
                 log.warning("the canary was refused at channel %s: %d", self._channel, reply.status)
                 return
             link.settimeout(None)
-            self.open.set()
+            self._open = True
+            self.decided.set()
             while line := reply.readline():
                 match = _ID.match(line)
                 if match:
@@ -70,6 +74,9 @@ class Subscription:
         except (OSError, HTTPException) as error:
             log.warning("the canary lost channel %s: %s", self._channel, error)
         finally:
+            self.decided.set()
+            if reply is not None:
+                reply.close()  # it holds the socket too
             if link is not None:
                 link.close()
 
@@ -136,21 +143,23 @@ class Canary:
                     continue
                 self._subscriptions[channel] = Subscription(self, channel)
             self._subscriptions.move_to_end(channel)
-        waiting = [self._subscriptions[channel].open for channel in asked if channel in self._subscriptions]
+        waiting = [self._subscriptions[channel].decided for channel in asked if channel in self._subscriptions]
         with gevent.Timeout(self.connect_s, False):
-            for opened in waiting:
-                opened.wait()
+            for decided in waiting:
+                decided.wait()
 
     def seen(self, events: Sequence[Event]) -> list[bool]:
         """Which of the expected events came in, within ``wait_s``; they are expected no longer."""
         until = time.monotonic() + self.wait_s
         keys = [(event.channel, event.id) for event in events]
         while not all(self._awaited.get(key) for key in keys):
+            left_s = until - time.monotonic()
+            if left_s <= 0 or not any(
+                channel in self._subscriptions and self._subscriptions[channel].reading for channel, _ in keys
+            ):
+                break
             self._news.clear()
-            if not any(channel in self._subscriptions and self._subscriptions[channel].reading for channel, _ in keys):
-                break
-            if not self._news.wait(max(0.0, until - time.monotonic())):
-                break
+            self._news.wait(min(left_s, LOOK_S))  # others wait for the same flag
         found = [self._awaited.pop(key, False) for key in keys]
         self.seen_total += sum(found)
         self.unseen_total += len(found) - sum(found)

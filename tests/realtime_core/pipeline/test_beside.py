@@ -13,10 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_core.errors import ConfigurationError
+from realtime_core.pipeline import PipelineMetrics, composed
+from realtime_core.pipeline.batch import Batch
+from realtime_core.pipeline.beside import Beside
 from realtime_core.pipeline.difference import ABSENT, MAX_FIELDS, MORE, Tally, differences
+from realtime_core.pipeline.dry import claim_of, dry
 from realtime_core.pipeline.reports import merge_reports, report_of, write_private
 from realtime_core.stack import ready_line
-from tests.realtime_core.pipeline.conftest import ODD
+from tests.realtime_core.pipeline.conftest import ODD, body
 from tests.realtime_core.pipeline.test_worker import exported
 from tests.support.processes import descendants, describe, running
 from tests.support.schemas import require_schema
@@ -139,6 +143,18 @@ def exported_by(address: str, metric: str, label: str) -> dict[str, float]:
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as reply:
         families = text_string_to_metric_families(reply.read().decode())
         return {one.labels[label]: one.value for family in families for one in family.samples if one.name == metric}
+
+
+def test_the_line_before_the_other_process_is_bounded_and_what_does_not_fit_is_counted() -> None:
+    batch = Batch([claim_of("j", body("j"))], max_attempts=1, backoff_base_s=0.0, chance=0.0)
+    pipeline = dry(composed(["JSONParser"]), {})
+    batch.parse(pipeline, PipelineMetrics().stage)
+    beside = Beside("a", "b", line_bytes=100)
+    for _ in range(10):  # nothing here lets another greenlet run
+        beside.offer(batch.items)
+    assert (beside.tally.jobs["offered"], beside.tally.jobs["shed"]) == (10, 9)
+    beside.close(0.0)
+    assert beside.tally.jobs["shed"] == 10
 
 
 @pytest.mark.parametrize("other", ["Endless", pytest.param("Deadly", marks=pytest.mark.long)])
