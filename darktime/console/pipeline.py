@@ -87,7 +87,7 @@ def run(**asked: Any) -> int:
 
     Exit code 0: told to end, and drained. 1: workers died too often, or had to be killed. 2: it cannot run so. 130: told twice.
     """
-    from realtime_core.pipeline.loading import pairs
+    from realtime_core.pipeline.pairs import pairs
     from realtime_core.pipeline.supervisor import REDIS_VARIABLE, Supervisor, worker_argv
 
     _refuse(asked)

@@ -26,8 +26,9 @@ from realtime_core.errors import ConfigurationError, RealtimeError  # noqa: E402
 from realtime_core.ledger import Ledger  # noqa: E402
 from realtime_core.pipeline.acknowledge import LEVELS  # noqa: E402
 from realtime_core.pipeline.beside import Beside  # noqa: E402
-from realtime_core.pipeline.loading import boxes, pairs, pipeline_class  # noqa: E402
+from realtime_core.pipeline.loading import boxes, pipeline_class  # noqa: E402
 from realtime_core.pipeline.metrics import PipelineMetrics  # noqa: E402
+from realtime_core.pipeline.pairs import pairs  # noqa: E402
 from realtime_core.pipeline.runner import Runner  # noqa: E402
 from realtime_core.pipeline.supervisor import REDIS_VARIABLE, pulse_through  # noqa: E402
 from realtime_core.publish import Canary, Fleet  # noqa: E402

@@ -1,4 +1,4 @@
-"""Finds a pipeline's class by ``MODULE:CLASS``, and reads boxes and settings as the command line writes them."""
+"""Finds a pipeline's class by ``MODULE:CLASS``, and reads boxes as the command line writes them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from realtime_core.pipeline.composing import OURS, composed, mixin
 from realtime_core.publish import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from realtime_core.pipeline.pipeline import Pipeline
 
 NCHAN_PREFIX = "nchan+"
@@ -30,23 +28,6 @@ def pipeline_class(reference: str) -> type[Pipeline]:
             f"pipeline {reference!r:.200}: write MODULE:CLASS, or mixins as JSONParser+HTTPPublisher"
         )
     return mixin(reference)
-
-
-def pairs(what: str, words: Iterable[str]) -> dict[str, str]:
-    """``NAME=VALUE`` words as a mapping.
-
-    Raises:
-        ConfigurationError: no ``=``, or a name twice.
-    """
-    found: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise ConfigurationError(f"{what} {word!r}: write NAME=VALUE")
-        if name in found:
-            raise ConfigurationError(f"{what} {name} was given twice: give it once")
-        found[name] = value
-    return found
 
 
 def boxes(urls: dict[str, str], *, required: bool, timeout_s: float) -> list[Box]:

@@ -17,7 +17,8 @@ import orjson  # noqa: E402
 from realtime_core.errors import RealtimeError  # noqa: E402
 from realtime_core.pipeline.difference import Tally, differences  # noqa: E402
 from realtime_core.pipeline.dry import PUBLISHED, claim_of, dry, through, told  # noqa: E402
-from realtime_core.pipeline.loading import pairs, pipeline_class  # noqa: E402
+from realtime_core.pipeline.loading import pipeline_class  # noqa: E402
+from realtime_core.pipeline.pairs import pairs  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

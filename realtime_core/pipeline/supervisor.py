@@ -1,6 +1,6 @@
 """The supervisor: worker processes, each started again when it dies or hangs, within bounds; all ended together.
 
-It uses no gevent and holds no Redis: what can stop a worker does not stop it.
+It imports no gevent and holds no Redis: what can stop a worker does not stop it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """``darktime pipeline``: a check shows what each stage makes of samples, and what cannot run is refused before it runs."""
 
 import json
-import os
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -136,14 +137,16 @@ def test_a_flag_comes_before_the_environment_and_that_before_the_settings_file(s
     assert run(DARKTIME, ["pipeline", "check"]) == ExitCode.USAGE
 
 
-def test_help_of_a_pipeline_imports_no_gevent():
-    import subprocess
-    import sys
-
-    script = "import sys; from darktime.console.main import DARKTIME, run; run(DARKTIME, ['pipeline', 'run', '--help'])"
-    script += "; print('gevent' in sys.modules, file=sys.stderr)"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=dict(os.environ)
+def test_help_and_the_supervisor_import_no_gevent_and_a_worker_patches_before_it_imports():
+    script = (
+        "import sys; from darktime.console.main import DARKTIME, run; run(DARKTIME, ['pipeline', 'run', '--help'])\n"
     )
-    assert done.stderr.strip() == "False"
+    script += "import realtime_core.pipeline.supervisor, realtime_core.pipeline.reports, realtime_core.pipeline.pairs\n"
+    script += "print('gevent' in sys.modules, 'redis' in sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stderr.strip() == "False False"
     assert "--beside" in done.stdout
+    for module in ("realtime_core.pipeline", "realtime_core.pipeline.shadow", "realtime_core.pipeline.checking"):
+        argv = [sys.executable, "-W", "error", "-m", module, "--help"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 0, done.stderr

@@ -42,6 +42,7 @@ def test_with_none_a_job_leaves_before_it_is_published_and_no_failure_brings_it_
     assert (counts.finished_total, counts.stalled, counts.delayed) == (15, 0, 0)
 
 
+@pytest.mark.long
 def test_with_published_a_job_stays_until_the_box_has_answered(run: Run, put: Put, queue: Queue, sink: Sink) -> None:
     sink.delay_s = 0.7
     run(PIPELINE, "--box", f"push={sink.url}")

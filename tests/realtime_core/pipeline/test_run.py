@@ -145,6 +145,7 @@ def test_of_all_jobs_none_is_lost_or_finished_before_its_2xx_and_every_stage_add
     assert max(sampler.seen_in_flight, second.seen_in_flight) >= 64
 
 
+@pytest.mark.long
 def test_a_slow_box_is_met_with_more_hands_and_a_quick_one_with_few(
     run: Callable[..., Service], put: Callable[..., list[str]], queue: Queue, sink: Sink
 ) -> None:
