@@ -42,6 +42,7 @@ REDIS_TIMEOUT_S = 5.0
 REDIS_CONNECT_S = 2.0
 REQUIRED_TIMEOUT_S = 2.0
 BEST_EFFORT_TIMEOUT_S = 0.5
+CANARY_CONNECT_S = 1.0
 CLOSE_S = 0.5
 PULSE_S = 0.5
 INTERRUPTED = 130
@@ -120,8 +121,8 @@ def _worker(arguments: argparse.Namespace, redis: Redis, registry: CollectorRegi
     kind = pipeline_class(arguments.pipeline)
     settings = pairs("--set", arguments.set)
     progress_s = arguments.progress_timeout
-    # A box that is away may take two of these: the watchdog must not take that for a hang.
-    part_s = float("inf") if progress_s is None else progress_s / 3
+    # The canary's connecting, and a box that is away, may take three of these: that is no hang.
+    part_s = float("inf") if progress_s is None else progress_s / 4
     fleet_of = [
         *boxes(pairs("--box", arguments.box), required=True, timeout_s=min(REQUIRED_TIMEOUT_S, part_s)),
         *boxes(pairs("--best-effort", arguments.best_effort), required=False, timeout_s=BEST_EFFORT_TIMEOUT_S),
@@ -140,7 +141,11 @@ def _worker(arguments: argparse.Namespace, redis: Redis, registry: CollectorRegi
     # Events that wait for a box must not outlive the lease of their jobs.
     hold_s = min(HOLD_S, arguments.lease / 3, part_s)
     fleet = Fleet(fleet_of, hold_s=hold_s, registry=registry) if fleet_of else None
-    canary = Canary(arguments.canary, wait_s=min(arguments.canary_wait, part_s)) if arguments.canary else None
+    canary = None
+    if arguments.canary:
+        canary = Canary(
+            arguments.canary, wait_s=min(arguments.canary_wait, part_s), connect_s=min(CANARY_CONNECT_S, part_s)
+        )
     pipeline_class(arguments.beside or arguments.pipeline)  # refused here, not in the other process
     beside: Beside | None = None
 

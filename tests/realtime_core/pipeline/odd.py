@@ -21,9 +21,14 @@ class Odd(JSONParser, FilePublisher, Pipeline):
 
     def __init__(self, **given):
         super().__init__(**given)
+        self._parsed = 0
         self._runs = Path(self.setting("runs") or os.devnull)
 
+    def figures(self) -> dict[str, int]:
+        return super().figures() | {"odd_parsed": self._parsed}
+
     def parse(self, claim: Claim) -> Message:
+        self._parsed += 1
         message = super().parse(claim)
         return replace(message, data=message.data | {"attempt": claim.attempt})
 

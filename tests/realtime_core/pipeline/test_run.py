@@ -147,7 +147,7 @@ def test_of_all_jobs_none_is_lost_or_finished_before_its_2xx_and_every_stage_add
 
 @pytest.mark.long
 def test_a_slow_box_is_met_with_more_hands_and_a_quick_one_with_few(
-    run: Callable[..., Service], put: Callable[..., list[str]], queue: Queue, sink: Sink
+    run: Callable[..., Service], queue: Queue, sink: Sink
 ) -> None:
     sink.delay_s = 0.3
     worker = run(
@@ -161,12 +161,17 @@ def test_a_slow_box_is_met_with_more_hands_and_a_quick_one_with_few(
             return next(one.samples[0].value for one in families if one.name == "realtime_pipeline_hands")
 
     assert hands() == 1
-    put(200)
+    jobs = [Job(id=f"j{number}", body=body(f"j{number}"), key=f"k{number % 60}") for number in range(200)]
+    assert all(queue.put(jobs))
     wait_until(lambda: hands() == 5, timeout_s=5)
     wait_until(lambda: queue.counts().finished_total == 200, timeout_s=10)
     assert hands() == 5, "never more than it may have"
+    for key in range(60):
+        numbers = [int(job[1:]) for job in sink.taken if int(job[1:]) % 60 == key]
+        assert numbers == sorted(numbers), "each key in the order of its puts, whichever hand had it"
 
 
+@pytest.mark.long
 def test_when_a_failing_box_is_well_again_the_worker_is_at_full_speed_within_its_longest_pause(
     run: Callable[..., Service], put: Callable[..., list[str]], queue: Queue, sink: Sink
 ) -> None:

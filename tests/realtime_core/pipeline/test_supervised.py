@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from realtime_core.errors import ConfigurationError
-from realtime_core.pipeline.supervisor import Supervisor
+from realtime_core.pipeline.supervisor import REDIS_VARIABLE, Supervisor
 from realtime_core.queue import Job
-from tests.realtime_core.pipeline.conftest import ODD, body, lines_of
+from tests.realtime_core.pipeline.conftest import ODD, ROOT, body, lines_of
+from tests.realtime_core.pipeline.test_worker import exported
 from tests.support.processes import descendants, running
 from tests.support.waiting import wait_until
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from realtime_core.queue import Queue
-    from realtime_core.stack import Service
+    from realtime_core.stack import Service, Stack, Valkey
 
     Run = Callable[..., Service]
     Put = Callable[..., list[str]]
@@ -137,12 +140,48 @@ def test_told_once_it_drains_and_told_twice_it_ends_at_once_with_130(
     assert not [pid for pid in children if running(pid)]
 
 
-def test_a_worker_whose_supervisor_is_killed_drains_and_ends(
+def test_a_single_worker_told_twice_ends_at_once_with_130(
+    put: Put, queue: Queue, words: list[str], stack: Stack, valkey: Valkey
+) -> None:
+    put(1, wait=True)
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "realtime_core.pipeline",
+        PIPELINE,
+        *words,
+        "--drain",
+        "30",
+        "--queue",
+        queue.name,
+    ]
+    env = {"PYTHONPATH": str(ROOT), REDIS_VARIABLE: valkey.url}
+    worker = stack.start("alone", argv, ready="working on queue", env=env)
+    wait_until(lambda: queue.counts().claimed == 1, timeout_s=10)
+    os.kill(worker.pid, signal.SIGTERM)
+    time.sleep(0.3)
+    assert worker.alive()
+    os.kill(worker.pid, signal.SIGTERM)
+    wait_until(lambda: not worker.alive(), timeout_s=5)
+    assert worker.stop(1) == 130
+
+
+def test_each_worker_has_a_port_of_its_own_and_when_their_supervisor_is_killed_they_drain_and_end(
     run: Run, put: Put, queue: Queue, words: list[str]
 ) -> None:
-    worker = run(PIPELINE, *words, "--workers", "2")
+    worker = run(PIPELINE, *words, "--workers", "2", "--metrics", "0")
+
+    def addresses() -> set[str]:
+        return set(re.findall(r"metrics on (\S+)", worker.log.read_text()))
+
+    wait_until(lambda: len(addresses()) == 2, timeout_s=10)
+    for address in addresses():
+        assert exported(address)["realtime_pipeline_hands", ""] == 1
+    put(3)
+    counted = "realtime_pipeline_mixin", ""  # what a mixin counts by itself
+    wait_until(lambda: sum(exported(address).get(counted, 0) for address in addresses()) == 3, timeout_s=5)
     children = descendants(worker.pid)
     os.kill(worker.pid, signal.SIGKILL)
     wait_until(lambda: not [pid for pid in children if running(pid)], timeout_s=10)
-    put(1)
     assert queue.counts().claimed == 0
