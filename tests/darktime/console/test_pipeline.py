@@ -65,11 +65,10 @@ def test_a_check_as_json_fits_its_schema_and_ends_with_3_where_a_sample_fails(sa
         ([f"{ODD}:Deadly", "--jobs", "samples"], ExitCode.FAILED, "ended the process with 9"),
         ([f"{ODD}:Endless", "--jobs", "samples", "--within", "1.5"], ExitCode.FAILED, "did not end within 1.5 s"),
         (["no.such:Class"], ExitCode.USAGE, "no.such"),
-        (["JSONParser+Jason"], ExitCode.USAGE, "Jason"),
         (["JSONParser", "--set", "typo=1"], ExitCode.USAGE, "typo"),
         (["JSONParser", "--jobs", "absent"], ExitCode.USAGE, "absent"),
     ],
-    ids=["dies", "hangs", "module", "mixin", "setting", "file"],
+    ids=["dies", "hangs", "module", "setting", "file"],
 )
 def test_a_check_of_what_cannot_work_says_so_by_its_exit_code(samples, capfd, words, code, told):
     assert run(DARKTIME, ["pipeline", "check", *words]) == code

@@ -105,7 +105,7 @@ def test_of_all_jobs_none_is_lost_or_finished_before_its_2xx_and_every_stage_add
     for first in range(0, count, 1_000):
         assert all(queue.put(jobs[first : first + 1_000]))
     notes = Notes(queue)
-    words = ["--box", f"push={sink.url}", "--metrics", "0", "--batch", "64", "--backoff", "0.1"]
+    words = ["--box", f"push={sink.url}", "--metrics", "0", "--batch", "64", "--hands", "4", "--backoff", "0.1"]
     words += ["--attempts", "20", "--lease", "6", "--drain", str(DRAIN_S)]
     sink.status = 500
     worker = run("JSONParser+Anonymize+HTTPPublisher", *words)
