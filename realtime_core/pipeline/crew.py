@@ -21,10 +21,35 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # While batches end sooner, and there is no backlog, one hand is enough: jobs gather into larger batches meanwhile.
 PATIENCE_S: Final = 0.02
+# Where the process computes all the time, a third batch at the same time would make each slower and none earlier.
+ENOUGH_WHEN_COMPUTING: Final = 2
+COMPUTING: Final = 0.9
+SPAN_S: Final = 0.05
 IDLE_S: Final = 10.0
 LOOK_S: Final = 0.1
 CLOSE_S: Final = 0.5
 KILLED_S: Final = 2.0
+
+
+class Load:
+    """Whether this process computes all the time, by its clock of CPU over spans of a twentieth of a second."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, cpu: Callable[[], float] = time.process_time
+    ) -> None:
+        self._clock, self._cpu = clock, cpu
+        self._from = clock(), cpu()
+        self._share = 0.0
+
+    @property
+    def computing(self) -> bool:
+        """Whether it did in the last whole span."""
+        at, used = self._clock(), self._cpu()
+        since, used_before = self._from
+        if at - since >= SPAN_S:
+            self._share = (used - used_before) / (at - since)
+            self._from = at, used
+        return self._share > COMPUTING
 
 
 class Crew:
@@ -38,6 +63,7 @@ class Crew:
         self._most = most
         self._progress_timeout_s = progress_timeout_s
         self._freed = Flag()
+        self._load = Load()
         self._failures = 0
         self._idle_since: dict[Hand, float] = {}
         self._figures: dict[str, int] = {}
@@ -57,7 +83,8 @@ class Crew:
         if not busy:
             return free or self._hire()
         wait_s = 0.0 if backlog else PATIENCE_S - (time.monotonic() - min(hand.started for hand in busy))
-        if wait_s <= 0 and (free is not None or len(self.hands) < self._most):
+        enough = self._load.computing and len(busy) >= ENOUGH_WHEN_COMPUTING
+        if wait_s <= 0 and not enough and (free is not None or len(self.hands) < self._most):
             return free or self._hire()
         self._freed.clear()
         self._freed.wait(wait_s if wait_s > 0 else LOOK_S)
