@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PIPELINE = "JSONParser+Acknowledge+HTTPPublisher"
 
 
+@pytest.mark.long
 def test_with_none_a_job_leaves_before_it_is_published_and_no_failure_brings_it_back(
     run: Run, put: Put, queue: Queue, sink: Sink
 ) -> None:
