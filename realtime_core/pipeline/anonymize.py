@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from realtime_core.errors import ConfigurationError
+from realtime_core.pipeline.fields import GONE, changed, path_of
 from realtime_core.pipeline.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -70,27 +72,17 @@ class Anonymize(Pipeline):
 def anonymized(data: dict[str, Any], rules: Sequence[Rule], key: bytes) -> dict[str, Any]:
     """A copy of ``data`` with every rule carried out; a path that is not there is nothing to do."""
     for rule in rules:
-        data = _changed(data, rule.path, rule.action, key)
+        data = changed(data, rule.path, _dropped if rule.action == DROP else partial(_hash, key=key))
     return data
 
 
-def _changed(value: Any, path: tuple[str, ...], action: str, key: bytes) -> Any:
-    if isinstance(value, list):
-        return [_changed(item, path, action, key) for item in value]
-    if not isinstance(value, dict) or path[0] not in value:
-        return value
-    name, *rest = path
-    changed = dict(value)
-    if rest:
-        changed[name] = _changed(value[name], tuple(rest), action, key)
-    elif action == DROP:
-        del changed[name]
-    elif value[name] is not None:
-        changed[name] = _hash(value[name], key)
-    return changed
+def _dropped(_value: Any) -> Any:
+    return GONE
 
 
-def _hash(value: Any, key: bytes) -> str:
+def _hash(value: Any, key: bytes) -> str | None:
+    if value is None:
+        return None
     text = value.encode() if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     return hmac.new(key, text, hashlib.sha256).hexdigest()[:HASH_CHARS]
 
@@ -106,12 +98,10 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 def _rule(path: str, action: str) -> Rule:
-    root, *names = path.split(".")
-    if root != "data" or not all(names) or not names:
-        raise ConfigurationError(f"anonymize {path!r}: a field's path begins with data, as in data.author.email")
+    names = path_of("anonymize", path)
     if action not in (DROP, HASH):
         raise ConfigurationError(f"anonymize {path}: {action!r} is not known: use {DROP} or {HASH}")
-    return Rule(path=tuple(names), action=action)
+    return Rule(path=names, action=action)
 
 
 def _read_key(file: str) -> bytes:

@@ -10,13 +10,18 @@ from realtime_core.queue import Cancel, Finish, Stall
 from realtime_core.queue.backoff import backoff_s
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from typing import TypeAlias
 
+    from realtime_core.pipeline.acknowledge import Level
     from realtime_core.pipeline.message import Message
-    from realtime_core.pipeline.metrics import PipelineMetrics
+    from realtime_core.pipeline.metrics import Stage
     from realtime_core.pipeline.pipeline import Pipeline
     from realtime_core.publish import Event, Outcome
     from realtime_core.queue import Claim, Verdict
+
+    Enter: TypeAlias = Callable[[str, int], AbstractContextManager[Stage]]
 
 # Jobs that are put back together come due one after another, and so stay in their order.
 APART_S: Final = 0.001
@@ -25,11 +30,18 @@ MAX_REASON: Final = 300
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """One job. Without a verdict it is still under way; ``lost`` means that it is somebody else's now."""
+    """One job. Without a verdict it is still under way; ``lost`` means that it is somebody else's now.
+
+    Attributes:
+        fate: where it ended before it was published: ``unparsable``, ``filtered`` or ``error``.
+        level: when it may leave the queue.
+    """
 
     claim: Claim
     message: Message | None = None
     events: list[Event] = field(default_factory=list)
+    fate: str | None = None
+    level: Level = "published"
     verdict: Verdict | None = None
     lost: bool = False
 
@@ -42,11 +54,26 @@ class Batch:
         max_attempts: the queue's; a job that fails at its last one is stalled.
         backoff_base_s: the queue's ``backoff_s``.
         chance: from 0 to 1, spreads the batches of several workers.
+        touch: called before every job of a stage that takes them one by one: the work goes on.
+
+    Attributes:
+        at: the job that such a stage has in hand.
     """
 
-    def __init__(self, claims: Sequence[Claim], *, max_attempts: int, backoff_base_s: float, chance: float) -> None:
+    def __init__(
+        self,
+        claims: Sequence[Claim],
+        *,
+        max_attempts: int,
+        backoff_base_s: float,
+        chance: float,
+        touch: Callable[[], None] = lambda: None,
+    ) -> None:
         self.items = [Item(claim) for claim in claims]
-        self.accounted = False
+        self.at: Item | None = None
+        self._accounted: set[str] = set()
+        self._settled: set[str] = set()
+        self._touch = touch
         self._max_attempts = max_attempts
         self._backoff_base_s = backoff_base_s
         self._chance = chance
@@ -57,57 +84,70 @@ class Batch:
         """Jobs without a verdict that are ours."""
         return [item for item in self.items if item.verdict is None and not item.lost]
 
-    @property
-    def verdicts(self) -> list[Verdict]:
-        """The verdicts so far, without those on lost jobs."""
-        return [item.verdict for item in self.items if item.verdict is not None and not item.lost]
-
-    @property
-    def ended(self) -> list[tuple[Claim, Message | None]]:
-        """Jobs that leave the queue for good."""
+    def to_settle(self) -> list[Verdict]:
+        """The verdicts that were not settled so far, without those on lost jobs."""
         return [
-            (item.claim, item.message)
+            item.verdict
             for item in self.items
-            if isinstance(item.verdict, Finish | Stall) and not item.lost
+            if item.verdict is not None and not item.lost and item.claim.id not in self._settled
         ]
 
-    def parse(self, pipeline: Pipeline, metrics: PipelineMetrics) -> None:
+    def settled(self, verdicts: Sequence[Verdict]) -> None:
+        """These are through."""
+        self._settled.update(verdict.claim.id for verdict in verdicts)
+
+    def ended(self) -> list[tuple[Claim, Message | None]]:
+        """Jobs that leave the queue for good with the next settlement; each is told once."""
+        ended = [
+            item
+            for item in self.items
+            if isinstance(item.verdict, Finish | Stall) and not item.lost and item.claim.id not in self._accounted
+        ]
+        self._accounted.update(item.claim.id for item in ended)
+        return [(item.claim, item.message) for item in ended]
+
+    def parse(self, pipeline: Pipeline, enter: Enter) -> None:
         """Understand every job; one that cannot be is stalled, its neighbours go on."""
-        with metrics.stage("parse", len(self.items)) as stage:
-            for item in self.items:
+        with enter("parse", len(self.items)) as stage:
+            for item in self._each(self.items):
                 try:
                     item.message = pipeline.parse(item.claim)
                 except Unparsable as error:
                     stage.leave("error")
+                    item.fate = "unparsable"
                     item.verdict = Stall(item.claim, reason("parse", error))
                 except Exception as error:  # noqa: BLE001 - a job that breaks a mixin must not break its neighbours
                     stage.leave("error")
+                    item.fate = "error"
                     self.fail(item, reason("parse", error, named=True))
                 else:
                     stage.leave("done")
 
-    def compute(self, pipeline: Pipeline, metrics: PipelineMetrics) -> None:
+    def compute(self, pipeline: Pipeline, enter: Enter, default: Level) -> None:
         """Change every message; one that nobody is to hear of is finished."""
         items = self.under_way
-        with metrics.stage("compute", len(items)) as stage:
-            for item in items:
+        with enter("compute", len(items)) as stage:
+            for item in self._each(items):
                 assert item.message is not None
                 try:
                     changed = pipeline.compute(item.message)
+                    item.level = pipeline.ack(item.message) or default
                 except Exception as error:  # noqa: BLE001 - as above
                     stage.leave("error")
+                    item.fate = "error"
                     self.fail(item, reason("compute", error, named=True))
                     continue
                 if changed is None or not changed.channels:
                     stage.leave("filtered")
+                    item.fate = "filtered"
                     item.verdict = Finish(item.claim)
                 else:
                     item.message = changed
                     stage.leave("done")
 
-    def stamp(self, items: Sequence[Item], ids: Sequence[list[str]], metrics: PipelineMetrics) -> None:
+    def stamp(self, items: Sequence[Item], ids: Sequence[list[str]], enter: Enter) -> None:
         """Make the events, with the ids the queue gave; it gives none for a job that is no longer ours."""
-        with metrics.stage("stamp", len(items)) as stage:
+        with enter("stamp", len(items)) as stage:
             for item, of_job in zip(items, ids, strict=True):
                 assert item.message is not None
                 if not of_job:
@@ -122,10 +162,16 @@ class Batch:
                 else:
                     stage.leave("done")
 
+    def finish(self, items: Sequence[Item]) -> None:
+        """These may leave the queue."""
+        for item in items:
+            item.verdict = Finish(item.claim)
+
     def judge(self, items: Sequence[Item], outcomes: Mapping[str, Sequence[Outcome]], *, again_at_once: bool) -> int:
         """Decide on the jobs whose events were published, in their order; how many have failed.
 
-        All accepted: finished. Refused for good by any target: stalled. Else another attempt, later or at once.
+        All accepted: finished. What has a verdict already keeps it. Refused for good by any target: stalled. Else another
+        attempt, later or at once.
         """
         failures = 0
         start = 0
@@ -134,9 +180,11 @@ class Batch:
             worst = _worst({target: of_target[start:end] for target, of_target in outcomes.items()})
             start = end
             if worst is None:
-                item.verdict = Finish(item.claim)
+                item.verdict = item.verdict or Finish(item.claim)
                 continue
             failures += 1
+            if item.verdict is not None:  # level none: it has left the queue
+                continue
             target, outcome = worst
             why = reason("publish", f"{target}: {outcome}")
             if outcome.temporary:
@@ -155,10 +203,23 @@ class Batch:
         item.verdict = Cancel(claim, why, delay_s=delay_s + self._cancelled * APART_S)
         self._cancelled += 1
 
-    def give_back(self) -> None:
+    def give_back(self, why: str = "the worker ended") -> None:
         """Put back what has no verdict, to be claimed again at once."""
         for item in self.under_way:
-            self.fail(item, "the worker ended", again_at_once=True)
+            self.fail(item, why, again_at_once=True)
+
+    def hung(self, why: str) -> None:
+        """The job that a stage had in hand has failed; the others are put back."""
+        if self.at is not None and self.at in self.under_way:
+            self.fail(self.at, why)
+        self.give_back(why)
+
+    def _each(self, items: Sequence[Item]) -> Iterator[Item]:
+        for item in items:
+            self._touch()
+            self.at = item
+            yield item
+        self.at = None
 
 
 def reason(stage: str, error: object, *, named: bool = False) -> str:

@@ -1,53 +1,33 @@
-"""Finds a pipeline's class by ``MODULE:CLASS``, and reads boxes and settings as the command line writes them."""
+"""Finds a pipeline's class by ``MODULE:CLASS``, and reads boxes as the command line writes them."""
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from realtime_core.errors import ConfigurationError
-from realtime_core.pipeline.pipeline import Pipeline
+from realtime_core.pipeline.composing import OURS, composed, mixin
 from realtime_core.publish import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from realtime_core.pipeline.pipeline import Pipeline
 
 NCHAN_PREFIX = "nchan+"
+PLUS = "+"
 
 
 def pipeline_class(reference: str) -> type[Pipeline]:
-    """The class that ``MODULE:CLASS`` names.
+    """The class that ``MODULE:CLASS`` names, or the composition of ``MIXIN+MIXIN+…``, of ours or ``MODULE:CLASS``.
 
     Raises:
         ConfigurationError: it cannot be imported, or is no pipeline.
     """
-    module_name, colon, class_name = reference.partition(":")
-    if not colon or not module_name or not class_name:
-        raise ConfigurationError(f"pipeline {reference!r}: write MODULE:CLASS")
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"pipeline {reference}: {error}: name a class that can be imported") from error
-    if not isinstance(found, type) or not issubclass(found, Pipeline):
-        raise ConfigurationError(f"pipeline {reference} is no Pipeline: inherit from realtime_core.pipeline.Pipeline")
-    return found
-
-
-def pairs(what: str, words: Iterable[str]) -> dict[str, str]:
-    """``NAME=VALUE`` words as a mapping.
-
-    Raises:
-        ConfigurationError: no ``=``, or a name twice.
-    """
-    found: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise ConfigurationError(f"{what} {word!r}: write NAME=VALUE")
-        if name in found:
-            raise ConfigurationError(f"{what} {name} was given twice: give it once")
-        found[name] = value
-    return found
+    if PLUS in reference:
+        return composed(reference.split(PLUS))
+    if ":" not in reference and reference not in OURS:
+        raise ConfigurationError(
+            f"pipeline {reference!r:.200}: write MODULE:CLASS, or mixins as JSONParser+HTTPPublisher"
+        )
+    return mixin(reference)
 
 
 def boxes(urls: dict[str, str], *, required: bool, timeout_s: float) -> list[Box]:

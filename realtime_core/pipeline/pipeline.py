@@ -9,8 +9,9 @@ from realtime_core.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from realtime_core.pipeline.acknowledge import Ack
     from realtime_core.pipeline.message import Message
-    from realtime_core.publish import Event, Fleet, Outcome
+    from realtime_core.publish import Canary, Event, Fleet, Outcome
     from realtime_core.publish.lane import Late
     from realtime_core.queue import Claim
 
@@ -18,15 +19,23 @@ if TYPE_CHECKING:
 class Pipeline:
     """Parse, compute, publish. A pipeline is a class made of mixins, each of which inherits from this one.
 
-    Stages are called from one greenlet, one message at a time; ``publish`` gets a whole batch's events.
+    Stages are called from one greenlet, one message at a time; ``publish`` gets a whole batch's events. A worker makes an
+    instance for each of its hands.
 
     Attributes:
+        preset: settings that hold unless they are given.
         fleet: the boxes to publish to, where there are any.
+        canary: sees what subscribers see, where there is one.
     """
 
-    def __init__(self, *, settings: Mapping[str, str] | None = None, fleet: Fleet | None = None) -> None:
+    preset: Mapping[str, str] = {}
+
+    def __init__(
+        self, *, settings: Mapping[str, str] | None = None, fleet: Fleet | None = None, canary: Canary | None = None
+    ) -> None:
         self.fleet = fleet
-        self._settings = dict(settings or {})
+        self.canary = canary
+        self._settings = {**self.preset, **(settings or {})}
         self._asked: set[str] = set()
 
     def setting(self, name: str) -> str | None:
@@ -75,6 +84,15 @@ class Pipeline:
     def publish(self, events: Sequence[Event]) -> dict[str, list[Outcome]]:
         """Publish a batch; an outcome for each event, at each target that a job waits for, by the target's name."""
         del events
+        return {}
+
+    def ack(self, message: Message) -> Ack:
+        """When a job may leave the queue; what a mixin says goes before what the worker was told (None)."""
+        del message
+        return None
+
+    def figures(self) -> dict[str, int]:
+        """Counts of the mixins' own, for metrics: a name, and a number that only grows."""
         return {}
 
     def ready(self) -> bool:

@@ -2,6 +2,7 @@
 
 from realtime_core.publish.box import Box
 from realtime_core.publish.breaker import Breaker
+from realtime_core.publish.canary import Canary
 from realtime_core.publish.dialects import DIALECTS, Dialect
 from realtime_core.publish.events import Event, check_channel, event_of
 from realtime_core.publish.fleet import Fleet
@@ -11,6 +12,7 @@ __all__ = [
     "DIALECTS",
     "Box",
     "Breaker",
+    "Canary",
     "Dialect",
     "Event",
     "Fleet",

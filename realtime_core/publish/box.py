@@ -72,6 +72,17 @@ class Box:
         self._host, port, self._prefix = _parts(name, url)
         self._connection = Connection(urlsplit(url).hostname or "", port)
 
+    def another(self) -> Box:
+        """The same box over a connection of its own, for another greenlet."""
+        return Box(
+            self.name,
+            self.url,
+            dialect=self._dialect.name,
+            required=self.required,
+            timeout_s=self.timeout_s,
+            max_bytes=self.max_bytes,
+        )
+
     @property
     def connections(self) -> int:
         """How many connections were opened so far."""

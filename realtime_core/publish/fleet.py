@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Final
 
 import gevent
@@ -70,9 +71,22 @@ class Fleet:
             for box in boxes
             if not box.required
         ]
+        self._twin = False
         self.required = tuple(tries.box.name for tries in self._required)
         self.best_effort = tuple(lane.name for lane in self._lanes)
         self.longest_s = hold_s + max((box.timeout_s for box in boxes if box.required), default=0.0)
+
+    def twin(self) -> Fleet:
+        """The same boxes for another greenlet: required ones over connections of its own, behind the same breakers.
+
+        Best-effort lines, counters and ``stop_waiting`` are shared; the first one's ``close`` ends them.
+        """
+        other = copy(self)
+        other._twin = True  # noqa: SLF001 - of the same class
+        other._required = [  # noqa: SLF001
+            Tries(tries.box.another(), self.metrics, tries.breaker) for tries in self._required
+        ]
+        return other
 
     def publish(self, events: Sequence[Event]) -> dict[str, list[Outcome]]:
         """Give the events to every box; what became of them at each required one, by its name.
@@ -107,9 +121,15 @@ class Fleet:
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Give each best-effort line up to ``timeout_s`` to empty, shed the rest, end all connections."""
+        if self._twin:
+            self._end_connections()
+            return
         self._stop.set()
         closing = [gevent.spawn(lane.close, timeout_s) for lane in self._lanes]
         gevent.joinall(closing)
+        self._end_connections()
+
+    def _end_connections(self) -> None:
         for tries in self._required:
             tries.box.close()
 

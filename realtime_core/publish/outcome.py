@@ -12,6 +12,7 @@ RESET: Final = "reset"  # the connection ended, or what came was no HTTP; it may
 TOO_BIG: Final = "too_big"  # longer than this box takes; never sent
 BREAKER_OPEN: Final = "breaker_open"  # not tried: the box failed again and again a moment ago
 SHED: Final = "shed"  # not tried: the bounded line before a best-effort box was full, or the worker ended
+UNSEEN: Final = "unseen"  # a box took it, and the canary did not see it in time
 _CLIENT_ERROR: Final = 4
 
 

@@ -1,0 +1,184 @@
+"""The crew: as many hands as the work needs, within bounds, and a watchdog over them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+import gevent
+from gevent.event import Event as Flag
+
+from realtime_core.pipeline.hand import Abandoned, Hand, Hung, pause_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from realtime_core.pipeline.hand import Shop
+    from realtime_core.pipeline.pipeline import Pipeline
+    from realtime_core.queue import Claim
+
+log = logging.getLogger(__name__)
+# While batches end sooner, and there is no backlog, one hand is enough: jobs gather into larger batches meanwhile.
+PATIENCE_S: Final = 0.02
+# Where the process computes all the time, a third batch at the same time would make each slower and none earlier.
+ENOUGH_WHEN_COMPUTING: Final = 2
+COMPUTING: Final = 0.9
+SPAN_S: Final = 0.05
+IDLE_S: Final = 10.0
+LOOK_S: Final = 0.1
+CLOSE_S: Final = 0.5
+KILLED_S: Final = 2.0
+
+
+class Load:
+    """Whether this process computes all the time, by its clock of CPU over spans of a twentieth of a second."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, cpu: Callable[[], float] = time.process_time
+    ) -> None:
+        self._clock, self._cpu = clock, cpu
+        self._from = clock(), cpu()
+        self._share = 0.0
+
+    @property
+    def computing(self) -> bool:
+        """Whether it did in the last whole span."""
+        at, used = self._clock(), self._cpu()
+        since, used_before = self._from
+        if at - since >= SPAN_S:
+            self._share = (used - used_before) / (at - since)
+            self._from = at, used
+        return self._share > COMPUTING
+
+
+class Crew:
+    """Hands of one worker; made when they are needed, ended when they had nothing to do for a while."""
+
+    def __init__(
+        self, make: Callable[[], Pipeline], shop: Shop, *, most: int, progress_timeout_s: float | None
+    ) -> None:
+        self._make = make
+        self._shop = shop
+        self._most = most
+        self._progress_timeout_s = progress_timeout_s
+        self._freed = Flag()
+        self._load = Load()
+        self._failures = 0
+        self._idle_since: dict[Hand, float] = {}
+        self._figures: dict[str, int] = {}
+        self.hands: list[Hand] = []
+        self._hire()
+        self._watching = gevent.spawn(self._watch) if progress_timeout_s is not None else None
+
+    @property
+    def busy(self) -> list[Hand]:
+        """Hands that have a batch."""
+        return [hand for hand in self.hands if hand.busy]
+
+    def next(self, *, backlog: bool) -> Hand | None:
+        """A hand for the next batch; None where none was free for a tenth of a second, or the worker is to end."""
+        busy = self.busy
+        free = next((hand for hand in self.hands if not hand.busy), None)
+        if not busy:
+            return free or self._hire()
+        wait_s = 0.0 if backlog else PATIENCE_S - (time.monotonic() - min(hand.started for hand in busy))
+        enough = self._load.computing and len(busy) >= ENOUGH_WHEN_COMPUTING
+        if wait_s <= 0 and not enough and (free is not None or len(self.hands) < self._most):
+            return free or self._hire()
+        self._freed.clear()
+        self._freed.wait(wait_s if wait_s > 0 else LOOK_S)
+        return None
+
+    def give(self, hand: Hand, claims: Sequence[Claim]) -> None:
+        """Let a hand work on a batch."""
+        self._idle_since.pop(hand, None)
+        hand.greenlet = gevent.spawn(self._work, hand, claims)
+        hand.started = hand.marked = time.monotonic()
+        self._shop.metrics.busy.set(len(self.busy))
+
+    def keep(self) -> None:
+        """Let go of hands that had nothing to do for a while, and show what mixins counted."""
+        now = time.monotonic()
+        for hand in self.hands[:]:
+            since = self._idle_since.get(hand)
+            if len(self.hands) > 1 and not hand.busy and since is not None and now - since > IDLE_S:
+                self._dismiss(hand)
+        figures = dict(self._figures)
+        for hand in self.hands:
+            _add(figures, hand.pipeline.figures())
+        self._shop.metrics.mixins(figures)
+
+    def stop_waiting(self) -> None:
+        """Wait for no box that is away."""
+        for hand in self.hands:
+            hand.pipeline.stop_waiting()
+
+    def end(self, within_s: float) -> None:
+        """Let batches end ``within_s``; give back the rest; close everything."""
+        greenlets = [hand.greenlet for hand in self.busy]
+        gevent.joinall(greenlets, timeout=within_s)
+        gevent.killall(greenlets, timeout=KILLED_S)
+        if self._watching is not None:
+            self._watching.kill()
+        self.keep()
+        for hand in self.hands[:]:
+            self._dismiss(hand)
+
+    def _work(self, hand: Hand, claims: Sequence[Claim]) -> None:
+        try:
+            hand.handle(claims)
+        except Abandoned as why:
+            log.warning("a batch was abandoned: %s", why)
+        except Exception:  # the jobs in hand come back when their leases end
+            self._failures += 1
+            log.exception("a batch was lost to a fault of ours")
+            self._shop.draining.wait(pause_s(self._failures))
+        else:
+            self._failures = 0
+        finally:
+            self._idle_since[hand] = time.monotonic()
+            self._freed.set()
+            self._shop.metrics.busy.set(sum(other is not hand for other in self.busy))
+
+    def _hire(self) -> Hand:
+        hand = Hand(self._make(), self._shop)
+        self.hands.append(hand)
+        self._shop.metrics.hands.set(len(self.hands))
+        return hand
+
+    def _dismiss(self, hand: Hand) -> None:
+        self.hands.remove(hand)
+        self._idle_since.pop(hand, None)
+        self._shop.metrics.hands.set(len(self.hands))
+        _add(self._figures, hand.pipeline.figures())
+        try:
+            hand.pipeline.close(CLOSE_S)
+        except Exception:  # whatever a mixin does there, the others are closed too
+            log.exception("a pipeline was not closed")
+
+    def _watch(self) -> None:
+        """Report a batch that shows no progress, end its greenlet, and put another hand in its place."""
+        assert self._progress_timeout_s is not None
+        while True:
+            gevent.sleep(min(self._progress_timeout_s / 4, 1.0))
+            oldest = time.monotonic() - self._progress_timeout_s
+            for hand in [hand for hand in self.busy if hand.marked < oldest]:
+                self._replace(hand)
+
+    def _replace(self, hand: Hand) -> None:
+        log.error(
+            "stage %s of a batch of %d jobs shows no progress for %g s: it is ended, its jobs come back",
+            *(hand.stage, hand.jobs, self._progress_timeout_s),
+        )
+        self._shop.metrics.hung.labels(hand.stage).inc()
+        assert hand.greenlet is not None
+        hand.greenlet.kill(Hung, block=True, timeout=KILLED_S)
+        if hand in self.hands:
+            self._dismiss(hand)  # the next batch gets a new one
+        self._freed.set()
+
+
+def _add(figures: dict[str, int], more: dict[str, int]) -> None:
+    for name, number in more.items():
+        figures[name] = figures.get(name, 0) + number

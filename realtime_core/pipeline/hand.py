@@ -1,0 +1,256 @@
+"""A hand: takes one batch at a time through all stages, and settles it together with the ledger."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import gevent
+from gevent.lock import RLock
+from redis.exceptions import RedisError
+
+from realtime_core.pipeline.batch import Batch
+from realtime_core.publish.outcome import UNSEEN, Outcome, failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from gevent.event import Event as Flag
+
+    from realtime_core.pipeline.accounts import Accounts
+    from realtime_core.pipeline.acknowledge import Level
+    from realtime_core.pipeline.batch import Item
+    from realtime_core.pipeline.beside import Beside
+    from realtime_core.pipeline.metrics import PipelineMetrics, Stage
+    from realtime_core.pipeline.pipeline import Pipeline
+    from realtime_core.publish import Event
+    from realtime_core.queue import Claim, Queue, Renewal
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+FIRST_PAUSE_S: Final = 0.05
+LONGEST_PAUSE_S: Final = 2.0
+GIVE_BACK_S: Final = 0.5
+MARK_EVERY_S: Final = 0.05
+CANARY: Final = "canary"
+
+
+class Abandoned(Exception):  # noqa: N818 - a decision, not a fault
+    """The jobs in hand cannot be kept: their leases are over, or the worker ends. Others will get them."""
+
+
+class Hung(gevent.GreenletExit):  # type: ignore[misc] # no Exception: no mixin may take it for a fault of a job
+    """A stage showed no progress."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Shop:
+    """What the hands of one worker share.
+
+    Attributes:
+        settling: one settlement at a time, so that no count of another batch is written before that one's.
+    """
+
+    queue: Queue
+    accounts: Accounts
+    metrics: PipelineMetrics
+    draining: Flag
+    renewal: Renewal | None = None
+    beside: Beside | None = None
+    ack: Level = "published"
+    settling: RLock = field(default_factory=RLock)
+
+    def persist(self, call: Callable[[], T], until: float = float("inf"), touch: Callable[[], None] | None = None) -> T:
+        """Call Redis until it answers; a move that is repeated does nothing twice."""
+        failures = 0
+        while True:
+            try:
+                return call()
+            except RedisError as error:
+                failures += 1
+                self.redis_failed(error, failures)
+                if touch is not None:
+                    touch()  # waiting for Redis is no fault of the batch
+                if time.monotonic() > until:
+                    raise Abandoned(f"Redis did not answer until their leases were over ({error})") from error
+
+    def redis_failed(self, error: RedisError, failures: int) -> None:
+        """Count it, and wait a while."""
+        self.metrics.redis_errors.inc()
+        log.warning("Redis failed, attempt %d: %s", failures, error)
+        gevent.sleep(pause_s(failures))
+
+
+class Hand:
+    """One greenlet's work, with a pipeline of its own.
+
+    Attributes:
+        greenlet: what works on the batch; None or dead when there is none.
+        stage: where the batch is.
+        jobs: how many it has.
+        started, marked: when it began, and when it last showed progress, on the monotonic clock.
+    """
+
+    def __init__(self, pipeline: Pipeline, shop: Shop) -> None:
+        self.pipeline = pipeline
+        self.greenlet: gevent.Greenlet | None = None
+        self.stage = ""
+        self.jobs = 0
+        self.started = self.marked = time.monotonic()
+        self._told = 0.0
+        self._claims: Sequence[Claim] = ()
+        self._shop = shop
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has a batch."""
+        return self.greenlet is not None and not self.greenlet.dead
+
+    def touch(self) -> None:
+        """The work goes on."""
+        self.marked = time.monotonic()
+        if self._shop.renewal is not None and self.marked - self._told >= MARK_EVERY_S:
+            self._told = self.marked
+            self._shop.renewal.progress(self._claims)
+
+    def handle(self, claims: Sequence[Claim]) -> None:
+        """One batch, to its settlement.
+
+        Raises:
+            Abandoned: the jobs could not be kept.
+        """
+        self.started = self.marked = time.monotonic()
+        self._claims, self.jobs = claims, len(claims)
+        renewal = self._shop.renewal
+        with renewal.holding(claims) if renewal else nullcontext():
+            self._handle(claims)
+        self._shop.metrics.batch_seconds.observe(time.monotonic() - self.started)
+
+    def _handle(self, claims: Sequence[Claim]) -> None:
+        queue, shop = self._shop.queue, self._shop
+        batch = Batch(
+            claims,
+            max_attempts=queue.max_attempts,
+            backoff_base_s=queue.backoff_s,
+            chance=random.random(),
+            touch=self.touch,
+        )
+        try:
+            batch.parse(self.pipeline, self._enter)
+            batch.compute(self.pipeline, self._enter, shop.ack)
+            if shop.beside is not None:
+                shop.beside.offer(batch.items)
+            self._stamp(batch)
+            self._publish(batch)
+            self._settle(batch)
+        except Hung:
+            log.warning("a batch of %d jobs was taken back in stage %s", len(claims), self.stage)
+            why = f"{self.stage}: no progress"
+            with gevent.Timeout(GIVE_BACK_S, False):
+                batch.hung(why)
+                self._settle(batch)
+        except gevent.GreenletExit:
+            with gevent.Timeout(GIVE_BACK_S, False):
+                batch.give_back()
+                self._settle(batch)
+            raise
+
+    @contextmanager
+    def _enter(self, name: str, entered: int) -> Iterator[Stage]:
+        self.stage = name
+        self.touch()
+        with self._shop.metrics.stage(name, entered) as stage:
+            yield stage
+
+    def _stamp(self, batch: Batch) -> None:
+        items = batch.under_way
+        if items:
+            claims = [item.claim for item in items]
+            channels = [item.message.channels if item.message else () for item in items]
+            lease_end = self.started + self._shop.queue.lease_s
+            ids = self._shop.persist(lambda: self._shop.queue.stamp(claims, channels), lease_end, self.touch)
+            batch.stamp(items, ids, self._enter)
+
+    def _publish(self, batch: Batch) -> None:
+        items = batch.under_way
+        if not items:
+            return
+        early = [item for item in items if item.level == "none"]
+        if early:
+            batch.finish(early)
+            self._settle(batch)
+        events = [event for item in items for event in item.events]
+        accounts = self._shop.accounts
+        with self._enter("publish", len(items)) as stage:
+            accounts.offered(self.pipeline.best_effort, events)
+            watched = self._expect(items)
+            try:
+                outcomes = self.pipeline.publish(events)
+            except BaseException:
+                if watched and self.pipeline.canary is not None:
+                    self.pipeline.canary.forget(watched)
+                raise
+            boxes = self.pipeline.required
+            accounts.answered(events, {box: of_box for box, of_box in outcomes.items() if box in boxes})
+            if watched:
+                self.touch()
+                outcomes |= {CANARY: self._delivered(events, watched, outcomes)}
+            failures = batch.judge(items, outcomes, again_at_once=self._shop.draining.is_set())
+            stage.leave("error", failures)
+            stage.leave("done", len(items) - failures)
+
+    def _expect(self, items: Sequence[Item]) -> list[Event]:
+        """Tell the canary what somebody has to have seen before its job may leave the queue."""
+        watched = [event for item in items if item.level == "delivered" for event in item.events]
+        if watched and self.pipeline.canary is not None:
+            self.pipeline.canary.expect(watched)
+        return watched
+
+    def _delivered(
+        self, events: Sequence[Event], watched: Sequence[Event], outcomes: dict[str, list[Outcome]]
+    ) -> list[Outcome]:
+        """An outcome for every event: whether the canary saw it, where that was asked for and a box took it."""
+        canary = self.pipeline.canary
+        names = {event.name for event in watched}
+        taken = [
+            event
+            for place, event in enumerate(events)
+            if event.name in names and all(of_target[place].accepted for of_target in outcomes.values())
+        ]
+        seen = canary.seen(taken) if canary is not None else [False] * len(taken)
+        if canary is not None:
+            canary.forget(watched)
+        unseen = {event.name for event, there in zip(taken, seen, strict=True) if not there}
+        return [failed(UNSEEN) if event.name in unseen else Outcome(accepted=True) for event in events]
+
+    def _settle(self, batch: Batch) -> None:
+        """Settle with the ledger in one transaction, again and again until Redis has answered."""
+        queue, shop = self._shop.queue, self._shop
+        if time.monotonic() - self.started > queue.lease_s / 2:
+            gone = shop.persist(lambda: queue.renew([item.claim for item in batch.items]), touch=self.touch)
+            for item in batch.items:
+                item.lost = item.lost or item.claim.id in gone
+        while not shop.settling.acquire(timeout=MARK_EVERY_S):
+            self.touch()  # who has it may be waiting for Redis
+        try:
+            verdicts = batch.to_settle()
+            shop.accounts.ended(batch.ended())
+            with self._enter("settle", len(verdicts)) as stage:
+                settled = shop.persist(lambda: queue.settle(verdicts, also=shop.accounts.flush), touch=self.touch)
+                stage.leave("stale", len(settled.stale))
+                stage.leave("done", settled.done)
+            batch.settled(verdicts)
+        finally:
+            shop.settling.release()
+        if settled.stale:
+            log.warning("%d jobs were no longer ours when they were settled", len(settled.stale))
+
+
+def pause_s(failures: int) -> float:
+    """Exponential, with full jitter in its upper half."""
+    return min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)

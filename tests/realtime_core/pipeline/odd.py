@@ -1,0 +1,75 @@
+"""Pipelines that misbehave as a job's data says: they burn CPU, hang, wait for ever or end the process."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gevent
+
+from realtime_core.pipeline import FilePublisher, JSONParser, Message, Pipeline
+
+if TYPE_CHECKING:
+    from realtime_core.queue import Claim
+
+
+class Odd(JSONParser, FilePublisher, Pipeline):
+    """Notes ``JOB ATTEMPT PID`` in the file of the setting ``runs`` before it misbehaves."""
+
+    def __init__(self, **given):
+        super().__init__(**given)
+        self._parsed = 0
+        self._runs = Path(self.setting("runs") or os.devnull)
+
+    def figures(self) -> dict[str, int]:
+        return super().figures() | {"odd_parsed": self._parsed}
+
+    def parse(self, claim: Claim) -> Message:
+        self._parsed += 1
+        message = super().parse(claim)
+        return replace(message, data=message.data | {"attempt": claim.attempt})
+
+    def compute(self, message: Message) -> Message | None:
+        with self._runs.open("a") as file:
+            file.write(f"{message.job} {message.data['attempt']} {os.getpid()}\n")
+        first = message.data["attempt"] == 1
+        until = time.monotonic() + message.data.get("burn_s", 0)
+        while time.monotonic() < until or (first and message.data.get("hang")):
+            pass
+        if first and message.data.get("wait"):
+            gevent.sleep(3600)
+        if message.data.get("die"):
+            os._exit(1)
+        return super().compute(message)
+
+
+class Renamed(JSONParser, Pipeline):
+    """Today's code with a bug: a field renamed, a number where a text was, one job filtered, one that fails."""
+
+    def compute(self, message: Message) -> Message | None:
+        if message.job == "j3":
+            return None
+        if message.job == "j4":
+            raise RuntimeError("new code breaks here")
+        data = dict(message.data)
+        data["body"] = data.pop("text")
+        data["price"] = float(data["price"])
+        return super().compute(replace(message, data=data))
+
+
+class Deadly(JSONParser, Pipeline):
+    """Ends its process at every job."""
+
+    def compute(self, message: Message) -> Message | None:
+        os._exit(9)
+
+
+class Endless(JSONParser, Pipeline):
+    """Never comes back."""
+
+    def compute(self, message: Message) -> Message | None:
+        while True:
+            pass

@@ -1,0 +1,69 @@
+"""A push box that fails and is slow on command, and remembers when it said yes to what. In threads: the tests are not patched."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from contextlib import suppress
+
+HEAD_END = b"\r\n\r\n"
+
+
+class Sink:
+    """Answers ``status`` after ``delay_s``, all that arrived together at once. ``taken``: job id → times of its 2xx."""
+
+    def __init__(self, status: int = 200, delay_s: float = 0.0) -> None:
+        self.status = status
+        self.delay_s = delay_s
+        self.asked = 0
+        self.refused = 0
+        self.taken: dict[str, list[float]] = {}
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._links: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        for link in self._links:
+            with suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+            link.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                link, _ = self._listening.accept()
+                self._links.append(link)
+                threading.Thread(target=self._serve, args=(link,), daemon=True).start()
+
+    def _serve(self, link: socket.socket) -> None:
+        buffer = b""
+        with suppress(OSError):
+            while received := link.recv(1_048_576):
+                buffer += received
+                bodies = []
+                while (end := buffer.find(HEAD_END)) >= 0:
+                    head = buffer[:end].lower()
+                    length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
+                    start = end + len(HEAD_END)
+                    if len(buffer) < start + length:
+                        break
+                    bodies.append(buffer[start : start + length])
+                    buffer = buffer[start + length :]
+                if bodies:
+                    time.sleep(self.delay_s)
+                    self._answer(link, bodies)
+
+    def _answer(self, link: socket.socket, bodies: list[bytes]) -> None:
+        status, now = self.status, time.time()
+        self.asked += len(bodies)
+        if status == 200:
+            for body in filter(None, bodies):
+                self.taken.setdefault(json.loads(body)["job"], []).append(now)
+        else:
+            self.refused += len(bodies)
+        link.sendall(b"HTTP/1.1 %d x\r\nContent-Length: 0\r\n\r\n" % status * len(bodies))
