@@ -313,7 +313,7 @@ allow = []                             # hosts beyond this machine that may be s
 # progress_timeout = 20.0              # what shows no progress for so long begins anew
 # drain = 3.0                          # seconds to end what is in hand
 # ack = "published"                    # or none, or delivered
-# canary = "http://127.0.0.1:8080/ev/" # where subscribers listen, for delivered
+# canary = "http://127.0.0.1:9080/ev/" # where subscribers listen, for delivered
 # canary_wait = 2.0                    # seconds until it must have seen an event
 # beside = "site.new:Comments"         # compare every job with what this one makes of it
 # beside_set = ["anonymize=data.email:drop"]
