@@ -151,7 +151,7 @@ def _connected(url: str, name: str) -> Iterator[Queue]:
     from redis.retry import Retry
 
     from realtime_core.queue import Queue
-    from realtime_core.stack.external import without_password
+    from realtime_core.redacted import without_password
 
     shown = without_password(url)
     try:

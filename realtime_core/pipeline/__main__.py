@@ -34,6 +34,7 @@ from realtime_core.pipeline.supervisor import REDIS_VARIABLE, pulse_through  # n
 from realtime_core.publish import Canary, Fleet  # noqa: E402
 from realtime_core.publish.fleet import HOLD_S  # noqa: E402
 from realtime_core.queue import Queue, Renewal  # noqa: E402
+from realtime_core.redacted import without_password  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -223,7 +224,9 @@ def _redis(url: str) -> "Iterator[Redis]":
             retry=Retry(NoBackoff(), 0),  # the runner waits by itself, and counts
         )
     except (ValueError, RedisError) as error:
-        raise ConfigurationError(f"--redis {url}: {error}: a URL like redis://HOST:PORT/0 is needed") from error
+        raise ConfigurationError(
+            f"--redis {without_password(url)}: {error}: a URL like redis://HOST:PORT/0 is needed"
+        ) from error
     with redis:
         yield redis
 

@@ -106,7 +106,7 @@ def read_keys(file: str) -> Keys:
 
 
 class Encrypt(Pipeline):
-    """Encrypts the fields that a subclass names in ``encrypt``, or the setting ``encrypt=data.card,data.author.email``.
+    """Encrypts the fields that a subclass names in ``encrypt``, and those of the setting ``encrypt=data.card,data.author.email``.
 
     Keys come from ``encrypt_keys``, or the setting ``encrypt_keys_file=PATH``. A key may encrypt 2^32 values (random nonces of
     96 bits); give it a successor before. Another attempt of a job encrypts anew: the event id is the same, the text is not.
@@ -122,9 +122,8 @@ class Encrypt(Pipeline):
             ConfigurationError: a path that is none, no keys, or ``cryptography`` is missing.
         """
         super().__init__(**given)
-        named = self.setting("encrypt")
-        wanted = [part.strip() for part in named.split(",") if part.strip()] if named is not None else self.encrypt
-        self._encrypted = [path_of("encrypt", path) for path in wanted]
+        named = [part.strip() for part in (self.setting("encrypt") or "").split(",") if part.strip()]
+        self._encrypted = [path_of("encrypt", path) for path in dict.fromkeys((*self.encrypt, *named))]
         file = self.setting("encrypt_keys_file")
         keys = read_keys(file) if file is not None else self.encrypt_keys
         if self._encrypted and keys is None:

@@ -6,7 +6,6 @@ import logging
 import secrets
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
@@ -14,6 +13,7 @@ from redis.exceptions import AuthenticationError, InvalidResponse, ResponseError
 from redis.retry import Retry
 
 from realtime_core.errors import ConfigurationError
+from realtime_core.redacted import without_password
 
 MINIMUM = (6, 2)
 _WRITE = "return redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])"
@@ -111,15 +111,3 @@ def _warnings(client: Redis) -> tuple[str, ...]:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
-
-
-def without_password(url: str) -> str:
-    """A URL as it may be shown."""
-    try:
-        parts = urlsplit(url)
-        secret = parts.password is not None
-    except ValueError:
-        return "the URL given"
-    if not secret:
-        return url
-    return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()

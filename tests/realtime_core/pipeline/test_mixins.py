@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -161,6 +162,12 @@ def test_an_encrypted_field_tells_nothing_and_comes_back_whole_with_the_key() ->
     assert data["text"] == "hi"
 
 
+def test_fields_that_a_setting_names_are_encrypted_beside_those_of_the_class() -> None:
+    data = of(Card, encrypt="data.text,data.card.number")
+    assert data["card"]["number"].startswith("dt1.old.")
+    assert data["text"].startswith("dt1.old.")
+
+
 def test_a_rotated_key_encrypts_with_the_new_and_still_reads_the_old(tmp_path: Any) -> None:
     text = of(Card)["card"]["number"]
     file = tmp_path / "keys"
@@ -300,3 +307,21 @@ def test_levels_of_acknowledgement_are_named_by_model() -> None:
     for wrong in ("site.Comment", "site.Comment:perhaps", "site.Comment:delivered"):
         with pytest.raises(ConfigurationError):
             Acknowledge(settings={"ack_by_model": wrong})
+
+
+def test_a_redis_url_that_is_none_is_refused_without_its_password() -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "realtime_core.pipeline",
+        "JSONParser+HTTPPublisher",
+        "--queue",
+        "q",
+        "--box",
+        "a=http://h:1",
+    ]
+    environment = {**os.environ, "REALTIME_PIPELINE_REDIS": "redis://:hunter2@127.0.0.1:6379x/0"}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2
+    assert "redis://***@127.0.0.1:6379x/0" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout

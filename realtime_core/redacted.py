@@ -1,0 +1,17 @@
+"""What may be shown of an address that may hold a password."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    try:
+        parts = urlsplit(url)
+        secret = parts.password is not None
+    except ValueError:
+        return "the URL given"
+    if not secret:
+        return url
+    return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()
