@@ -11,8 +11,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from django.db.models import Min
+from redis.exceptions import ResponseError
 
-from realtime_core.errors import ConfigurationError, QueueFull
+from realtime_core.errors import ConfigurationError, QueueFull, RealtimeError
 from realtime_core.hooks.event import Captured
 from realtime_core.hooks.outbox.metrics import BUSY, DUPLICATE, PUT, REFUSED, ROWS
 from realtime_core.hooks.outbox.models import PARTITIONS, OutboxRow
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 REFUSAL: Final = 500
 PURGED_AT_ONCE: Final = 1_000
 COUNTED: Final = 100_000
+# What says nothing of other queues: they have their turn all the same.
+OF_ONE_QUEUE: Final = (ResponseError, RealtimeError)
 
 _log = logging.getLogger(__name__)
 
@@ -82,29 +85,33 @@ class Relay:
 
         Raises:
             QueueFull: a queue has no room, after the others had their turn; the next turns are smaller.
+            redis.exceptions.ResponseError, RealtimeError: a queue refused (its name is none, this user may not write there,
+                it is of another version), after the others had their turn; its rows wait.
             redis.exceptions.RedisError: the put failed, or its reply was lost; the rows wait.
             django.db.Error: the database failed; what was put and not marked is put again under the same ids.
         """
         moved = 0
-        full: QueueFull | None = None
+        held: Exception | None = None
         partition = self._next_partition(-1)
         while partition is not None and go_on():
             try:
                 moved += self.turn(partition)
-            except QueueFull as error:
-                full = error
+            except OF_ONE_QUEUE as error:
+                held = held if isinstance(held, QueueFull) else error
             partition = self._next_partition(partition)
-        if full is not None:
+        if isinstance(held, QueueFull):
             self._batch = max(1, self._batch // 2)
-            raise full
-        self._batch = min(self._most, self._batch * 2)
+        else:
+            self._batch = min(self._most, self._batch * 2)
+        if held is not None:
+            raise held
         return moved
 
     def turn(self, partition: int) -> int:
         """Put one batch of a partition; 0 where another relay has it. Raises as :meth:`round`."""
         done: list[Captured] = []
         left = 0
-        full: QueueFull | None = None
+        held: Exception | None = None
         with partition_turn(self._using, partition) as mine:
             if not mine:
                 BUSY.inc()
@@ -117,12 +124,12 @@ class Relay:
                 try:
                     done += self._put(name, its)
                     left += len(its)
-                except QueueFull as error:
-                    full = error
+                except OF_ONE_QUEUE as error:
+                    held = held if isinstance(held, QueueFull) else error
         count_fired(self._ledger, done)
         count_put(self._ledger, done)
-        if full is not None:
-            raise full
+        if held is not None:
+            raise held
         return left
 
     def purge(self) -> int:

@@ -18,6 +18,7 @@ from django.db import IntegrityError, connections, transaction
 from django.test.utils import CaptureQueriesContext, override_settings
 from prometheus_client import REGISTRY
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from realtime_core.errors import ConfigurationError, QueueFull
 from realtime_core.hooks.outbox.models import OutboxRow
@@ -231,6 +232,35 @@ def test_a_full_queue_holds_up_its_own_rows_only_and_takes_them_in_smaller_batch
     assert texts(full) == ["c0", "c1", "c2", "c3"]
     wait_until(lambda: relay.round() == 0, what="an empty outbox")
     assert texts(full) == ["c4", "c5"]
+
+
+@pytest.mark.parametrize(
+    "refusal", [ConfigurationError("no such name"), ResponseError("NOPERM")], ids=["name", "rights"]
+)
+def test_a_queue_that_refuses_holds_up_its_own_rows_only(
+    site: Any,
+    using: str,
+    save: Callable[..., Any],
+    queue: Queue,
+    refusal: Exception,
+    *,
+    connect: Callable[..., None],
+) -> None:
+    from realtime_core.hooks.django_signals import Outbox
+
+    connect(site.Comment, channels=["thread:{thread_id}"], producer=Outbox("refuses"))
+    for n in range(40):
+        save(f"c{n}", of=site.Thread.objects.using(using).create(title=str(n)))
+
+    def queue_of(name: str) -> Queue:
+        if name == "refuses":
+            raise refusal
+        return queue
+
+    relay = Relay(queue_of, using=using, batch=10)
+    with pytest.raises(type(refusal)):
+        relay.round()
+    assert (queue.counts().put_total, waiting(using)) == (40, 40)
 
 
 def test_a_row_that_is_no_job_is_set_aside_with_its_reason_and_holds_up_nobody(
