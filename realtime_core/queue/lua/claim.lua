@@ -6,6 +6,8 @@
 --          records, the records end to end, "ATTEMPT ATTEMPT …" or "" when each is at its first}
 -- cost O(jobs claimed × log(jobs held))
 local limit, most = tonumber(ARGV[1]), tonumber(ARGV[4])
+-- Where a job has one attempt, each is a last one, and a last one is made alone.
+if most <= 1 then limit = math.min(limit, 1) end
 join_due()
 
 local soonest = 0

@@ -219,6 +219,22 @@ def test_a_renewed_lease_does_not_end(make_queue: MakeQueue) -> None:
     assert queue.settle([Finish(kept), Finish(left)]).stale == ("left",)
 
 
+def test_where_a_job_has_one_attempt_each_is_claimed_alone(make_queue: MakeQueue) -> None:
+    queue = make_queue(max_attempts=1)
+    queue.put(
+        [
+            Job(id="a", body=b"1"),
+            Job(id="b", body=b"2"),
+            Job(id="c", body=b"3", key="k"),
+            Job(id="d", body=b"4", key="k"),
+        ]
+    )
+    claims = [queue.claim("w", limit=10) for _ in range(2)]
+    assert [len(one) for one in claims] == [1, 1]
+    queue.settle([Finish(claim) for one in claims for claim in one])
+    assert sum(len(queue.claim("w", limit=10)) for _ in range(2)) == 2
+
+
 def test_the_last_attempt_is_made_alone_so_that_poison_takes_no_neighbour(make_queue: MakeQueue) -> None:
     queue = make_queue(max_attempts=3, lease_s=0.05, backoff_s=0.0)
     names = [f"j{n}" for n in range(20)]
