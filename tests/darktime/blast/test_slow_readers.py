@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from darktime.blast.slow_readers import ALLOWANCE_S, SlowReaders
 
+pytestmark = pytest.mark.quiet
+
 
 def reader(bytes_per_s):
     slow = SlowReaders()

@@ -17,6 +17,8 @@ from darktime.blast.requests import RequestPool
 from darktime.blast.settings import resolve
 from darktime.blast.streams import Publisher, Streams
 
+pytestmark = pytest.mark.quiet
+
 RUN = "test"
 LIMIT_S = 10.0
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -19,6 +19,8 @@ from darktime.blast.tokens import TokenStreams
 from darktime.wire.head import Head
 from darktime.wire.stream import StreamReader
 
+pytestmark = pytest.mark.quiet
+
 LIMIT_S = 15.0
 DONE = b"[DONE]"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
