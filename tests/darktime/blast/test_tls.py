@@ -9,6 +9,8 @@ import pytest
 
 from tests.darktime.blast.runs import blast
 
+pytestmark = pytest.mark.quiet
+
 ROOT = Path(__file__).parents[3]
 
 
