@@ -15,7 +15,8 @@ from django.db.models.signals import ModelSignal, post_delete, post_save
 from realtime_core.errors import ConfigurationError
 from realtime_core.hooks.channels import Channels, channels_of
 from realtime_core.hooks.event import Captured, event_job, new_job_id
-from realtime_core.hooks.outbox.writer import APP, Outbox, save_in_a_transaction
+from realtime_core.hooks.outbox.saving import save_in_a_transaction
+from realtime_core.hooks.outbox.writer import APP, Outbox
 from realtime_core.hooks.payload import as_stored, checked_fields, payload
 from realtime_core.hooks.producer import Producer
 from realtime_core.hooks.settings import default_producer

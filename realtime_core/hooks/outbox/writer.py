@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import logging
 from binascii import crc32
-from functools import wraps
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from django.apps import apps
-from django.db import router, transaction
 
 from realtime_core.hooks.metrics import JOBS, LOST
 from realtime_core.queue.keys import queue_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from django.db.models import Model
+    from collections.abc import Sequence
 
     from realtime_core.hooks.event import Captured
 
@@ -73,32 +69,3 @@ class Outbox:
             self.lost += count
         JOBS.labels(outcome=LOST).inc(count)
         _log.exception("%d event(s) lost: %s", count, why)
-
-
-def save_in_a_transaction(model: type[Model]) -> Callable[[], None]:
-    """Make each save of ``model`` a transaction; returns what takes that back.
-
-    In autocommit Django sends post_save after the row has committed: the outbox's row would be a transaction of its own,
-    and could be lost between the two. Inside a transaction nothing changes; deletes have one anyway.
-    """
-    own = vars(model).get("save_base")
-    save_base: Callable[..., None] = model.save_base
-
-    @wraps(save_base)
-    def save_base_in_a_transaction(self: Model, *args: Any, **options: Any) -> None:
-        # save_base(raw, force_insert, force_update, using, update_fields): Django calls it with keywords.
-        using = options.get("using") or router.db_for_write(type(self), instance=self)
-        with transaction.atomic(using=using, savepoint=False):
-            save_base(self, *args, **options)
-
-    model.save_base = save_base_in_a_transaction
-
-    def take_back() -> None:
-        if vars(model).get("save_base") is not save_base_in_a_transaction:
-            return  # somebody wrapped it once more: it does no harm
-        if own is None:
-            del model.save_base
-        else:
-            model.save_base = own
-
-    return take_back

@@ -15,6 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import Error as DatabaseError
 from django.db import IntegrityError, connections, transaction
+from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext, override_settings
 from prometheus_client import REGISTRY
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -125,6 +126,41 @@ def test_a_hook_that_is_disconnected_leaves_the_model_as_it_was(
     hook.disconnect()
     assert site.Comment.save_base is before
     assert "save_base" not in vars(site.Comment)
+
+
+@pytest.mark.parametrize("first_ends_first", [True, False])
+def test_two_outboxes_leave_the_model_as_it_was_in_whichever_order_they_end(
+    site: Any, *, first_ends_first: bool
+) -> None:
+    from realtime_core.hooks.django_signals import Outbox, realtime
+
+    before = site.Comment.save_base
+    hooks = [realtime(site.Comment, channels=["a"], producer=Outbox(name)) for name in ("one", "two")]
+    first, last = hooks if first_ends_first else reversed(hooks)
+    first.disconnect()
+    assert site.Comment.save_base is not before, "the other one still needs its saves to be transactions"
+    last.disconnect()
+    assert site.Comment.save_base is before
+    assert "save_base" not in vars(site.Comment)
+
+
+def test_a_receiver_that_raises_and_is_caught_does_not_break_the_transaction_around_it(
+    site: Any, using: str, save: Callable[..., Any]
+) -> None:
+    def refuse(**_: object) -> None:
+        raise LookupError
+
+    with transaction.atomic(using=using):
+        kept = save("before")
+        post_save.connect(refuse, sender=site.Comment)
+        try:
+            with suppress(LookupError):
+                kept.save(using=using)
+        finally:
+            post_save.disconnect(refuse, sender=site.Comment)
+        kept.text = "after"
+        kept.save(using=using)
+    assert site.Comment.objects.using(using).get(pk=kept.pk).text == "after"
 
 
 def test_the_relay_puts_each_row_once_under_its_own_id_in_order(
