@@ -12,6 +12,9 @@ def without_password(url: str) -> str:
         secret = parts.password is not None
     except ValueError:
         return "the URL given"
-    if not secret:
-        return url
-    return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()
+    if secret:
+        parts = parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}")
+    if "password" in parts.query:
+        parts = parts._replace(query="***")
+        secret = True
+    return parts.geturl() if secret else url

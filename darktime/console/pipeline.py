@@ -43,7 +43,12 @@ SETTINGS = click.option("--set", "setting", multiple=True, metavar="KEY=VALUE", 
 
 @command.command("run")
 @reference("run")
-@click.option("--redis", metavar="URL", required=True, help="The Redis or Valkey that holds queue and ledger.")
+@click.option(
+    "--redis",
+    metavar="URL",
+    required=True,
+    help="The Redis or Valkey that holds queue and ledger; redis+sentinel://HOST,HOST2/SERVICE asks sentinels.",
+)
 @click.option("--queue", metavar="NAME", required=True, help="The queue's name.")
 @click.option(
     "--box", multiple=True, metavar="NAME=URL", help="A push box that jobs wait for; nchan+http://… for nchan."

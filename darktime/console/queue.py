@@ -51,7 +51,12 @@ def queue_command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
         for option in (
             click.option("--json", "as_json", is_flag=True, help="For machines."),
             click.option("--queue", metavar="NAME", required=True, help="The queue's name."),
-            click.option("--redis", metavar="URL", required=True, help="The Redis or Valkey that holds it."),
+            click.option(
+                "--redis",
+                metavar="URL",
+                required=True,
+                help="The Redis or Valkey that holds it; redis+sentinel://HOST,HOST2/SERVICE asks sentinels.",
+            ),
         ):
             run = option(run)
         return command.command(name)(run)
@@ -145,23 +150,14 @@ def _moved(done: str, wanted: Sequence[str], moved: Sequence[str]) -> tuple[dict
 
 @contextmanager
 def _connected(url: str, name: str) -> Iterator[Queue]:
-    from redis import Redis
-    from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
-    from redis.retry import Retry
 
     from realtime_core.queue import Queue
     from realtime_core.redacted import without_password
+    from realtime_core.redis_url import connect
 
-    shown = without_password(url)
-    try:
-        redis = Redis.from_url(
-            url, socket_timeout=ANSWER_S, socket_connect_timeout=CONNECT_S, retry=Retry(NoBackoff(), 0)
-        )
-    except ValueError as error:
-        raise UsageError(f"--redis {shown}: {error}: a URL like redis://HOST:PORT/0 is needed") from error
-    with redis:
+    with connect(url, answer_s=ANSWER_S, connect_s=CONNECT_S) as redis:
         try:
             yield Queue(redis, name)
         except RedisError as error:
-            raise UsageError(f"--redis {shown}: {error}") from error
+            raise UsageError(f"--redis {without_password(url)}: {error}") from error

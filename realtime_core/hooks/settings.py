@@ -8,10 +8,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings as django_settings
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from realtime_core.errors import ConfigurationError
 from realtime_core.hooks.outbox.writer import Outbox
@@ -19,9 +15,12 @@ from realtime_core.hooks.producer import Producer
 from realtime_core.hooks.trace import Trace
 from realtime_core.ledger import Ledger
 from realtime_core.queue import Queue
+from realtime_core.redis_url import connect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from redis import Redis
 
 SIGNAL: Final = "signal"
 OUTBOX: Final = "outbox"
@@ -89,15 +88,8 @@ class Settings:
         Raises:
             ConfigurationError: the URL is none.
         """
-        try:
-            return Redis.from_url(
-                self.redis,
-                socket_timeout=self.redis_timeout_s,
-                socket_connect_timeout=self.redis_timeout_s,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except (ValueError, RedisError) as error:
-            raise ConfigurationError(f'{NAME}["redis"]: {error}: a URL like redis://HOST:PORT/0 is needed') from error
+        limit_s = self.redis_timeout_s
+        return connect(self.redis, answer_s=limit_s, connect_s=limit_s, called=f'{NAME}["redis"]')
 
     def make_queue(self, redis: Redis, name: str | None = None) -> Queue:
         """The queue as these settings have it."""

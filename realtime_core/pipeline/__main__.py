@@ -17,10 +17,6 @@ from typing import TYPE_CHECKING  # noqa: E402
 
 import gevent  # noqa: E402
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server  # noqa: E402
-from redis import Redis  # noqa: E402
-from redis.backoff import NoBackoff  # noqa: E402
-from redis.exceptions import RedisError  # noqa: E402
-from redis.retry import Retry  # noqa: E402
 
 from realtime_core.errors import ConfigurationError, RealtimeError  # noqa: E402
 from realtime_core.ledger import Ledger  # noqa: E402
@@ -34,10 +30,12 @@ from realtime_core.pipeline.supervisor import REDIS_VARIABLE, pulse_through  # n
 from realtime_core.publish import Canary, Fleet  # noqa: E402
 from realtime_core.publish.fleet import HOLD_S  # noqa: E402
 from realtime_core.queue import Queue, Renewal  # noqa: E402
-from realtime_core.redacted import without_password  # noqa: E402
+from realtime_core.redis_url import connect  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from redis import Redis
 
 REDIS_TIMEOUT_S = 5.0
 REDIS_CONNECT_S = 2.0
@@ -57,7 +55,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     ProcessCollector(registry=registry)
     try:
         with (
-            _redis(arguments.redis) as redis,
+            connect(arguments.redis, answer_s=REDIS_TIMEOUT_S, connect_s=REDIS_CONNECT_S) as redis,
             _worker(arguments, redis, registry) as runner,
             _metrics(arguments.metrics, registry),
             _pulse(arguments.pulse, runner),
@@ -118,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @contextmanager
-def _worker(arguments: argparse.Namespace, redis: Redis, registry: CollectorRegistry) -> "Iterator[Runner]":
+def _worker(arguments: argparse.Namespace, redis: "Redis", registry: CollectorRegistry) -> "Iterator[Runner]":
     kind = pipeline_class(arguments.pipeline)
     settings = pairs("--set", arguments.set)
     progress_s = arguments.progress_timeout
@@ -212,23 +210,6 @@ def _pulse(descriptor: int | None, runner: Runner) -> "Iterator[None]":
             yield
         finally:
             beating.kill()
-
-
-@contextmanager
-def _redis(url: str) -> "Iterator[Redis]":
-    try:
-        redis = Redis.from_url(
-            url,
-            socket_timeout=REDIS_TIMEOUT_S,
-            socket_connect_timeout=REDIS_CONNECT_S,
-            retry=Retry(NoBackoff(), 0),  # the runner waits by itself, and counts
-        )
-    except (ValueError, RedisError) as error:
-        raise ConfigurationError(
-            f"--redis {without_password(url)}: {error}: a URL like redis://HOST:PORT/0 is needed"
-        ) from error
-    with redis:
-        yield redis
 
 
 @contextmanager

@@ -105,24 +105,11 @@ def _accounts(arguments: argparse.Namespace) -> Accounts:
     if missing:
         flags = ", ".join("--" + flag.replace("_", "-") for flag in missing)
         raise ConfigurationError(f"--ledger {arguments.ledger} counts nothing without {flags}: name them")
-    from redis import Redis
-    from redis.backoff import NoBackoff
-    from redis.exceptions import RedisError
-    from redis.retry import Retry
-
     from realtime_core.ledger import Ledger
+    from realtime_core.redis_url import connect
 
-    try:
-        redis = Redis.from_url(
-            arguments.ledger,
-            socket_timeout=LEDGER_TIMEOUT_S,
-            socket_connect_timeout=LEDGER_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),  # the next flush carries what this one did not
-        )
-    except (ValueError, RedisError) as error:
-        raise ConfigurationError(
-            f"--ledger {arguments.ledger}: {error}: a URL like redis://HOST:PORT/0 is needed"
-        ) from error
+    # It does not try again: the next flush carries what this one did not.
+    redis = connect(arguments.ledger, answer_s=LEDGER_TIMEOUT_S, connect_s=LEDGER_TIMEOUT_S, called="--ledger")
     owner = arguments.owner or f"push:{os.getpid()}#{secrets.token_hex(2)}"
     ledger = Ledger(redis, arguments.ledger_name, owner, window_s=arguments.window)
     return Accounts(ledger, arguments.hop_in, arguments.hop_out)

@@ -18,6 +18,7 @@ from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from realtime_core.errors import ConfigurationError
 from realtime_core.queue.queue import MAX_BATCH
@@ -169,7 +170,16 @@ def _like(redis: Redis, lease_s: float) -> Redis:
     pool = redis.connection_pool
     settings = dict(pool.connection_kwargs)
     settings |= {"socket_timeout": lease_s / 4, "socket_connect_timeout": lease_s / 4, "retry": Retry(NoBackoff(), 0)}
-    return Redis(connection_pool=ConnectionPool(pool.connection_class, max_connections=1, **settings))
+    if not isinstance(pool, SentinelConnectionPool):
+        return Redis(connection_pool=ConnectionPool(pool.connection_class, max_connections=1, **settings))
+    # It asks the sentinels by connections of its own too: another thread's would be of another loop under gevent.
+    theirs = pool.sentinel_manager
+    ours = Sentinel([], min_other_sentinels=theirs.min_other_sentinels)  # type: ignore[no-untyped-call]
+    ours.sentinels = [_like(sentinel, lease_s) for sentinel in theirs.sentinels]
+    settings |= {"connection_class": pool.connection_class, "max_connections": 1}
+    del settings["connection_pool"]
+    primary: Redis = ours.master_for(pool.service_name, **settings)  # type: ignore[no-untyped-call]
+    return primary
 
 
 def _unpatched(name: str) -> Any:
