@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 JOBS_HOP: Final = "queue>pipeline"
-# After a refusal: every try carries all that was counted since.
+# After a refusal, doubling: every try carries all that was counted since the first.
 AGAIN_S: Final = 1.0
+LONGEST_S: Final = 30.0
 
 
 def box_hop(box: str) -> str:
@@ -44,6 +45,7 @@ class Accounts:
         self._metrics = metrics
         self._alone = 0  # jobs settled since it was refused
         self._again_at: float | None = None  # None: it was not
+        self._pause_s = AGAIN_S
 
     def offered(self, boxes: Sequence[str], events: Sequence[Event]) -> None:
         """Best-effort boxes are about to get these: sent, whatever becomes of them."""
@@ -114,7 +116,7 @@ class Accounts:
         return settled
 
     def flush(self) -> None:
-        """Write what was counted; not for a second after it was refused."""
+        """Write what was counted; not for a while after it was refused."""
         if self._ledger is None or self._refused_lately():
             return
         try:
@@ -136,11 +138,12 @@ class Accounts:
         if self._again_at is None:
             log.error("the ledger is refused, jobs are settled without it until it is not: %s", why)
         self._metrics.redis_errors.inc()
-        self._again_at = time.monotonic() + AGAIN_S
+        self._again_at = time.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_S)
 
     def _taken(self) -> None:
         if self._again_at is not None:
             log.warning(
                 "the ledger is written again, with what was counted for %d jobs settled without it", self._alone
             )
-        self._alone, self._again_at = 0, None
+        self._alone, self._again_at, self._pause_s = 0, None, AGAIN_S

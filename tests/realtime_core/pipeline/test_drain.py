@@ -37,12 +37,12 @@ def as_put(queue: Queue, ids: list[str]) -> bool:
     return seen(queue) == [(id_, 0) for id_ in ids] and (counts.stalled, counts.delayed, counts.claimed) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("attempts", ["1", "3"])
+@pytest.mark.parametrize("attempts", ["1", "2"])
 def test_a_box_that_is_away_costs_no_job_an_attempt_when_its_worker_ends(
     run: Callable[..., Service], put: Callable[..., list[str]], queue: Queue, *, attempts: str
 ) -> None:
     ids = put(50)
-    for life in range(4):
+    for life in range(2):
         worker = run(
             *("JSONParser+HTTPPublisher", "--box", f"push=http://127.0.0.1:{free_port()}"),
             *("--attempts", attempts, "--hands", "1"),
@@ -51,7 +51,7 @@ def test_a_box_that_is_away_costs_no_job_an_attempt_when_its_worker_ends(
         wait_until(lambda: queue.counts().claimed > 0, timeout_s=10)
         assert worker.stop(10.0) == 0
         assert as_put(queue, ids), seen(queue)
-    assert queue.counts().given_back_total >= 4
+    assert queue.counts().given_back_total >= 2
 
 
 def test_a_stage_that_takes_longer_than_the_drain_gives_its_jobs_back_as_they_were(

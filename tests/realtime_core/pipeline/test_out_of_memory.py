@@ -68,7 +68,7 @@ def test_jobs_are_published_and_settled_and_the_ledger_is_made_up_for(
 
         assert jobs_hop() == (300, 0, False)
         redis.config_set("maxmemory", 0)
-        wait_until(lambda: jobs_hop() == (300, 300, True), timeout_s=5, what="the ledger made up for")
+        wait_until(lambda: jobs_hop() == (300, 300, True), timeout_s=15, what="the ledger made up for")
         queue.put([Job(id="later", body=body("later"))])
         wait_until(lambda: queue.counts().finished_total == 301, timeout_s=5)
         assert figures(worker)["realtime_pipeline_unaccounted_total"] == 300, "together again"
