@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from realtime_core.queue import Cancel, Finish, GiveBack, Job, Queue, SettledAlone, Stall
+from realtime_core.queue import Cancel, Finish, GiveBack, Job, Listener, Queue, SettledAlone, Stall
 from realtime_core.queue.memory import understood
 from tests.support.engines import require_engine
 
@@ -93,6 +93,23 @@ def test_a_settlement_and_what_is_put_beside_it_happen_together_or_not_at_all(sm
     assert queue.settle([Finish(claim) for claim in claims], also=write).done == 2
     assert small.exists("rtq2:{both}:beside") == 1
     assert queue.audit().clean
+
+
+def test_who_listens_goes_on_hearing_and_knows_what_it_may_have_missed(small: Redis) -> None:
+    queue = Queue(small, "heard")
+    queue.put(jobs(2))
+    listener = Listener(queue)
+    full(small)
+    listener._renew_at = 0.0  # as after a while: that somebody listens is to be written down again
+    queue.claim("w", 1)
+    assert [notice.move for notice in listener.notices(5.0)] == ["claimed"]
+    assert (listener.reconnects, listener.blind) == (0, 0)
+    small.config_set("maxmemory", 0)
+    small.hset(queue._keys["counts"], "watched", 1)
+    listener._renew_at = 0.0
+    listener.notices(0.0)
+    assert listener.blind == 1, "nobody was told for a while"
+    listener.close()
 
 
 def test_a_put_of_any_server_s_refusal_is_redis_py_s_error_for_it(small: Redis) -> None:
