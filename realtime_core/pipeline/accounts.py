@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from redis.exceptions import ResponseError
+
 from realtime_core.ledger import keys_of
 from realtime_core.pipeline.json_parser import at_of
+from realtime_core.queue import SettledAlone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from redis.client import Pipeline as Transaction
-
     from realtime_core.ledger import Ledger
     from realtime_core.pipeline.message import Message
+    from realtime_core.pipeline.metrics import PipelineMetrics
     from realtime_core.publish import Event, Outcome
-    from realtime_core.queue import Claim
+    from realtime_core.queue import Claim, Queue, Settled, Verdict
 
+log = logging.getLogger(__name__)
 JOBS_HOP: Final = "queue>pipeline"
+# After a refusal, doubling: every try carries all that was counted since the first.
+AGAIN_S: Final = 1.0
+LONGEST_S: Final = 30.0
 
 
 def box_hop(box: str) -> str:
@@ -27,10 +34,18 @@ def box_hop(box: str) -> str:
 
 
 class Accounts:
-    """Counts for one worker; without a ledger it does nothing. Counting never waits, only flushing does."""
+    """Counts for one worker; without a ledger it does nothing. Counting never waits, only flushing does.
 
-    def __init__(self, ledger: Ledger | None) -> None:
+    Jobs come before their accounts: where Redis settles and refuses the ledger (it is out of memory, say), jobs are settled
+    alone. What was counted is kept, and written once Redis takes it; a worker that dies before takes it along.
+    """
+
+    def __init__(self, ledger: Ledger | None, metrics: PipelineMetrics) -> None:
         self._ledger = ledger
+        self._metrics = metrics
+        self._alone = 0  # jobs settled since it was refused
+        self._again_at: float | None = None  # None: it was not
+        self._pause_s = AGAIN_S
 
     def offered(self, boxes: Sequence[str], events: Sequence[Event]) -> None:
         """Best-effort boxes are about to get these: sent, whatever becomes of them."""
@@ -72,12 +87,63 @@ class Accounts:
         at = [message.at if message is not None else at_of(claim.body) or now for claim, message in jobs]
         self._ledger.received(JOBS_HOP, ids, at)
 
-    def flush(self, transaction: Transaction | None = None) -> None:
-        """Write what was counted; into a transaction, with it or not at all."""
-        if self._ledger is not None:
-            self._ledger.flush(transaction)
+    def settle(self, queue: Queue, verdicts: Sequence[Verdict]) -> Settled:
+        """Settle together with what was counted; alone where Redis does that and refuses this.
+
+        Raises:
+            RedisError: the settlement itself was refused, or there was no answer.
+        """
+        ledger = self._ledger
+        if ledger is None:
+            return queue.settle(verdicts)
+        refusal: Exception | None = None
+        if not self._refused_lately():
+            try:
+                settled = queue.settle(verdicts, also=ledger.flush)
+            except SettledAlone as alone:
+                refusal, settled = alone, alone.settled
+            except ResponseError as error:  # answered, and nothing was done: perhaps for the ledger's sake only
+                refusal, settled = error, queue.settle(verdicts)
+            else:
+                self._taken()
+                return settled
+        else:
+            settled = queue.settle(verdicts)
+        if refusal is not None:
+            self._refuse(refusal)
+        self._alone += settled.done
+        self._metrics.unaccounted.inc(settled.done)
+        return settled
+
+    def flush(self) -> None:
+        """Write what was counted; not for a while after it was refused."""
+        if self._ledger is None or self._refused_lately():
+            return
+        try:
+            self._ledger.flush()
+        except ResponseError as error:
+            self._refuse(error)
+        else:
+            self._taken()
 
     def close(self) -> None:
         """Write what was counted, and mark the account as complete."""
         if self._ledger is not None:
             self._ledger.close()
+
+    def _refused_lately(self) -> bool:
+        return self._again_at is not None and time.monotonic() < self._again_at
+
+    def _refuse(self, why: Exception) -> None:
+        if self._again_at is None:
+            log.error("the ledger is refused, jobs are settled without it until it is not: %s", why)
+        self._metrics.redis_errors.inc()
+        self._again_at = time.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_S)
+
+    def _taken(self) -> None:
+        if self._again_at is not None:
+            log.warning(
+                "the ledger is written again, with what was counted for %d jobs settled without it", self._alone
+            )
+        self._alone, self._again_at, self._pause_s = 0, None, AGAIN_S

@@ -116,7 +116,9 @@ class Crew:
 
     def end(self, within_s: float) -> None:
         """Let batches end ``within_s``; give back the rest; close everything."""
-        greenlets = [hand.greenlet for hand in self.busy]
+        # What was claimed last is given back first, so that what was claimed before it comes to stand before it.
+        latest_first = sorted(self.busy, key=lambda hand: hand.started, reverse=True)
+        greenlets = [hand.greenlet for hand in latest_first]
         gevent.joinall(greenlets, timeout=within_s)
         gevent.killall(greenlets, timeout=KILLED_S)
         if self._watching is not None:

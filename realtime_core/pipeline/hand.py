@@ -241,7 +241,7 @@ class Hand:
             verdicts = batch.to_settle()
             shop.accounts.ended(batch.ended())
             with self._enter("settle", len(verdicts)) as stage:
-                settled = shop.persist(lambda: queue.settle(verdicts, also=shop.accounts.flush), touch=self.touch)
+                settled = shop.persist(lambda: shop.accounts.settle(queue, verdicts), touch=self.touch)
                 stage.leave("stale", len(settled.stale))
                 stage.leave("done", settled.done)
             batch.settled(verdicts)

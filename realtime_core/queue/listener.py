@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from realtime_core.errors import ConfigurationError
 from realtime_core.queue.keys import queue_keys
@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
     from realtime_core.queue.queue import Queue
 
-MOVES: Final = ("published", "claimed", "finished", "cancelled", "stalled", "expired", "retried", "retracted")
+MOVES: Final = (
+    "published",
+    "claimed",
+    "finished",
+    "cancelled",
+    "given_back",
+    "stalled",
+    "expired",
+    "retried",
+    "retracted",
+)
 # Longer than a connection takes to come back: notices go on being numbered meanwhile, and so can be missed by name.
 WATCHED_S: Final = 60.0
 RENEW_S: Final = 15.0
@@ -128,7 +138,12 @@ class Listener:
         with self._redis.pipeline() as pipe:
             pipe.hget(self._keys["counts"], "watched")
             pipe.hset(self._keys["counts"], "watched", now_ms + round(WATCHED_S * 1000))
-            told_until, _ = pipe.execute()
+            try:
+                told_until, _ = pipe.execute()
+            except OutOfMemoryError:
+                # What was written down before holds for a while; whether that was long enough is seen once there is room.
+                self._renew_at = time.monotonic() + AGAIN_S
+                return
         if int(told_until or 0) <= now_ms and not first:
             self.blind += 1
         self._renew_at = time.monotonic() + RENEW_S
