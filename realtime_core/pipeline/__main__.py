@@ -8,6 +8,7 @@ monkey.patch_all()
 import argparse  # noqa: E402 - see above
 import logging  # noqa: E402
 import os  # noqa: E402
+import resource  # noqa: E402
 import secrets  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
@@ -144,6 +145,9 @@ def _worker(arguments: argparse.Namespace, redis: Redis, registry: CollectorRegi
     fleet = Fleet(fleet_of, hold_s=hold_s, registry=registry) if fleet_of else None
     canary = None
     if arguments.canary:
+        # It may hold as many connections as most shells allow descriptors.
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         canary = Canary(
             arguments.canary, wait_s=min(arguments.canary_wait, part_s), connect_s=min(CANARY_CONNECT_S, part_s)
         )

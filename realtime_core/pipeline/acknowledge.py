@@ -8,6 +8,9 @@ from realtime_core.errors import ConfigurationError
 from realtime_core.pipeline.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from realtime_core.pipeline.batch import Item
     from realtime_core.pipeline.message import Message
 
 Level: TypeAlias = Literal["none", "published", "delivered"]
@@ -24,6 +27,21 @@ def level_of(what: str, text: str) -> Level:
     if text not in LEVELS:
         raise ConfigurationError(f"{what} {text!r:.40}: use {', '.join(LEVELS)}")
     return text
+
+
+def turns(items: Sequence[Item], most: int) -> Iterator[list[Item]]:
+    """A batch in parts, in order: the events of each that somebody has to have seen are of ``most`` channels, or one job's."""
+    turn: list[Item] = []
+    listened: set[str] = set()
+    for item in items:
+        channels = {event.channel for event in item.events} if item.level == "delivered" else set()
+        if turn and channels and len(listened | channels) > most:
+            yield turn
+            turn, listened = [], set()
+        turn.append(item)
+        listened |= channels
+    if turn:
+        yield turn
 
 
 class Acknowledge(Pipeline):

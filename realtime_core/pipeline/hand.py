@@ -13,6 +13,7 @@ import gevent
 from gevent.lock import RLock
 from redis.exceptions import RedisError
 
+from realtime_core.pipeline.acknowledge import turns
 from realtime_core.pipeline.batch import Batch
 from realtime_core.publish.outcome import UNSEEN, Outcome, failed
 
@@ -184,17 +185,16 @@ class Hand:
         if early:
             batch.finish(early)
             self._settle(batch)
+        canary = self.pipeline.canary
+        for turn in [items] if canary is None else turns(items, canary.channels):
+            self._publish_turn(batch, turn)
+
+    def _publish_turn(self, batch: Batch, items: Sequence[Item]) -> None:
         events = [event for item in items for event in item.events]
         accounts = self._shop.accounts
-        with self._enter("publish", len(items)) as stage:
+        with self._enter("publish", len(items)) as stage, self._watching(items) as watched:
             accounts.offered(self.pipeline.best_effort, events)
-            watched = self._expect(items)
-            try:
-                outcomes = self.pipeline.publish(events)
-            except BaseException:
-                if watched and self.pipeline.canary is not None:
-                    self.pipeline.canary.forget(watched)
-                raise
+            outcomes = self.pipeline.publish(events)
             boxes = self.pipeline.required
             accounts.answered(events, {box: of_box for box, of_box in outcomes.items() if box in boxes})
             if watched:
@@ -204,12 +204,19 @@ class Hand:
             stage.leave("error", failures)
             stage.leave("done", len(items) - failures)
 
-    def _expect(self, items: Sequence[Item]) -> list[Event]:
-        """Tell the canary what somebody has to have seen before its job may leave the queue."""
+    @contextmanager
+    def _watching(self, items: Sequence[Item]) -> Iterator[list[Event]]:
+        """The canary listens for what somebody has to have seen before its job may leave the queue."""
         watched = [event for item in items if item.level == "delivered" for event in item.events]
-        if watched and self.pipeline.canary is not None:
-            self.pipeline.canary.expect(watched)
-        return watched
+        canary = self.pipeline.canary
+        if not watched or canary is None:
+            yield watched
+            return
+        try:
+            canary.expect(watched, self.touch)
+            yield watched
+        finally:
+            canary.forget(watched)
 
     def _delivered(
         self, events: Sequence[Event], watched: Sequence[Event], outcomes: dict[str, list[Outcome]]
@@ -223,8 +230,6 @@ class Hand:
             if event.name in names and all(of_target[place].accepted for of_target in outcomes.values())
         ]
         seen = canary.seen(taken) if canary is not None else [False] * len(taken)
-        if canary is not None:
-            canary.forget(watched)
         unseen = {event.name for event, there in zip(taken, seen, strict=True) if not there}
         return [failed(UNSEEN) if event.name in unseen else Outcome(accepted=True) for event in events]
 
