@@ -29,9 +29,10 @@ from realtime_core.pipeline.acknowledge import LEVELS  # noqa: E402
 from realtime_core.pipeline.beside import Beside  # noqa: E402
 from realtime_core.pipeline.loading import boxes, pipeline_class  # noqa: E402
 from realtime_core.pipeline.metrics import PipelineMetrics  # noqa: E402
+from realtime_core.pipeline.orphan import end_with_supervisor  # noqa: E402
 from realtime_core.pipeline.pairs import pairs  # noqa: E402
 from realtime_core.pipeline.runner import Runner  # noqa: E402
-from realtime_core.pipeline.supervisor import REDIS_VARIABLE, pulse_through  # noqa: E402
+from realtime_core.pipeline.supervisor import GRACE_S, REDIS_VARIABLE, pulse_through  # noqa: E402
 from realtime_core.publish import Canary, Fleet  # noqa: E402
 from realtime_core.publish.fleet import HOLD_S  # noqa: E402
 from realtime_core.queue import Queue, Renewal  # noqa: E402
@@ -57,6 +58,8 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     try:
+        if arguments.pulse is not None:
+            end_with_supervisor(arguments.pulse, arguments.drain + GRACE_S)
         with (
             _redis(arguments.redis) as redis,
             _worker(arguments, redis, registry) as runner,

@@ -262,7 +262,7 @@ class Canary:
         return True
 
     def _distrust(self, missing: Mapping[str, float]) -> None:
-        """End what brought no event at all since one was waited for: it may be half open, and the next attempt must not rely on it."""
+        """End what brought no event at all since one was waited for: it may be half open, and another attempt needs a whole one."""
         in_flight = self._in_flight()
         for channel, since in missing.items():
             if self._reads(channel) and channel not in in_flight and self._subscriptions[channel].told < since:
