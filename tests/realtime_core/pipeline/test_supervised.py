@@ -16,6 +16,7 @@ import pytest
 from realtime_core.errors import ConfigurationError
 from realtime_core.pipeline.supervisor import REDIS_VARIABLE, Supervisor
 from realtime_core.queue import Job
+from realtime_core.queue.keys import older_jobs_key
 from tests.realtime_core.pipeline.conftest import ODD, ROOT, body, lines_of
 from tests.realtime_core.pipeline.test_worker import exported
 from tests.support.processes import descendants, running
@@ -24,6 +25,8 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from redis import Redis
 
     from realtime_core.queue import Queue
     from realtime_core.stack import Service, Stack, Valkey
@@ -88,6 +91,19 @@ def test_a_job_that_kills_its_worker_is_set_aside_after_its_attempts_and_its_nei
     [poison] = queue.stalled()
     assert (poison.id, poison.attempts) == ("poison", 3)
     assert sum(line[0] == "poison" for line in lines_of(tmp_path / "runs")) == 3
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_queue_that_holds_jobs_of_the_older_format_ends_the_run_with_2_and_a_worker_says_so_once(
+    run: Run, redis_client: Redis, redis_name: str, words: list[str], workers: int
+) -> None:
+    redis_client.hset(older_jobs_key(redis_name), "a", b" body")
+    worker = run(PIPELINE, *words, "--workers", str(workers))
+    wait_until(lambda: not worker.alive(), timeout_s=15)
+    assert worker.stop(1) == 2
+    said = worker.log.read_text()
+    assert 1 <= said.count("holds 1 jobs in the format before") <= workers
+    assert "Traceback" not in said
 
 
 def supervisor(script: str, workers: int = 2, **limits: Any) -> Supervisor:
