@@ -119,7 +119,7 @@ class Batch:
                 except Exception as error:  # noqa: BLE001 - a job that breaks a mixin must not break its neighbours
                     stage.leave("error")
                     item.fate = "error"
-                    self.fail(item, reason("parse", error, named=True))
+                    self.fail(item, reason("parse", error, named=True, private=pipeline.private))
                 else:
                     stage.leave("done")
 
@@ -135,7 +135,7 @@ class Batch:
                 except Exception as error:  # noqa: BLE001 - as above
                     stage.leave("error")
                     item.fate = "error"
-                    self.fail(item, reason("compute", error, named=True))
+                    self.fail(item, reason("compute", error, named=True, private=pipeline.private))
                     continue
                 if changed is None or not changed.channels:
                     stage.leave("filtered")
@@ -222,11 +222,27 @@ class Batch:
         self.at = None
 
 
-def reason(stage: str, error: object, *, named: bool = False) -> str:
-    """Why a job failed, on one line that any server can keep: the stage, and the error's own words."""
-    words = f"{type(error).__name__}: {error}" if named else str(error)
+def reason(stage: str, error: object, *, named: bool = False, private: bool = False) -> str:
+    """Why a job failed, on one line that any server can keep: the stage, and the error's own words.
+
+    ``private``: those may quote a value that nobody is to see, so that its name and its place stand for them.
+    """
+    if private:
+        words = f"{type(error).__name__} at {_place(error)}; its words may be private"
+    else:
+        words = f"{type(error).__name__}: {error}" if named else str(error)
     line = " ".join(f"{stage}: {words}".split())
     return line.encode("utf-8", "replace").decode()[:MAX_REASON]
+
+
+def _place(error: object) -> str:
+    """The module and line that raised it."""
+    trace = error.__traceback__ if isinstance(error, BaseException) else None
+    if trace is None:
+        return "a place unknown"
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"
 
 
 def _worst(outcomes: Mapping[str, Sequence[Outcome]]) -> tuple[str, Outcome] | None:

@@ -13,7 +13,7 @@ import gevent
 from gevent.lock import RLock
 from redis.exceptions import RedisError
 
-from realtime_core.pipeline.acknowledge import turns
+from realtime_core.pipeline.acknowledge import turns, watching
 from realtime_core.pipeline.batch import Batch
 from realtime_core.publish.outcome import UNSEEN, Outcome, failed
 
@@ -185,14 +185,14 @@ class Hand:
         if early:
             batch.finish(early)
             self._settle(batch)
-        canary = self.pipeline.canary
-        for turn in [items] if canary is None else turns(items, canary.channels):
+        for turn in turns(items, self.pipeline.canary):
             self._publish_turn(batch, turn)
 
     def _publish_turn(self, batch: Batch, items: Sequence[Item]) -> None:
         events = [event for item in items for event in item.events]
         accounts = self._shop.accounts
-        with self._enter("publish", len(items)) as stage, self._watching(items) as watched:
+        seeing = watching(items, self.pipeline.canary, self.touch)
+        with self._enter("publish", len(items)) as stage, seeing as watched:
             accounts.offered(self.pipeline.best_effort, events)
             outcomes = self.pipeline.publish(events)
             boxes = self.pipeline.required
@@ -203,20 +203,6 @@ class Hand:
             failures = batch.judge(items, outcomes, again_at_once=self._shop.draining.is_set())
             stage.leave("error", failures)
             stage.leave("done", len(items) - failures)
-
-    @contextmanager
-    def _watching(self, items: Sequence[Item]) -> Iterator[list[Event]]:
-        """The canary listens for what somebody has to have seen before its job may leave the queue."""
-        watched = [event for item in items if item.level == "delivered" for event in item.events]
-        canary = self.pipeline.canary
-        if not watched or canary is None:
-            yield watched
-            return
-        try:
-            canary.expect(watched, self.touch)
-            yield watched
-        finally:
-            canary.forget(watched)
 
     def _delivered(
         self, events: Sequence[Event], watched: Sequence[Event], outcomes: dict[str, list[Outcome]]
