@@ -167,12 +167,14 @@ class Canary:
         self._wait_for_room(asked, touch)
         # Nothing from here to the wait lets another greenlet run.
         now = time.monotonic()
+        of_others = self._in_flight()
         for event in events:
             self._awaited.setdefault((event.channel, event.id), {})[id(event)] = now
-        in_flight = self._in_flight()
+        in_flight = of_others | asked
         for channel in asked:
             known = self._subscriptions.get(channel)
-            if known is not None and (known.dead or known.heard < now - SILENT_S):
+            silent = known is not None and known.heard < now - SILENT_S and channel not in of_others
+            if known is not None and (known.dead or silent):
                 self._end(channel)
             if channel not in self._subscriptions:
                 if not self._make_room(in_flight):
