@@ -9,7 +9,7 @@ from realtime_core.ledger import keys_of
 from realtime_core.pipeline.json_parser import at_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from redis.client import Pipeline as Transaction
 
@@ -27,10 +27,16 @@ def box_hop(box: str) -> str:
 
 
 class Accounts:
-    """Counts for one worker; without a ledger it does nothing. Counting never waits, only flushing does."""
+    """Counts for one worker; without a ledger it does nothing. Counting never waits, only flushing does.
+
+    Jobs that end are counted in the transaction that settles them, and so before it is known what becomes of that. What
+    was not settled is taken back out of the account: another worker will settle it, and count it.
+    """
 
     def __init__(self, ledger: Ledger | None) -> None:
         self._ledger = ledger
+        self._told: dict[str, float] = {}  # ids and times of those told as ended by a settlement that is not known yet
+        self._told_by = 0  # number of the first flush that carried them; 0: none so far
 
     def offered(self, boxes: Sequence[str], events: Sequence[Event]) -> None:
         """Best-effort boxes are about to get these: sent, whatever becomes of them."""
@@ -64,20 +70,54 @@ class Accounts:
             self._ledger.explained(box_hop(box), [event.name for event in some], [event.at for event in some], reason)
 
     def ended(self, jobs: Sequence[tuple[Claim, Message | None]]) -> None:
-        """These jobs leave the queue for good with the settlement that follows: finished or stalled."""
-        if self._ledger is None or not jobs:
+        """These jobs leave the queue for good with the settlement that follows: finished or stalled.
+
+        Raises redis-py's error if an earlier settlement is in doubt and Redis does not say what became of it; then
+        nothing was counted.
+        """
+        if self._ledger is None:
             return
-        now = time.time()
-        ids = [claim.id for claim, _ in jobs]
-        at = [message.at if message is not None else at_of(claim.body) or now for claim, message in jobs]
-        self._ledger.received(JOBS_HOP, ids, at)
+        self._decide()
+        if jobs:
+            now = time.time()
+            self._told = {
+                claim.id: message.at if message is not None else at_of(claim.body) or now for claim, message in jobs
+            }
+            self._ledger.received(JOBS_HOP, list(self._told), list(self._told.values()))
+
+    def carried_out(self) -> bool:
+        """Whether a try of this settlement was carried out although its answer was lost. Asks Redis."""
+        return self._ledger is not None and self._told_by > 0 and self._ledger.arrived() >= self._told_by
+
+    def settled(self, stale: Collection[str]) -> None:
+        """The settlement is known: all of them ended but those with these ids."""
+        told, self._told, self._told_by = self._told, {}, 0
+        back = [id_ for id_ in stale if id_ in told]
+        if back and self._ledger is not None:
+            # Under way again, as if they had just been put: what was counted and this come to zero.
+            self._ledger.sent(JOBS_HOP, back, [told[id_] for id_ in back])
 
     def flush(self, transaction: Transaction | None = None) -> None:
         """Write what was counted; into a transaction, with it or not at all."""
-        if self._ledger is not None:
-            self._ledger.flush(transaction)
+        if self._ledger is None:
+            return
+        if transaction is None:
+            self._decide()
+            self._ledger.flush()
+            return
+        before = self._ledger.flushes
+        self._ledger.flush(transaction)
+        if self._told and not self._told_by and self._ledger.flushes > before:
+            self._told_by = before + 1
 
     def close(self) -> None:
         """Write what was counted, and mark the account as complete."""
         if self._ledger is not None:
+            self._decide()
             self._ledger.close()
+
+    def _decide(self) -> None:
+        """Whoever settled these has ended without an answer: were they settled?"""
+        if self._told:
+            carried_out = self.carried_out()
+            self.settled(() if carried_out else list(self._told))
