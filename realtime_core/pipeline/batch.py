@@ -9,7 +9,8 @@ from gevent import Timeout
 
 from realtime_core.pipeline.message import Unparsable, sound
 from realtime_core.publish import check_channel
-from realtime_core.queue import Cancel, Finish, Stall
+from realtime_core.publish.outcome import UNSEEN
+from realtime_core.queue import Cancel, Finish, GiveBack, Stall
 from realtime_core.queue.backoff import backoff_s
 
 if TYPE_CHECKING:
@@ -192,7 +193,12 @@ class Batch:
         """Decide on the jobs whose events were published, in their order; how many have failed.
 
         All accepted: finished. What has a verdict already keeps it. Refused for good by any target: stalled. Else another
-        attempt, later or at once.
+        attempt later.
+
+        Args:
+            items: the jobs.
+            outcomes: by target, one for each event, in the jobs' order.
+            again_at_once: the worker ends. What a target did not take was not waited for: the job is given back.
         """
         failures = 0
         start = 0
@@ -208,7 +214,9 @@ class Batch:
                 continue
             target, outcome = worst
             why = reason("publish", f"{target}: {outcome}")
-            if outcome.temporary:
+            if outcome.temporary and again_at_once and outcome.reason != UNSEEN:
+                item.verdict = GiveBack(item.claim)
+            elif outcome.temporary:
                 self.fail(item, why, again_at_once=again_at_once)
             else:
                 item.verdict = Stall(item.claim, why)
@@ -224,10 +232,10 @@ class Batch:
         item.verdict = Cancel(claim, why, delay_s=delay_s + self._cancelled * APART_S)
         self._cancelled += 1
 
-    def give_back(self, why: str = "the worker ended") -> None:
-        """Put back what has no verdict, to be claimed again at once."""
+    def give_back(self) -> None:
+        """The worker ends: what has no verdict goes back to where it was."""
         for item in self.under_way:
-            self.fail(item, why, again_at_once=True)
+            item.verdict = GiveBack(item.claim)
 
     def broken(self, why: str) -> None:
         """All without a verdict have failed, for one reason."""
@@ -235,10 +243,14 @@ class Batch:
             self.fail(item, why)
 
     def hung(self, why: str) -> None:
-        """The job that a stage had in hand has failed; the others are put back."""
+        """The job that a stage had in hand has failed; the others are put back, to be claimed again at once.
+
+        Not as if nobody had tried: it may be one of them that hangs whoever has it.
+        """
         if self.at is not None and self.at in self.under_way:
             self.fail(self.at, why)
-        self.give_back(why)
+        for item in self.under_way:
+            self.fail(item, why, again_at_once=True)
 
     def each(self, items: Sequence[Item]) -> Iterator[Item]:
         """One after another; whoever is ended between two of them has none in hand."""

@@ -127,7 +127,9 @@ class Crew:
         """Let batches end ``within_s``; give back the rest; close everything."""
         if self._hiring is not None:
             self._hiring.kill(timeout=KILLED_S)
-        greenlets = [hand.greenlet for hand in self.busy]
+        # What was claimed last is given back first, so that what was claimed before it comes to stand before it.
+        latest_first = sorted(self.busy, key=lambda hand: hand.started, reverse=True)
+        greenlets = [hand.greenlet for hand in latest_first]
         gevent.joinall(greenlets, timeout=within_s)
         gevent.killall(greenlets, timeout=KILLED_S)
         if self._watching is not None:

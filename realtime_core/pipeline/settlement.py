@@ -47,8 +47,5 @@ class Settlement:
             self._accounts.ended(self._ending)
             self._told = True
         elif self._accounts.carried_out():
-            self._accounts.settled(())
             return Settled(done=len(self._verdicts), stale=())
-        settled = self._queue.settle(self._verdicts, also=self._accounts.flush)
-        self._accounts.settled(settled.stale)
-        return settled
+        return self._accounts.settle(self._queue, self._verdicts)
