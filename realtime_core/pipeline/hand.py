@@ -122,9 +122,8 @@ class Hand:
     def touch(self) -> None:
         """The work goes on."""
         self.marked = time.monotonic()
-        if self._shop.renewal is not None and self.marked - self._told >= MARK_EVERY_S:
-            self._told = self.marked
-            self._shop.renewal.progress(self._claims)
+        if self.marked - self._told >= MARK_EVERY_S:
+            self._tell()
 
     def excuse(self, stood_s: float) -> None:
         """The process stood still for so long, or Redis is away: that is no fault of the batch."""
@@ -186,10 +185,18 @@ class Hand:
                 self._settle(batch)
             raise
 
+    def _tell(self) -> None:
+        """Tell the renewal, now and then: each claim is written down for it."""
+        self._told = self.marked
+        if self._shop.renewal is not None:
+            self._shop.renewal.progress(self._claims)
+
     def _go_on(self) -> None:
         """Between two jobs: the work goes on, and now and then others get a turn, whatever their stage."""
-        self.touch()
-        if self.marked - self._turned >= TURN_S:
+        self.marked = now = time.monotonic()
+        if now - self._told >= MARK_EVERY_S:
+            self._tell()
+        if now - self._turned >= TURN_S:
             gevent.sleep(A_TURN_S)
             self.touch()
             self._turned = self.marked
