@@ -7,6 +7,7 @@
   + QueueError             exit 1
     - QueueFull                     back-pressure: the bounded queue refused a put; nothing was written
     - NotReplicated                 a put was not confirmed by as many replicas as it asked for
+    - SettledAlone                  realtime_core.queue's: jobs were settled, and what was to happen with that was not done
 """
 
 from __future__ import annotations

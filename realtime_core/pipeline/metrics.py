@@ -63,6 +63,11 @@ class PipelineMetrics:
         self.redis_errors = Counter(
             "realtime_pipeline_redis_errors", "Calls of Redis that failed and were repeated.", registry=registry
         )
+        self.unaccounted = Counter(
+            "realtime_pipeline_unaccounted",
+            "Jobs settled while Redis refused the ledger; their counts are kept, and written once it does not.",
+            registry=registry,
+        )
         for stage in STAGES:
             self._entered.labels(stage)
             self._messages.labels(stage, "done")

@@ -89,7 +89,7 @@ class Runner:
         self._draining = Flag()
         self._shop = Shop(
             queue=queue,
-            accounts=Accounts(ledger),
+            accounts=Accounts(ledger, self.metrics),
             metrics=self.metrics,
             draining=self._draining,
             renewal=renewal,

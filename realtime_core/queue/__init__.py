@@ -5,7 +5,7 @@ from realtime_core.queue.listener import Listener, Notice
 from realtime_core.queue.queue import MAX_BATCH, Queue
 from realtime_core.queue.renewal import Renewal
 from realtime_core.queue.state import Audit, Counts, SeenJob, StalledJob
-from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall, Verdict
+from realtime_core.queue.verdict import Cancel, Finish, GiveBack, Settled, SettledAlone, Stall, Verdict
 
 __all__ = [
     "MAX_BATCH",
@@ -15,6 +15,7 @@ __all__ = [
     "Claim",
     "Counts",
     "Finish",
+    "GiveBack",
     "Job",
     "Listener",
     "Notice",
@@ -22,6 +23,7 @@ __all__ = [
     "Renewal",
     "SeenJob",
     "Settled",
+    "SettledAlone",
     "Stall",
     "StalledJob",
     "Verdict",

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
     from realtime_core.queue.queue import Queue
 
-MOVES: Final = ("published", "claimed", "finished", "cancelled", "stalled", "expired", "retried", "retracted")
+MOVES: Final = (
+    "published",
+    "claimed",
+    "finished",
+    "cancelled",
+    "given_back",
+    "stalled",
+    "expired",
+    "retried",
+    "retracted",
+)
 # Longer than a connection takes to come back: notices go on being numbered meanwhile, and so can be missed by name.
 WATCHED_S: Final = 60.0
 RENEW_S: Final = 15.0

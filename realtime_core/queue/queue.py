@@ -6,15 +6,18 @@ import random
 import time
 from typing import TYPE_CHECKING, Final
 
+from redis.exceptions import ResponseError
+
 from realtime_core.errors import ConfigurationError, QueueFull
 from realtime_core.queue.backoff import backoff_s
 from realtime_core.queue.job import MAX_DELAY_S, check_identifier
 from realtime_core.queue.keys import result_key
+from realtime_core.queue.memory import understood
 from realtime_core.queue.replication import put_on_replicas
 from realtime_core.queue.replies import read_audit, read_claims, read_counts, read_seen, read_stalled, words
 from realtime_core.queue.results import SHORTEST_BLOCK_S, wait_for_result
 from realtime_core.queue.scripts import Scripts
-from realtime_core.queue.verdict import Cancel, Finish, Settled, Stall, check_result
+from realtime_core.queue.verdict import Cancel, Finish, GiveBack, Settled, SettledAlone, Stall, check_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -201,9 +204,11 @@ class Queue:
         Args:
             verdicts: one a claim.
             also: puts more commands into the same transaction: all are carried out with the settlement, or none.
+                A server without memory refuses them together, where without ``also`` it would settle.
 
         Raises:
             ConfigurationError: more than 10,000 verdicts, or a result that is too long; nothing is settled.
+            SettledAlone: Redis settled, and then found that it could not carry out a command of ``also``.
         """
         if not verdicts and also is None:
             return Settled(done=0, stale=())
@@ -222,11 +227,19 @@ class Queue:
         left: list[str | bytes | float] = [" ".join(results), _ms(self.result_s), self.max_results, *results.values()]
         args = (self.max_attempts, _held(finished), *left, *failures)
         keys = [self._keys["results"], *(result_key(self.name, id_) for id_ in results)] if results else []
+        refused = None
         if also is None:
-            stale = words(self._scripts.call("settle", *args, more_keys=keys))
+            reply = self._scripts.call("settle", *args, more_keys=keys)
         else:
-            stale = words(self._settle_together(args, keys, also))
-        return Settled(done=len(verdicts) - len(stale), stale=stale)
+            reply, refused = self._settle_together(args, keys, also)
+        stale = words(reply)
+        settled = Settled(done=len(verdicts) - len(stale), stale=stale)
+        if refused is not None:
+            raise SettledAlone(
+                f"queue {self.name}: {settled.done:,} jobs were settled, and not all that was to happen with it: {refused}",
+                settled=settled,
+            ) from refused
+        return settled
 
     def result(self, id_: str, wait_s: float = 0.0) -> bytes | None:
         """What a job's ``Finish`` left for who waits; None where it did not come within ``wait_s``, left none, or is over.
@@ -308,8 +321,10 @@ class Queue:
         now_ms, soonest_ms = reply[:2]
         return read_claims(reply, self.lease_s), (soonest_ms - now_ms) / 1000 if soonest_ms else MAX_WAIT_S
 
-    def _failure(self, verdict: Cancel | Stall) -> list[str | float]:
+    def _failure(self, verdict: Cancel | Stall | GiveBack) -> list[str | float]:
         claim = verdict.claim
+        if isinstance(verdict, GiveBack):
+            return ["back", claim.id, claim.token, 0, ""]
         reason = verdict.reason[:MAX_REASON]
         if isinstance(verdict, Stall):
             return ["stall", claim.id, claim.token, 0, reason]
@@ -321,13 +336,19 @@ class Queue:
 
     def _settle_together(
         self, args: Sequence[str | bytes | float], keys: Sequence[str], also: Callable[[Pipeline], None]
-    ) -> bytes:
+    ) -> tuple[bytes, Exception | None]:
+        """The settlement's reply, and what the first command that was not carried out beside it was refused with."""
         with self._redis.pipeline(transaction=True) as pipe:
-            self._scripts.queue_into(pipe, "settle", args, keys)
+            self._scripts.queue_into(pipe, "settle", args, keys, together=True)
             also(pipe)
-            replies = pipe.execute()
-        stale: bytes = replies[0]
-        return stale
+            try:
+                replies = pipe.execute(raise_on_error=False)
+            except ResponseError as error:
+                raise understood(error) from error
+        settled, *beside = replies
+        if isinstance(settled, Exception):
+            raise understood(settled) if isinstance(settled, ResponseError) else settled
+        return settled, next((reply for reply in beside if isinstance(reply, Exception)), None)
 
     def _by_id(self, move: str, ids: Sequence[str]) -> list[str]:
         if not ids:

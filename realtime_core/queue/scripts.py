@@ -7,8 +7,11 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
+from redis.exceptions import ResponseError
+
 from realtime_core.queue.fence import refuse_older
 from realtime_core.queue.keys import queue_keys
+from realtime_core.queue.memory import understood
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +25,11 @@ _USES: Final = re.compile(r"^-- USES (.+)$", re.MULTILINE)
 
 
 @cache
-def source(move: str) -> tuple[str, tuple[str, ...]]:
-    """A move's whole script, without comments, and the names of its keys in their order."""
+def source(move: str, *, together: bool = False) -> tuple[str, tuple[str, ...]]:
+    """A move's whole script, without comments, and the names of its keys in their order.
+
+    ``together``: out of memory it is refused, as what else is in its transaction.
+    """
     folder = files("realtime_core.queue") / "lua"
     body = (folder / f"{move}.lua").read_text(encoding="utf-8")
     declared = _KEYS.search(body)
@@ -33,7 +39,8 @@ def source(move: str) -> tuple[str, tuple[str, ...]]:
     shared = ["prelude", *(used[1].split() if used else ())]
     before = "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in shared)
     # A move may be called with more keys, for results: they stand behind the named ones.
-    named = f"local NAMED, {', '.join(names)} = {len(names)}, unpack(KEYS, 1, {len(names)})"
+    given = f"{str(together).lower()}, {len(names)}, unpack(KEYS, 1, {len(names)})"
+    named = f"local TOGETHER, NAMED, {', '.join(names)} = {given}"
     text = f"{named}\n{before}{body}"
     return "\n".join(line for line in text.splitlines() if line and not line.lstrip().startswith("--")), names
 
@@ -57,13 +64,23 @@ class Scripts:
 
         Raises:
             ConfigurationError: at the first call, where the queue still holds jobs in an older format.
+            OutOfMemoryError: the server has none left, and the move needs some.
         """
         self._look_once()
         script, keys = self._moves[move]
-        return script(keys=[*keys, *more_keys] if more_keys else keys, args=args)
+        try:
+            return script(keys=[*keys, *more_keys] if more_keys else keys, args=args)
+        except ResponseError as error:
+            raise understood(error) from error
 
     def queue_into(
-        self, pipe: Pipeline, move: str, args: Sequence[str | bytes | float], more_keys: Sequence[str] = ()
+        self,
+        pipe: Pipeline,
+        move: str,
+        args: Sequence[str | bytes | float],
+        more_keys: Sequence[str] = (),
+        *,
+        together: bool = False,
     ) -> None:
         """Add a move to a transaction.
 
@@ -73,7 +90,7 @@ class Scripts:
         self._look_once()
         _, keys = self._moves[move]
         # Not pipe.eval(), which a cluster's pipeline does not have.
-        words = (source(move)[0], len(keys) + len(more_keys), *keys, *more_keys, *args)
+        words = (source(move, together=together)[0], len(keys) + len(more_keys), *keys, *more_keys, *args)
         pipe.execute_command("EVAL", *words)  # type: ignore[no-untyped-call]
 
     def _look_once(self) -> None:

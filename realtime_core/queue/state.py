@@ -10,6 +10,7 @@ class Counts:
     """Jobs by state now, and what ever happened. The totals move in the same script as the jobs.
 
     Attributes:
+        given_back_total: claims that ended without an attempt being charged.
         stale_total: verdicts, renewals of claims that were no longer the caller's.
         forgotten_total: ids that were forgotten before their window was over, because too many were put in it.
         result_total: results that were kept. undelivered_total: results that were not, because too many were kept already.
@@ -28,6 +29,7 @@ class Counts:
     retracted_total: int
     claimed_total: int
     cancelled_total: int
+    given_back_total: int
     expired_total: int
     stalled_total: int
     retried_total: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from realtime_core.errors import ConfigurationError
+from realtime_core.errors import ConfigurationError, QueueError
 
 if TYPE_CHECKING:
     from realtime_core.queue.job import Claim
@@ -47,7 +47,17 @@ class Stall:
     reason: str
 
 
-Verdict: TypeAlias = Finish | Cancel | Stall
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """The worker ends before it could try: the job goes back to where it was, and the attempt is not charged.
+
+    With a key that is the place of its put; without one the head of the line, those of a settlement in their order.
+    """
+
+    claim: Claim
+
+
+Verdict: TypeAlias = Finish | Cancel | Stall | GiveBack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +71,14 @@ class Settled:
 
     done: int
     stale: tuple[str, ...]
+
+
+class SettledAlone(QueueError):  # noqa: N818
+    """Jobs were settled, and a command that was to be carried out with that was not. ``settled`` says what was."""
+
+    def __init__(self, message: str, *, settled: Settled) -> None:
+        super().__init__(message)
+        self.settled = settled
 
 
 def check_result(id_: str, result: object) -> None:

@@ -25,6 +25,14 @@ local function count(key, name, by)
   if by > 0 then redis.call('HINCRBY', key, name, by) end
 end
 
+-- A server that is out of memory refuses a script's first write if that one needs some, and no write after it. So a move
+-- that leads jobs out of the queue begins with one that needs none, and does nothing: no id is empty. (The flag
+-- allow-oom would say the same, to Redis 7 and later only.) In a transaction it is the other way round: there it begins with
+-- one that needs some and does nothing, and is refused together with what stands beside it.
+local function drains(leases)
+  if TOGETHER then redis.call('ZADD', leases, 'XX', 0, '') else redis.call('ZREM', leases, '') end
+end
+
 -- One token is enough: who takes it and leaves jobs behind puts another.
 local function signal(key)
   if redis.call('LLEN', key) == 0 then redis.call('RPUSH', key, 1) end

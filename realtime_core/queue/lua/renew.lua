@@ -3,6 +3,7 @@
 -- ARGV 1 lease in ms, 2 "ID TOKEN ID TOKEN …"
 -- returns {"ID ID …" that are no longer the caller's, end of the new leases in ms}
 -- cost O(jobs renewed × log(jobs claimed))
+drains(claimed)
 local ids, tokens = {}, {}
 for id, token in string.gmatch(ARGV[2], '(%S+) (%S+)') do
   ids[#ids + 1], tokens[#tokens + 1] = id, token .. ':'

@@ -1,12 +1,14 @@
--- End claims: finished, cancelled (another attempt later, or stalled after the last) or stalled; a mixed batch at once.
--- KEYS jobs line turns busy later delayed claimed owners tries stalled stamps counts wake
+-- End claims: finished, cancelled (another attempt later, or stalled after the last), stalled or given back (to where it was,
+-- at the attempt it had); a mixed batch at once.
+-- KEYS jobs ready line turns busy later delayed claimed owners tries stalled stamps counts wake
 -- USES turns notices
 -- ARGV 1 attempts a job may have, 2 "ID TOKEN ID TOKEN …" of the finished, 3 "ID ID …" of those that leave a result, 4 how long
 --      results are kept (ms), 5 most results kept, 6.. the results, then five for each other verdict:
---      "cancel" or "stall", id, token, delay in ms, reason. After the named KEYS, where there are
+--      "cancel", "stall" or "back", id, token, delay in ms, reason. After the named KEYS, where there are
 --      results: who has one, and one for each.
 -- returns "ID ID …" whose token was no longer theirs; nothing of those changed
 -- cost O(verdicts × log(jobs held))
+drains(claimed)
 local ids, tokens = {}, {}
 for id, token in string.gmatch(ARGV[2], '(%S+) (%S+)') do
   ids[#ids + 1], tokens[#tokens + 1] = id, token
@@ -28,6 +30,7 @@ local waits, holds, failures, stalls = {}, {}, {}, {}
 -- Jobs with a key are in hands only while a key is busy.
 local keyed, names, left = redis.call('HLEN', busy) > 0, {}, {}
 local cancels, cancel_tries, stall_tries = {}, {}, {}
+local backs, back_tries, plain, places, front = {}, {}, {}, {}, {}
 local seen, token, prefix = {}, nil, nil
 for i, id in ipairs(ids) do
   if tokens[i] ~= token then token, prefix = tokens[i], tokens[i] .. ':' end
@@ -48,14 +51,23 @@ for i, id in ipairs(ids) do
     else
       local at = rest + (i - finishes - 1) * 5
       local attempt, worker, place = string.match(holder, '^%d+:(%d+):(%S*) ?(.*)$')
-      failures[#failures + 1], failures[#failures + 2] = id, attempt
+      local key, seq = string.match(place, '^(%S+) (%d+)$')
+      -- What is counted of a job are the attempts before this one: given back it leaves them as they are.
+      if ARGV[at] ~= 'back' then failures[#failures + 1], failures[#failures + 2] = id, attempt end
       if ARGV[at] == 'cancel' then cancels[#cancels + 1], cancel_tries[#cancel_tries + 1] = id, attempt end
-      if ARGV[at] == 'cancel' and tonumber(attempt) < tonumber(ARGV[1]) then
+      if ARGV[at] == 'back' then
+        backs[#backs + 1], back_tries[#back_tries + 1] = id, attempt
+        if key then
+          places[#places + 1], places[#places + 2] = 0, place .. ' ' .. id
+          front[key] = true
+        else
+          plain[#plain + 1] = id
+        end
+      elseif ARGV[at] == 'cancel' and tonumber(attempt) < tonumber(ARGV[1]) then
         local member = place == '' and id or place .. ' ' .. id
         waits[#waits + 1], waits[#waits + 2] = now + tonumber(ARGV[at + 3]), member
         if place ~= '' then holds[#holds + 1], holds[#holds + 2] = 0, member end
       else
-        local key, seq = string.match(place, '^(%S+) (%d+)$')
         stalls[#stalls + 1], stall_tries[#stall_tries + 1] = id, attempt
         stalls[#stalls + 1] = table.concat({ now, attempt, worker, key and seq .. ':' .. key or '/', ARGV[at + 4] }, ' ')
       end
@@ -63,7 +75,6 @@ for i, id in ipairs(ids) do
   end
 end
 
--- Removals go first: a server that is out of memory lets a script finish that has already written something.
 each('ZREM', claimed, ended)
 each('HDEL', owners, ended)
 each('HDEL', jobs, finished)
@@ -94,15 +105,27 @@ each('HSET', tries, failures)
 each('ZADD', delayed, waits)
 each('ZADD', later, holds)
 each('HSET', stalled, stalls)
-release(names, left)
+-- The first of them comes to stand first, as where leases have ended.
+local backwards, ahead, behind = {}, {}, names
+for i = #plain, 1, -1 do backwards[#backwards + 1] = plain[i] end
+each('LPUSH', ready, backwards)
+if #places > 0 then
+  each('ZADD', line, places)
+  behind = {}
+  for i = #names, 1, -1 do table.insert(front[names[i]] and ahead or behind, names[i]) end
+end
+release(behind, left)
+release(ahead, left, true)
 count(counts, 'finished', #finished)
 count(counts, 'cancelled', #cancels)
+count(counts, 'given_back', #backs)
 count(counts, 'stalled', #stalls / 2)
 count(counts, 'stale', #stale)
-if #waits > 0 then signal(wake) end
+if #waits + #plain > 0 then signal(wake) end
 if #ended > 0 and listened() then
   local lasts = {}
   for i = 1, #stalls, 2 do lasts[#lasts + 1] = stalls[i] end
-  tell({ { 'finished', finished }, { 'cancelled', cancels, cancel_tries }, { 'stalled', lasts, stall_tries } })
+  tell({ { 'finished', finished }, { 'cancelled', cancels, cancel_tries }, { 'given_back', backs, back_tries },
+    { 'stalled', lasts, stall_tries } })
 end
 return table.concat(stale, ' ')

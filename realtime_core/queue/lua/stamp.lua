@@ -1,8 +1,9 @@
 -- Number a job's events, one a channel: the next number of the channel, or the one that an earlier attempt was given.
--- KEYS owners stamps channels
+-- KEYS claimed owners stamps channels
 -- ARGV one for each job: "ID TOKEN CHANNEL CHANNEL …"
 -- returns a line for each job: its event ids, separated by spaces; an empty line where the token is no longer the job's
 -- cost O(jobs + channels named)
+drains(claimed)
 -- The epoch is kept under the empty name among the counters themselves: they can only be lost together.
 local epoch = redis.call('HGET', channels, '')
 if not epoch then

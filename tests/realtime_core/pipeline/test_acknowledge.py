@@ -126,7 +126,8 @@ def test_a_canary_with_more_channels_than_a_shell_allows_descriptors_sees_them_a
 
 
 def hand(queue: Queue, canary: Canary, *, box: str) -> Hand:
-    shop = Shop(queue=queue, accounts=Accounts(None), metrics=PipelineMetrics(), draining=Flag(), ack="delivered")
+    metrics = PipelineMetrics()
+    shop = Shop(queue=queue, accounts=Accounts(None, metrics), metrics=metrics, draining=Flag(), ack="delivered")
     return Hand(JSONAnonHTTPPipeline(fleet=Fleet([Box("push", box)]), canary=canary), shop)
 
 

@@ -5,19 +5,26 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from gevent.event import Event as Flag
 
 from realtime_core.errors import ConfigurationError
 from realtime_core.pipeline import Anonymize, Encrypt, JSONParser, Message, Pipeline, PipelineMetrics, Unparsable
+from realtime_core.pipeline.accounts import Accounts
 from realtime_core.pipeline.batch import Batch
 from realtime_core.pipeline.dry import claim_of
 from realtime_core.pipeline.json_parser import at_of, parse
+from realtime_core.pipeline.publishing import Publishing
 from realtime_core.queue import Stall
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from realtime_core.publish import Event, Outcome
 
 JOB: dict[str, Any] = {
     "v": 1,
@@ -106,6 +113,32 @@ class Discreet(Quotes):
 def test_a_mixin_may_say_by_itself_that_exceptions_may_quote_what_is_private() -> None:
     kind = type("Tested", (JSONParser, Discreet, Pipeline), {})
     assert "example" not in reason_of(kind(), body())
+
+
+class Loud(Pipeline):
+    def publish(self, events: Sequence[Event]) -> dict[str, list[Outcome]]:
+        raise ValueError(f"what is {events[0].line!r}?")
+
+
+def test_where_fields_are_private_a_mixin_that_breaks_while_it_publishes_tells_no_value() -> None:
+    pipeline = type("Tested", (JSONParser, Loud, Discreet, Pipeline), {})()
+    batch = Batch(
+        [claim_of("j", body(data={"email": "7", "name": "a@example.org"}))],
+        max_attempts=1,
+        backoff_base_s=0.0,
+        chance=0.0,
+    )
+    stages = PipelineMetrics().stage
+    batch.parse(pipeline, stages)
+    batch.compute(pipeline, stages, "published")
+    batch.stamp(batch.items, [["e-1", "e-2"]], stages)
+    with stages("publish", 1) as stage:
+        accounts = Accounts(None, PipelineMetrics())
+        Publishing(pipeline, accounts, Flag(), lambda: None).publish(batch, batch.items, stage, until=inf)
+    [verdict] = batch.to_settle()
+    assert isinstance(verdict, Stall)
+    assert verdict.reason.startswith(f"publish: ValueError at {__name__}:")
+    assert "example" not in verdict.reason
 
 
 def test_where_no_field_is_private_an_exception_s_words_are_the_reason() -> None:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from redis import Redis
 from redis.connection import AbstractConnection
 
-from realtime_core.queue import Cancel, Finish, Job, Queue
+from realtime_core.queue import Cancel, Finish, GiveBack, Job, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from realtime_core.queue import Claim, Verdict
 
 BATCH = 10
 AT_ONCE = 2
@@ -62,7 +64,12 @@ def consume(url: str, name: str, chance: random.Random, jobs: list[Job]) -> None
                 for claim in claims:
                     pipe.hincrby(f"done:{{{name}}}", claim.id, 1)
                 pipe.execute()
-            queue.settle([Cancel(claim, "x") if chance.random() < 0.05 else Finish(claim) for claim in claims])
+            queue.settle([verdict(claim, chance.random()) for claim in claims])
+
+
+def verdict(claim: Claim, drawn: float) -> Verdict:
+    """Most are done."""
+    return Cancel(claim, "x") if drawn < 0.05 else GiveBack(claim) if drawn < 0.1 else Finish(claim)
 
 
 def main(url: str, name: str, kills: int, jobs: int) -> None:

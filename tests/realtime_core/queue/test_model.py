@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from realtime_core.queue import Cancel, Claim, Finish, Job, Queue, Stall
+from realtime_core.queue import Cancel, Claim, Finish, GiveBack, Job, Queue, Stall, Verdict
 
 if TYPE_CHECKING:
     import random
@@ -54,6 +54,7 @@ class Model(RuleBasedStateMachine):
             "stalled": 0,
             "expired": 0,
             "cancelled": 0,
+            "given_back": 0,
             "retried": 0,
         }
 
@@ -136,11 +137,20 @@ class Model(RuleBasedStateMachine):
         self.settle(["cancel"] * 8)
 
     @precondition(lambda self: self.claims)
-    @rule(kinds=st.lists(st.sampled_from(["finish", "finish", "cancel", "stall"]), min_size=1, max_size=5))
+    @rule(
+        kinds=st.lists(st.sampled_from(["finish", "finish", "cancel", "stall", "back", "back"]), min_size=1, max_size=5)
+    )
     def settle(self, kinds: list[str]) -> None:
-        batch, stale = [], []
+        batch: list[Verdict] = []
+        stale, head = [], []
         for kind, claim in zip(kinds, self.claims[-len(kinds) :], strict=False):
-            batch.append({"finish": Finish(claim), "cancel": Cancel(claim, "x", 60), "stall": Stall(claim, "x")}[kind])
+            said = {
+                "finish": Finish(claim),
+                "cancel": Cancel(claim, "x", 60),
+                "stall": Stall(claim, "x"),
+                "back": GiveBack(claim),
+            }
+            batch.append(said[kind])
         for verdict in batch:
             job = self.jobs.get(verdict.claim.id)
             if job is None or job.state != "claimed" or job.token != verdict.claim.token:
@@ -148,11 +158,18 @@ class Model(RuleBasedStateMachine):
             elif isinstance(verdict, Finish):
                 self.totals["finished"] += 1
                 del self.jobs[job.id]
+            elif isinstance(verdict, GiveBack):
+                self.totals["given_back"] += 1
+                job.attempts -= 1
+                job.state, job.again = "line", False
+                if job.key is None:
+                    head.append(job)
             else:
                 self.totals["cancelled"] += isinstance(verdict, Cancel)
                 job.state = "delayed" if isinstance(verdict, Cancel) and job.attempts < MOST_ATTEMPTS else "stalled"
                 job.again = job.state == "delayed"
                 self.totals["stalled"] += job.state == "stalled"
+        self.plain[:0] = head
         assert sorted(self.queue.settle(batch).stale) == sorted(stale)
 
     @rule(count=st.integers(1, 4))

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime_core.errors import QueueFull
-from realtime_core.queue import Cancel, Claim, Finish, Job, Queue, Stall
+from realtime_core.queue import Cancel, Claim, Finish, GiveBack, Job, Queue, Stall
 from realtime_core.queue.keys import older_jobs_key, queue_keys
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 IDS = [f"j{n}" for n in range(8)]
 few = st.lists(st.sampled_from(IDS), min_size=1, max_size=5)
-verdicts = st.lists(st.sampled_from(["finish", "cancel", "later", "stall"]), min_size=1, max_size=4)
+verdicts = st.lists(st.sampled_from(["finish", "cancel", "later", "stall", "back"]), min_size=1, max_size=4)
 moves = st.one_of(
     st.tuples(st.just("put"), few, st.sampled_from([0.0, 60.0]), st.booleans()),
     st.tuples(st.just("claim"), st.integers(1, 5)),
@@ -62,6 +62,8 @@ class Walk:
                 if kind == "finish"
                 else Stall(claim, "s")
                 if kind == "stall"
+                else GiveBack(claim)
+                if kind == "back"
                 else Cancel(claim, "c", delay_s=0.0 if kind == "cancel" else 60.0)
             )
         stale = []

@@ -13,11 +13,11 @@ from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, RedisError
 from redis.retry import Retry
 
 from realtime_core.errors import ConfigurationError, NotReplicated
-from realtime_core.queue import Cancel, Finish, Job, Listener, Queue, Renewal, Stall
+from realtime_core.queue import Cancel, Finish, GiveBack, Job, Listener, Queue, Renewal, Stall
 from realtime_core.stack import free_port
 from tests.support.cutting import Cutter
 from tests.support.engines import require_engine
@@ -47,6 +47,9 @@ def live_a_life(queue: Queue) -> None:
     assert [job.reason for job in queue.stalled()] == ["y"]
     assert queue.retry([c.id]) == [c.id]
     queue.reap()
+    again = queue.claim("w", 2)
+    assert queue.settle([GiveBack(claim) for claim in again]).done == 2
+    assert queue.counts().given_back_total == 2
     queue.settle([Finish(claim) for claim in queue.claim("w", 10)], also=lambda pipe: pipe.exists(queue._keys["jobs"]))
     queue.retract([f"j{n}" for n in range(9)])
     assert queue.claim("w", 1, wait_s=0.05) == []
@@ -94,6 +97,26 @@ def test_on_a_cluster_each_queue_lives_in_one_slot_and_does_all_it_does(cluster:
             Renewal(queue)
         with pytest.raises(ConfigurationError, match="wait_replicas needs a client of the node"):
             queue.put([Job(id="a", body=b"")], wait_replicas=1)
+
+
+def test_on_a_cluster_without_memory_a_queue_takes_nothing_and_drains(cluster: list[Valkey]) -> None:
+    ports = [int(node.url.rpartition(":")[2]) for node in cluster]
+    with RedisCluster(startup_nodes=[ClusterNode("127.0.0.1", port) for port in ports]) as redis:
+        queue = Queue(redis, "full")  # type: ignore[arg-type]
+        queue.put([Job(id=f"j{n}", body=b"x", key=("k", None)[n % 2]) for n in range(9)])
+        for node in cluster:
+            with node.client() as client:
+                client.config_set("maxmemory", 1)
+        claims = queue.claim("w", 10)
+        assert all(queue.stamp(claims, [["c"]] * 9))
+        assert queue.renew(claims) == ()
+        with pytest.raises(OutOfMemoryError):
+            queue.settle([Finish(claims[0])], also=lambda pipe: pipe.set("rtq2:{full}:beside", 1))
+        queue.settle([GiveBack(claims[0]), *(Finish(claim) for claim in claims[1:])])
+        assert (queue.counts().finished_total, queue.counts().available) == (8, 1)
+        with pytest.raises(OutOfMemoryError):
+            queue.put([Job(id="more", body=b"")])
+        assert queue.audit().clean
 
 
 @pytest.fixture
