@@ -73,6 +73,8 @@ class Publishing:
             Unpublished: a mixin broke, or did not say of each event what became of it.
         """
         events = [event for item in items for event in item.events]
+        fleet = self._pipeline.fleet
+        offered = fleet.offered if fleet is not None else 0
         self._accounts.offered(self._pipeline.best_effort, events)
         watched = self._expect(items)
         try:
@@ -80,6 +82,8 @@ class Publishing:
         except BaseException as error:
             if watched and self._pipeline.canary is not None:
                 self._pipeline.canary.forget(watched)
+            if fleet is not None and fleet.offered == offered:  # it broke before they came so far
+                self._accounts.withheld(fleet.best_effort, events)
             if isinstance(error, FAULTS):
                 raise Unpublished(error) from error
             raise
