@@ -65,6 +65,13 @@ class Accounts:
             for box in boxes:
                 self._ledger.sent(box_hop(box), keys, at)
 
+    def withheld(self, boxes: Sequence[str], events: Sequence[Event]) -> None:
+        """They did not get these, although it was said that they would: what was counted and this come to zero."""
+        if self._ledger is None or not events:
+            return
+        for box in boxes:
+            self._ledger.received(box_hop(box), [event.name for event in events], [event.at for event in events])
+
     def answered(self, events: Sequence[Event], outcomes: Mapping[str, Sequence[Outcome]]) -> None:
         """Required boxes have answered: only what they accepted was sent."""
         if self._ledger is None:

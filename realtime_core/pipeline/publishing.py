@@ -79,11 +79,17 @@ class Publishing:
 
     def _publish_watched(self, batch: Batch, items: Sequence[Item], stage: Stage, watched: Sequence[Event]) -> None:
         events = [event for item in items for event in item.events]
+        fleet = self._pipeline.fleet
+        offered = fleet.offered if fleet is not None else 0
         self._accounts.offered(self._pipeline.best_effort, events)
         try:
             outcomes = complete(self._pipeline.publish(events), len(events))
-        except FAULTS as error:
-            raise Unpublished(error) from error
+        except BaseException as error:
+            if fleet is not None and fleet.offered == offered:  # it broke before they came so far
+                self._accounts.withheld(fleet.best_effort, events)
+            if isinstance(error, FAULTS):
+                raise Unpublished(error) from error
+            raise
         boxes = self._pipeline.required
         self._accounts.answered(events, {box: of_box for box, of_box in outcomes.items() if box in boxes})
         if watched:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from realtime_core.ledger import balance, read
 from realtime_core.queue import Job
-from realtime_core.stack import ready_line
+from realtime_core.stack import free_port, ready_line
 from tests.realtime_core.pipeline.conftest import ODD, body, lines_of
 from tests.realtime_core.pipeline.test_run import Sampler
 from tests.support.waiting import wait_until
@@ -15,6 +16,8 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from redis import Redis
 
     from realtime_core.queue import Queue
     from realtime_core.stack import Service
@@ -53,6 +56,21 @@ def test_a_job_that_breaks_a_stage_fails_alone_with_its_reason_and_its_neighbour
     assert worker.stop(10) == 0
     sampler.end()
     assert sampler.wrong == []
+
+
+def test_what_a_mixin_broke_over_is_accounted_for_at_best_effort_boxes_too(
+    run: Callable[..., Service], put: Callable[..., list[str]], queue: Queue, sink: Sink, *, redis_client: Redis
+) -> None:
+    put(4)
+    put(1, first=4, breaks="publish")
+    put(4, first=5)
+    words = ["--box", f"push={sink.url}", "--best-effort", f"dark=http://127.0.0.1:{free_port()}"]
+    worker = run(BREAKING, *words, "--ledger-name", queue.name, "--attempts", "2", "--backoff", "0.05")
+    wait_until(lambda: queue.counts().finished_total == 8 and queue.counts().stalled == 1, timeout_s=10)
+    assert worker.stop(10) == 0
+    dark = next(one for one in balance(read(redis_client, queue.name)) if one.hop == "pipeline>dark")
+    assert sum(dark.explained.values()) == 8
+    assert dark.balanced
 
 
 def test_figures_that_cannot_be_told_are_left_out_and_said_once_and_the_worker_goes_on(
