@@ -2,6 +2,7 @@
 
 * RealtimeError            exit 1
   + ConfigurationError     exit 2   what was asked for cannot be done as asked
+    - OlderFormat                   a queue holds jobs that this version does not read
     - StartFailed                   a child process did not become ready; carries the tail of its log
   + QueueError             exit 1
     - QueueFull                     back-pressure: the bounded queue refused a put; nothing was written
@@ -24,6 +25,10 @@ class ConfigurationError(RealtimeError):
     """A setting, limit or missing engine; the message says what to change."""
 
     exit_code: ClassVar[int] = 2
+
+
+class OlderFormat(ConfigurationError):  # noqa: N818 - a finding about a queue
+    """A queue holds jobs that an older version put; asked again it would say the same."""
 
 
 class StartFailed(ConfigurationError):  # noqa: N818 - a sentence, not a category

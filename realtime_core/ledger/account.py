@@ -175,6 +175,11 @@ class Account:
             window.changed = True
             self._unsettled[window.hop, window.index] = window
 
+    @property
+    def collected(self) -> int:
+        """The number of the last flush that was made."""
+        return self._number
+
     def table_in_doubt(self) -> bool:
         """Whether a table was written by a flush that is not known to have arrived."""
         return any(window.table_at > self.arrived for window in self._unsettled.values())

@@ -143,6 +143,19 @@ class Ledger:
         with self._flushing:
             self._write(pipe, closing=False)
 
+    @property
+    def flushes(self) -> int:
+        """The number of the last flush that was made, whether it arrived or not; they are numbered from 1."""
+        with self._lock:
+            return self._account.collected
+
+    def arrived(self) -> int:
+        """The number of the last flush that Redis has; asks it, and raises redis-py's error if it fails.
+
+        So is known whether a transaction whose answer was lost was carried out: the flush that it carried tells.
+        """
+        return self._store.arrived(self.owner)
+
     def close(self) -> None:
         """Flush, and mark this owner's account as complete.
 

@@ -8,6 +8,7 @@ monkey.patch_all()
 import argparse  # noqa: E402 - see above
 import logging  # noqa: E402
 import os  # noqa: E402
+import resource  # noqa: E402
 import secrets  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
@@ -24,9 +25,10 @@ from realtime_core.pipeline.acknowledge import LEVELS  # noqa: E402
 from realtime_core.pipeline.beside import Beside  # noqa: E402
 from realtime_core.pipeline.loading import boxes, pipeline_class  # noqa: E402
 from realtime_core.pipeline.metrics import PipelineMetrics  # noqa: E402
+from realtime_core.pipeline.orphan import end_with_supervisor  # noqa: E402
 from realtime_core.pipeline.pairs import pairs  # noqa: E402
 from realtime_core.pipeline.runner import Runner  # noqa: E402
-from realtime_core.pipeline.supervisor import REDIS_VARIABLE, pulse_through  # noqa: E402
+from realtime_core.pipeline.supervisor import GRACE_S, REDIS_VARIABLE, pulse_through  # noqa: E402
 from realtime_core.publish import Canary, Fleet  # noqa: E402
 from realtime_core.publish.fleet import HOLD_S  # noqa: E402
 from realtime_core.queue import Queue, Renewal  # noqa: E402
@@ -54,6 +56,8 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     try:
+        if arguments.pulse is not None:
+            end_with_supervisor(arguments.pulse, arguments.drain + GRACE_S)
         with (
             connect(arguments.redis, answer_s=REDIS_TIMEOUT_S, connect_s=REDIS_CONNECT_S) as redis,
             _worker(arguments, redis, registry) as runner,
@@ -142,6 +146,9 @@ def _worker(arguments: argparse.Namespace, redis: "Redis", registry: CollectorRe
     fleet = Fleet(fleet_of, hold_s=hold_s, registry=registry) if fleet_of else None
     canary = None
     if arguments.canary:
+        # It may hold as many connections as most shells allow descriptors.
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         canary = Canary(
             arguments.canary, wait_s=min(arguments.canary_wait, part_s), connect_s=min(CANARY_CONNECT_S, part_s)
         )

@@ -13,7 +13,9 @@ from realtime_core.pipeline.json_parser import at_of
 from realtime_core.queue import SettledAlone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+
+    from redis.client import Pipeline as Transaction
 
     from realtime_core.ledger import Ledger
     from realtime_core.pipeline.message import Message
@@ -36,6 +38,9 @@ def box_hop(box: str) -> str:
 class Accounts:
     """Counts for one worker; without a ledger it does nothing. Counting never waits, only flushing does.
 
+    Jobs that end are counted in the transaction that settles them, and so before it is known what becomes of that. What
+    was not settled is taken back out of the account: another worker will settle it, and count it.
+
     Jobs come before their accounts: where Redis settles and refuses the ledger (it is out of memory, say), jobs are settled
     alone. What was counted is kept, and written once Redis takes it; a worker that dies before takes it along.
     """
@@ -46,6 +51,8 @@ class Accounts:
         self._alone = 0  # jobs settled since it was refused
         self._again_at: float | None = None  # None: it was not
         self._pause_s = AGAIN_S
+        self._told: dict[str, float] = {}  # ids and times of those told as ended by a settlement that is not known yet
+        self._told_by = 0  # number of the first flush that carried them; 0: none so far
 
     def offered(self, boxes: Sequence[str], events: Sequence[Event]) -> None:
         """Best-effort boxes are about to get these: sent, whatever becomes of them."""
@@ -57,6 +64,13 @@ class Accounts:
             keys, at = keys_of(names), [event.at for event in events]
             for box in boxes:
                 self._ledger.sent(box_hop(box), keys, at)
+
+    def withheld(self, boxes: Sequence[str], events: Sequence[Event]) -> None:
+        """They did not get these, although it was said that they would: what was counted and this come to zero."""
+        if self._ledger is None or not events:
+            return
+        for box in boxes:
+            self._ledger.received(box_hop(box), [event.name for event in events], [event.at for event in events])
 
     def answered(self, events: Sequence[Event], outcomes: Mapping[str, Sequence[Outcome]]) -> None:
         """Required boxes have answered: only what they accepted was sent."""
@@ -79,27 +93,63 @@ class Accounts:
             self._ledger.explained(box_hop(box), [event.name for event in some], [event.at for event in some], reason)
 
     def ended(self, jobs: Sequence[tuple[Claim, Message | None]]) -> None:
-        """These jobs leave the queue for good with the settlement that follows: finished or stalled."""
-        if self._ledger is None or not jobs:
+        """These jobs leave the queue for good with the settlement that follows: finished or stalled.
+
+        Raises redis-py's error if an earlier settlement is in doubt and Redis does not say what became of it; then
+        nothing was counted.
+        """
+        if self._ledger is None:
             return
-        now = time.time()
-        ids = [claim.id for claim, _ in jobs]
-        at = [message.at if message is not None else at_of(claim.body) or now for claim, message in jobs]
-        self._ledger.received(JOBS_HOP, ids, at)
+        self._decide()
+        if jobs:
+            now = time.time()
+            self._told = {
+                claim.id: message.at if message is not None else at_of(claim.body) or now for claim, message in jobs
+            }
+            self._ledger.received(JOBS_HOP, list(self._told), list(self._told.values()))
+
+    def carried_out(self) -> bool:
+        """Whether a try of this settlement was carried out although its answer was lost; asks Redis. If so it is known now."""
+        if self._ledger is None or not self._told_by or self._ledger.arrived() < self._told_by:
+            return False
+        self._known(())
+        return True
 
     def settle(self, queue: Queue, verdicts: Sequence[Verdict]) -> Settled:
         """Settle together with what was counted; alone where Redis does that and refuses this.
 
         Raises:
-            RedisError: the settlement itself was refused, or there was no answer.
+            RedisError: the settlement itself was refused, or there was no answer: it is in doubt then.
         """
-        ledger = self._ledger
-        if ledger is None:
+        if self._ledger is None:
             return queue.settle(verdicts)
+        settled = self._settle(queue, verdicts)
+        self._known(settled.stale)
+        return settled
+
+    def flush(self) -> None:
+        """Write what was counted; not for a while after it was refused."""
+        if self._ledger is None or self._refused_lately():
+            return
+        self._decide()
+        try:
+            self._ledger.flush()
+        except ResponseError as error:
+            self._refuse(error)
+        else:
+            self._taken()
+
+    def close(self) -> None:
+        """Write what was counted, and mark the account as complete."""
+        if self._ledger is not None:
+            self._decide()
+            self._ledger.close()
+
+    def _settle(self, queue: Queue, verdicts: Sequence[Verdict]) -> Settled:
         refusal: Exception | None = None
         if not self._refused_lately():
             try:
-                settled = queue.settle(verdicts, also=ledger.flush)
+                settled = queue.settle(verdicts, also=self._flush_into)
             except SettledAlone as alone:
                 refusal, settled = alone, alone.settled
             except ResponseError as error:  # answered, and nothing was done: perhaps for the ledger's sake only
@@ -115,21 +165,25 @@ class Accounts:
         self._metrics.unaccounted.inc(settled.done)
         return settled
 
-    def flush(self) -> None:
-        """Write what was counted; not for a while after it was refused."""
-        if self._ledger is None or self._refused_lately():
-            return
-        try:
-            self._ledger.flush()
-        except ResponseError as error:
-            self._refuse(error)
-        else:
-            self._taken()
+    def _decide(self) -> None:
+        """Whoever settled these has ended without an answer: were they settled?"""
+        if self._told and not self.carried_out():
+            self._known(list(self._told))
 
-    def close(self) -> None:
-        """Write what was counted, and mark the account as complete."""
-        if self._ledger is not None:
-            self._ledger.close()
+    def _known(self, stale: Collection[str]) -> None:
+        """What became of the settlement: all jobs ended but those with these ids."""
+        told, self._told, self._told_by = self._told, {}, 0
+        back = [id_ for id_ in stale if id_ in told]
+        if back and self._ledger is not None:
+            # Under way again, as if they had just been put: what was counted and this come to zero.
+            self._ledger.sent(JOBS_HOP, back, [told[id_] for id_ in back])
+
+    def _flush_into(self, transaction: Transaction) -> None:
+        assert self._ledger is not None
+        before = self._ledger.flushes
+        self._ledger.flush(transaction)
+        if self._told and not self._told_by and self._ledger.flushes > before:
+            self._told_by = before + 1
 
     def _refused_lately(self) -> bool:
         return self._again_at is not None and time.monotonic() < self._again_at

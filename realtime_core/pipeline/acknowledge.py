@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from realtime_core.errors import ConfigurationError
 from realtime_core.pipeline.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from realtime_core.pipeline.batch import Item
     from realtime_core.pipeline.message import Message
+    from realtime_core.publish import Canary, Event
 
 Level: TypeAlias = Literal["none", "published", "delivered"]
 Ack: TypeAlias = Level | None
@@ -24,6 +30,36 @@ def level_of(what: str, text: str) -> Level:
     if text not in LEVELS:
         raise ConfigurationError(f"{what} {text!r:.40}: use {', '.join(LEVELS)}")
     return text
+
+
+def turns(items: Sequence[Item], canary: Canary | None) -> Iterator[list[Item]]:
+    """A batch in parts, in order, so that the canary can listen to all channels of a part that somebody has to have seen."""
+    most = inf if canary is None else canary.channels
+    turn: list[Item] = []
+    listened: set[str] = set()
+    for item in items:
+        channels = {event.channel for event in item.events} if item.level == "delivered" else set()
+        if turn and channels and len(listened | channels) > most:
+            yield turn
+            turn, listened = [], set()
+        turn.append(item)
+        listened |= channels
+    if turn:
+        yield turn
+
+
+@contextmanager
+def watching(items: Sequence[Item], canary: Canary | None, touch: Callable[[], None]) -> Iterator[list[Event]]:
+    """The events that somebody has to have seen before their jobs may leave; meanwhile the canary listens for them."""
+    watched = [event for item in items if item.level == "delivered" for event in item.events]
+    if not watched or canary is None:
+        yield watched
+        return
+    try:
+        canary.expect(watched, touch)
+        yield watched
+    finally:
+        canary.forget(watched)
 
 
 class Acknowledge(Pipeline):

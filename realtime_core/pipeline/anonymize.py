@@ -62,6 +62,11 @@ class Anonymize(Pipeline):
                 "name a file of random bytes with anonymize_key_file=PATH"
             )
 
+    @property
+    def private(self) -> bool:
+        """Whether it has fields of its own that nobody is to see, or another mixin does."""
+        return bool(self._rules) or super().private
+
     def compute(self, message: Message) -> Message | None:
         """The message without what is private."""
         if self._rules:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from realtime_core.pipeline.message import Unparsable
+from gevent import Timeout
+
+from realtime_core.pipeline.message import Unparsable, sound
+from realtime_core.publish import check_channel
 from realtime_core.publish.outcome import UNSEEN
 from realtime_core.queue import Cancel, Finish, GiveBack, Stall
 from realtime_core.queue.backoff import backoff_s
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
     Enter: TypeAlias = Callable[[str, int], AbstractContextManager[Stage]]
 
+# What a mixin may raise at the cost of its job alone. A time-out of gevent is no Exception, and yet a fault of the job.
+FAULTS: Final = (Exception, Timeout)
 # Jobs that are put back together come due one after another, and so stay in their order.
 APART_S: Final = 0.001
 MAX_REASON: Final = 300
@@ -55,10 +60,10 @@ class Batch:
         max_attempts: the queue's; a job that fails at its last one is stalled.
         backoff_base_s: the queue's ``backoff_s``.
         chance: from 0 to 1, spreads the batches of several workers.
-        touch: called before every job of a stage that takes them one by one: the work goes on.
+        go_on: called before every job of a stage that takes them one by one: the work goes on. It may wait.
 
     Attributes:
-        at: the job that such a stage has in hand.
+        at: the job that such a stage has in hand; None while it waits for its turn.
     """
 
     def __init__(
@@ -68,13 +73,12 @@ class Batch:
         max_attempts: int,
         backoff_base_s: float,
         chance: float,
-        touch: Callable[[], None] = lambda: None,
+        go_on: Callable[[], None] = lambda: None,
     ) -> None:
         self.items = [Item(claim) for claim in claims]
         self.at: Item | None = None
-        self._accounted: set[str] = set()
         self._settled: set[str] = set()
-        self._touch = touch
+        self._go_on = go_on
         self._max_attempts = max_attempts
         self._backoff_base_s = backoff_base_s
         self._chance = chance
@@ -97,30 +101,28 @@ class Batch:
         """These are through."""
         self._settled.update(verdict.claim.id for verdict in verdicts)
 
-    def ended(self) -> list[tuple[Claim, Message | None]]:
-        """Jobs that leave the queue for good with the next settlement; each is told once."""
-        ended = [
-            item
+    def ending(self) -> list[tuple[Claim, Message | None]]:
+        """Jobs that leave the queue for good with the next settlement."""
+        return [
+            (item.claim, item.message)
             for item in self.items
-            if isinstance(item.verdict, Finish | Stall) and not item.lost and item.claim.id not in self._accounted
+            if isinstance(item.verdict, Finish | Stall) and not item.lost and item.claim.id not in self._settled
         ]
-        self._accounted.update(item.claim.id for item in ended)
-        return [(item.claim, item.message) for item in ended]
 
     def parse(self, pipeline: Pipeline, enter: Enter) -> None:
         """Understand every job; one that cannot be is stalled, its neighbours go on."""
         with enter("parse", len(self.items)) as stage:
-            for item in self._each(self.items):
+            for item in self.each(self.items):
                 try:
-                    item.message = pipeline.parse(item.claim)
+                    item.message = sound(pipeline.parse(item.claim))
                 except Unparsable as error:
                     stage.leave("error")
                     item.fate = "unparsable"
                     item.verdict = Stall(item.claim, reason("parse", error))
-                except Exception as error:  # noqa: BLE001 - a job that breaks a mixin must not break its neighbours
+                except FAULTS as error:  # a job that breaks a mixin must not break its neighbours
                     stage.leave("error")
                     item.fate = "error"
-                    self.fail(item, reason("parse", error, named=True))
+                    self.fail(item, reason("parse", error, named=True, private=pipeline.private))
                 else:
                     stage.leave("done")
 
@@ -128,23 +130,42 @@ class Batch:
         """Change every message; one that nobody is to hear of is finished."""
         items = self.under_way
         with enter("compute", len(items)) as stage:
-            for item in self._each(items):
+            for item in self.each(items):
                 assert item.message is not None
                 try:
                     changed = pipeline.compute(item.message)
                     item.level = pipeline.ack(item.message) or default
-                except Exception as error:  # noqa: BLE001 - as above
+                    wanted = changed is not None and bool(sound(changed).channels)
+                except FAULTS as error:  # as above
                     stage.leave("error")
                     item.fate = "error"
-                    self.fail(item, reason("compute", error, named=True))
+                    self.fail(item, reason("compute", error, named=True, private=pipeline.private))
                     continue
-                if changed is None or not changed.channels:
+                if wanted:
+                    item.message = changed
+                    stage.leave("done")
+                else:
                     stage.leave("filtered")
                     item.fate = "filtered"
                     item.verdict = Finish(item.claim)
-                else:
-                    item.message = changed
-                    stage.leave("done")
+
+    def refuse(self, enter: Enter) -> int:
+        """Fail the jobs with a channel that no event can have; how many those are.
+
+        Asked for once a stamp was refused: to look at every channel before would cost every job.
+        """
+        refused = []
+        for item in self.under_way:
+            assert item.message is not None
+            try:
+                for channel in item.message.channels:
+                    check_channel(channel)
+            except Exception as error:  # noqa: BLE001 - as above
+                refused.append(item)
+                self.fail(item, reason("stamp", error, named=True))
+        with enter("stamp", len(refused)) as stage:
+            stage.leave("error", len(refused))
+        return len(refused)
 
     def stamp(self, items: Sequence[Item], ids: Sequence[list[str]], enter: Enter) -> None:
         """Make the events, with the ids the queue gave; it gives none for a job that is no longer ours."""
@@ -157,7 +178,7 @@ class Batch:
                     continue
                 try:
                     item.events = item.message.events(of_job)
-                except Exception as error:  # noqa: BLE001 - as above
+                except FAULTS as error:  # as above
                     stage.leave("error")
                     self.fail(item, reason("stamp", error, named=True))
                 else:
@@ -216,6 +237,11 @@ class Batch:
         for item in self.under_way:
             item.verdict = GiveBack(item.claim)
 
+    def broken(self, why: str) -> None:
+        """All without a verdict have failed, for one reason."""
+        for item in self.under_way:
+            self.fail(item, why)
+
     def hung(self, why: str) -> None:
         """The job that a stage had in hand has failed; the others are put back, to be claimed again at once.
 
@@ -226,19 +252,38 @@ class Batch:
         for item in self.under_way:
             self.fail(item, why, again_at_once=True)
 
-    def _each(self, items: Sequence[Item]) -> Iterator[Item]:
+    def each(self, items: Sequence[Item]) -> Iterator[Item]:
+        """One after another; whoever is ended between two of them has none in hand."""
         for item in items:
-            self._touch()
+            self._go_on()
             self.at = item
             yield item
-        self.at = None
+            self.at = None
 
 
-def reason(stage: str, error: object, *, named: bool = False) -> str:
-    """Why a job failed, on one line that any server can keep: the stage, and the error's own words."""
-    words = f"{type(error).__name__}: {error}" if named else str(error)
+def reason(stage: str, error: object, *, named: bool = False, private: bool = False) -> str:
+    """Why a job failed, on one line that any server can keep: the stage, and the error's own words.
+
+    ``private``: those may quote a value that nobody is to see, so that its name and its place stand for them.
+    """
+    try:
+        words = f"{type(error).__name__}: {error}" if named else str(error)
+    except Exception:  # noqa: BLE001 - it cannot even be told
+        words = type(error).__name__
+    if private:
+        words = f"{type(error).__name__} at {_place(error)}; its words may be private"
     line = " ".join(f"{stage}: {words}".split())
     return line.encode("utf-8", "replace").decode()[:MAX_REASON]
+
+
+def _place(error: object) -> str:
+    """The module and line that raised it."""
+    trace = error.__traceback__ if isinstance(error, BaseException) else None
+    if trace is None:
+        return "a place unknown"
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"
 
 
 def _worst(outcomes: Mapping[str, Sequence[Outcome]]) -> tuple[str, Outcome] | None:

@@ -23,7 +23,7 @@ from realtime_core.pipeline.dry import PUBLISHED, told
 from realtime_core.pipeline.reports import report_of, write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from prometheus_client import CollectorRegistry
@@ -147,7 +147,6 @@ class Beside:
             self._jobs.labels(what).inc(times)
 
     def _run(self) -> None:
-        pause_s = FIRST_PAUSE_S
         while True:
             if len(self._starts) == STARTS and time.monotonic() - self._starts[0] < WITHIN_S:
                 log.error("%s ended %d times: it is compared with no longer", self._beside, STARTS)
@@ -159,13 +158,15 @@ class Beside:
             except OSError as error:
                 log.warning("%s: %s", self._beside, error)
             self._end_process()
-            gevent.sleep(pause_s)
-            pause_s *= 2
+            wait_s = pause_s(self._starts, time.monotonic())
+            log.warning("%s has ended, and starts again in %.2f s", self._beside, wait_s)
+            gevent.sleep(wait_s)
 
     def _feed(self) -> None:
         """Feed one life of the process, until it dies or does not answer."""
         self._process = subprocess.Popen(self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         reading = gevent.spawn(self._read, self._process.stdout)
+        reading.link(lambda _: self._answered.set())  # a process that has died answers nothing more
         try:
             while not reading.dead:
                 if not self._line or sum(self._unanswered) >= UNANSWERED:
@@ -226,6 +227,11 @@ class Beside:
         while True:
             gevent.sleep(WRITE_EVERY_S)
             self.write()
+
+
+def pause_s(starts: Iterable[float], now: float) -> float:
+    """How long to wait before another start: it doubles with each of the last minutes. Pure."""
+    return FIRST_PAUSE_S * 2.0 ** max(0, sum(now - start < WITHIN_S for start in starts) - 1)
 
 
 def _said(item: Item) -> list[Any]:

@@ -28,6 +28,8 @@ SPAN_S: Final = 0.05
 IDLE_S: Final = 10.0
 LOOK_S: Final = 0.1
 CLOSE_S: Final = 0.5
+# A pipeline whose making computes for longer is made while nothing is in hand, or not at all: it stops the whole process.
+MAKE_S: Final = 1.0
 KILLED_S: Final = 2.0
 
 
@@ -67,8 +69,12 @@ class Crew:
         self._failures = 0
         self._idle_since: dict[Hand, float] = {}
         self._figures: dict[str, int] = {}
+        self._figures_broken = False
+        self._hiring: gevent.Greenlet | None = None
         self.hands: list[Hand] = []
+        computing_since = time.thread_time()
         self._hire()
+        self._limit(time.thread_time() - computing_since)
         self._watching = gevent.spawn(self._watch) if progress_timeout_s is not None else None
 
     @property
@@ -80,12 +86,15 @@ class Crew:
         """A hand for the next batch; None where none was free for a tenth of a second, or the worker is to end."""
         busy = self.busy
         free = next((hand for hand in self.hands if not hand.busy), None)
-        if not busy:
-            return free or self._hire()
-        wait_s = 0.0 if backlog else PATIENCE_S - (time.monotonic() - min(hand.started for hand in busy))
+        oldest = min((hand.started for hand in busy), default=0.0)
+        wait_s = 0.0 if backlog or not busy else PATIENCE_S - (time.monotonic() - oldest)
         enough = self._load.computing and len(busy) >= ENOUGH_WHEN_COMPUTING
-        if wait_s <= 0 and not enough and (free is not None or len(self.hands) < self._most):
-            return free or self._hire()
+        if wait_s <= 0 and not enough:
+            if free is not None:
+                return free
+            if len(self.hands) < self._most and (self._hiring is None or self._hiring.dead):
+                # Beside the work: a mixin's constructor may wait, and those that are there go on meanwhile.
+                self._hiring = gevent.spawn(self._hire_another)
         self._freed.clear()
         self._freed.wait(wait_s if wait_s > 0 else LOOK_S)
         return None
@@ -106,7 +115,7 @@ class Crew:
                 self._dismiss(hand)
         figures = dict(self._figures)
         for hand in self.hands:
-            _add(figures, hand.pipeline.figures())
+            self._add(figures, hand)
         self._shop.metrics.mixins(figures)
 
     def stop_waiting(self) -> None:
@@ -116,6 +125,8 @@ class Crew:
 
     def end(self, within_s: float) -> None:
         """Let batches end ``within_s``; give back the rest; close everything."""
+        if self._hiring is not None:
+            self._hiring.kill(timeout=KILLED_S)
         # What was claimed last is given back first, so that what was claimed before it comes to stand before it.
         latest_first = sorted(self.busy, key=lambda hand: hand.started, reverse=True)
         greenlets = [hand.greenlet for hand in latest_first]
@@ -132,9 +143,9 @@ class Crew:
             hand.handle(claims)
         except Abandoned as why:
             log.warning("a batch was abandoned: %s", why)
-        except Exception:  # the jobs in hand come back when their leases end
+        except Exception:  # what was not given back comes back when its lease ends
             self._failures += 1
-            log.exception("a batch was lost to a fault of ours")
+            log.exception("a batch failed by a fault of ours")
             self._shop.draining.wait(pause_s(self._failures))
         else:
             self._failures = 0
@@ -149,11 +160,33 @@ class Crew:
         self._shop.metrics.hands.set(len(self.hands))
         return hand
 
+    def _hire_another(self) -> None:
+        try:
+            self._hire()
+            self._failures = 0
+        except Exception:
+            self._failures += 1
+            log.exception("no other hand could be made")
+            self._shop.draining.wait(pause_s(self._failures))
+        finally:
+            self._freed.set()
+
+    def _limit(self, made_s: float) -> None:
+        """One hand is enough where making another would stop the process, and all that is in hand, for too long."""
+        limit_s = MAKE_S if self._progress_timeout_s is None else min(MAKE_S, self._progress_timeout_s / 4)
+        if made_s > limit_s and self._most > 1:
+            self._most = 1
+            log.warning(
+                "making the pipeline computes for %.2f s, the limit beside batches in hand is %g s: "
+                "there will be one hand only; do what takes long once, where its module is imported",
+                *(made_s, limit_s),
+            )
+
     def _dismiss(self, hand: Hand) -> None:
         self.hands.remove(hand)
         self._idle_since.pop(hand, None)
         self._shop.metrics.hands.set(len(self.hands))
-        _add(self._figures, hand.pipeline.figures())
+        self._add(self._figures, hand)
         try:
             hand.pipeline.close(CLOSE_S)
         except Exception:  # whatever a mixin does there, the others are closed too
@@ -162,11 +195,19 @@ class Crew:
     def _watch(self) -> None:
         """Report a batch that shows no progress, end its greenlet, and put another hand in its place."""
         assert self._progress_timeout_s is not None
+        pause_s = min(self._progress_timeout_s / 4, 1.0)
         while True:
-            gevent.sleep(min(self._progress_timeout_s / 4, 1.0))
-            oldest = time.monotonic() - self._progress_timeout_s
-            for hand in [hand for hand in self.busy if hand.marked < oldest]:
-                self._replace(hand)
+            asleep_at = time.monotonic()
+            gevent.sleep(pause_s)
+            now = time.monotonic()
+            for hand in self.busy:
+                # What overslept us kept all others from going on: one hand's computing is not the standing still of another.
+                hand.excuse(now - asleep_at - pause_s)
+            for hand in [hand for hand in self.busy if hand.marked < now - self._progress_timeout_s]:
+                try:
+                    self._replace(hand)
+                except Exception:  # whatever it is, the others are to be watched still
+                    log.exception("a hand that hangs was not replaced")
 
     def _replace(self, hand: Hand) -> None:
         log.error(
@@ -180,7 +221,14 @@ class Crew:
             self._dismiss(hand)  # the next batch gets a new one
         self._freed.set()
 
-
-def _add(figures: dict[str, int], more: dict[str, int]) -> None:
-    for name, number in more.items():
-        figures[name] = figures.get(name, 0) + number
+    def _add(self, figures: dict[str, int], hand: Hand) -> None:
+        """Add what a hand's mixins counted; a fault there is said once, and costs the figures alone."""
+        try:
+            counted = {name: int(number) for name, number in hand.pipeline.figures().items()}
+        except Exception:
+            if not self._figures_broken:
+                log.exception("figures() of %s failed: they are left out, here and later", type(hand.pipeline).__name__)
+            self._figures_broken = True
+            return
+        for name, number in counted.items():
+            figures[name] = figures.get(name, 0) + number

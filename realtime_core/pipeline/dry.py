@@ -6,8 +6,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from realtime_core.pipeline.batch import FAULTS
 from realtime_core.pipeline.file_publisher import FilePublisher
-from realtime_core.pipeline.message import Unparsable
+from realtime_core.pipeline.message import Unparsable, sound
 from realtime_core.publish import Box, Canary, Fleet
 from realtime_core.queue import Claim
 
@@ -56,15 +57,15 @@ def told(message: Message) -> dict[str, Any]:
 def through(pipeline: Pipeline, claim: Claim) -> tuple[str, Message | None, str]:
     """A job through parse and compute: its fate, the message, and why."""
     try:
-        message = pipeline.parse(claim)
+        message = sound(pipeline.parse(claim))
     except Unparsable as error:
         return "unparsable", None, str(error)
-    except Exception as error:  # noqa: BLE001 - mixins are other people's
+    except FAULTS as error:  # mixins are other people's
         return "error", None, f"{type(error).__name__}: {error}"
     try:
         changed = pipeline.compute(message)
-    except Exception as error:  # noqa: BLE001 - as above
+        if changed is None or not sound(changed).channels:
+            return "filtered", message, ""
+    except FAULTS as error:  # as above
         return "error", message, f"{type(error).__name__}: {error}"
-    if changed is None or not changed.channels:
-        return "filtered", message, ""
     return PUBLISHED, changed, ""

@@ -132,6 +132,11 @@ class Encrypt(Pipeline):
             )
         self._encrypt_keys = keys
 
+    @property
+    def private(self) -> bool:
+        """Whether it has fields of its own that nobody is to see, or another mixin does."""
+        return bool(self._encrypted) or super().private
+
     def compute(self, message: Message) -> Message | None:
         """The message with its secret fields encrypted."""
         keys = self._encrypt_keys

@@ -13,8 +13,10 @@ import gevent
 from gevent.lock import RLock
 from redis.exceptions import RedisError
 
-from realtime_core.pipeline.batch import Batch
-from realtime_core.publish.outcome import UNSEEN, Outcome, failed
+from realtime_core.errors import ConfigurationError
+from realtime_core.pipeline.batch import Batch, reason
+from realtime_core.pipeline.publishing import Publishing
+from realtime_core.pipeline.settlement import Settlement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +25,9 @@ if TYPE_CHECKING:
 
     from realtime_core.pipeline.accounts import Accounts
     from realtime_core.pipeline.acknowledge import Level
-    from realtime_core.pipeline.batch import Item
     from realtime_core.pipeline.beside import Beside
     from realtime_core.pipeline.metrics import PipelineMetrics, Stage
     from realtime_core.pipeline.pipeline import Pipeline
-    from realtime_core.publish import Event
     from realtime_core.queue import Claim, Queue, Renewal
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,12 @@ FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
 GIVE_BACK_S: Final = 0.5
 MARK_EVERY_S: Final = 0.05
-CANARY: Final = "canary"
+# Jobs that compute are done one after another for so long; then whatever else this process has to do gets a turn.
+TURN_S: Final = 0.02
+# A pause of nothing would do for greenlets that are ready; timers and sockets are looked at only where it is longer.
+A_TURN_S: Final = 1e-9
+# Longer than any call of a client with limits of its own: beyond that a hand that waits for Redis hangs all the same.
+LONGEST_CALL_S: Final = 30.0
 
 
 class Abandoned(Exception):  # noqa: N818 - a decision, not a fault
@@ -94,6 +99,7 @@ class Hand:
         stage: where the batch is.
         jobs: how many it has.
         started, marked: when it began, and when it last showed progress, on the monotonic clock.
+        asking: since when it waits for Redis to answer; None when it does not.
     """
 
     def __init__(self, pipeline: Pipeline, shop: Shop) -> None:
@@ -102,9 +108,11 @@ class Hand:
         self.stage = ""
         self.jobs = 0
         self.started = self.marked = time.monotonic()
-        self._told = 0.0
+        self.asking: float | None = None
+        self._turned = self._told = 0.0
         self._claims: Sequence[Claim] = ()
         self._shop = shop
+        self._publishing = Publishing(pipeline, shop.accounts, shop.draining, self.touch)
 
     @property
     def busy(self) -> bool:
@@ -114,9 +122,17 @@ class Hand:
     def touch(self) -> None:
         """The work goes on."""
         self.marked = time.monotonic()
-        if self._shop.renewal is not None and self.marked - self._told >= MARK_EVERY_S:
-            self._told = self.marked
-            self._shop.renewal.progress(self._claims)
+        if self.marked - self._told >= MARK_EVERY_S:
+            self._tell()
+
+    def excuse(self, stood_s: float) -> None:
+        """The process stood still for so long, or Redis is away: that is no fault of the batch."""
+        if self.asking is not None and time.monotonic() - self.asking < LONGEST_CALL_S:
+            self.touch()
+        self.marked = min(self.marked + max(0.0, stood_s), time.monotonic())
+        renewal = self._shop.renewal
+        if renewal is not None and stood_s >= MARK_EVERY_S:  # it saw no progress meanwhile, and may have let go of them
+            renewal.hold([claim for claim in self._claims if not renewal.holds(claim)])
 
     def handle(self, claims: Sequence[Claim]) -> None:
         """One batch, to its settlement.
@@ -124,11 +140,14 @@ class Hand:
         Raises:
             Abandoned: the jobs could not be kept.
         """
-        self.started = self.marked = time.monotonic()
+        self.started = self.marked = self._turned = time.monotonic()
         self._claims, self.jobs = claims, len(claims)
         renewal = self._shop.renewal
-        with renewal.holding(claims) if renewal else nullcontext():
-            self._handle(claims)
+        try:
+            with renewal.holding(claims) if renewal else nullcontext():
+                self._handle(claims)
+        finally:
+            self._claims, self.asking = (), None
         self._shop.metrics.batch_seconds.observe(time.monotonic() - self.started)
 
     def _handle(self, claims: Sequence[Claim]) -> None:
@@ -138,7 +157,7 @@ class Hand:
             max_attempts=queue.max_attempts,
             backoff_base_s=queue.backoff_s,
             chance=random.random(),
-            touch=self.touch,
+            go_on=self._go_on,
         )
         try:
             batch.parse(self.pipeline, self._enter)
@@ -159,6 +178,41 @@ class Hand:
                 batch.give_back()
                 self._settle(batch)
             raise
+        except Exception as error:
+            # A fault of ours, for no mixin's comes so far: they come back with its name, not when their leases end.
+            if self.stage != "settle" and not isinstance(error, Abandoned):
+                batch.broken(reason(self.stage, error, named=True, private=self.pipeline.private))
+                self._settle(batch)
+            raise
+
+    def _tell(self) -> None:
+        """Tell the renewal, now and then: each claim is written down for it."""
+        self._told = self.marked
+        if self._shop.renewal is not None:
+            self._shop.renewal.progress(self._claims)
+
+    def _go_on(self) -> None:
+        """Between two jobs: the work goes on, and now and then others get a turn, whatever their stage."""
+        self.marked = now = time.monotonic()
+        if now - self._told >= MARK_EVERY_S:
+            self._tell()
+        if now - self._turned >= TURN_S:
+            gevent.sleep(A_TURN_S)
+            self.touch()
+            self._turned = self.marked
+
+    def _ask(self, call: Callable[[], T], until: float = float("inf")) -> T:
+        """Ask Redis until it answers. Waiting for it is no fault of the batch."""
+
+        def asking() -> None:
+            self.touch()
+            self.asking = self.marked
+
+        asking()
+        try:
+            return self._shop.persist(call, until, asking)
+        finally:
+            self.asking = None
 
     @contextmanager
     def _enter(self, name: str, entered: int) -> Iterator[Stage]:
@@ -168,12 +222,20 @@ class Hand:
             yield stage
 
     def _stamp(self, batch: Batch) -> None:
+        try:
+            self._stamp_all(batch)
+        except (ConfigurationError, TypeError):
+            if not batch.refuse(self._enter):
+                raise
+            self._stamp_all(batch)  # that are left
+
+    def _stamp_all(self, batch: Batch) -> None:
         items = batch.under_way
         if items:
             claims = [item.claim for item in items]
             channels = [item.message.channels if item.message else () for item in items]
             lease_end = self.started + self._shop.queue.lease_s
-            ids = self._shop.persist(lambda: self._shop.queue.stamp(claims, channels), lease_end, self.touch)
+            ids = self._ask(lambda: self._shop.queue.stamp(claims, channels), lease_end)
             batch.stamp(items, ids, self._enter)
 
     def _publish(self, batch: Batch) -> None:
@@ -184,64 +246,22 @@ class Hand:
         if early:
             batch.finish(early)
             self._settle(batch)
-        events = [event for item in items for event in item.events]
-        accounts = self._shop.accounts
         with self._enter("publish", len(items)) as stage:
-            accounts.offered(self.pipeline.best_effort, events)
-            watched = self._expect(items)
-            try:
-                outcomes = self.pipeline.publish(events)
-            except BaseException:
-                if watched and self.pipeline.canary is not None:
-                    self.pipeline.canary.forget(watched)
-                raise
-            boxes = self.pipeline.required
-            accounts.answered(events, {box: of_box for box, of_box in outcomes.items() if box in boxes})
-            if watched:
-                self.touch()
-                outcomes |= {CANARY: self._delivered(events, watched, outcomes)}
-            failures = batch.judge(items, outcomes, again_at_once=self._shop.draining.is_set())
-            stage.leave("error", failures)
-            stage.leave("done", len(items) - failures)
-
-    def _expect(self, items: Sequence[Item]) -> list[Event]:
-        """Tell the canary what somebody has to have seen before its job may leave the queue."""
-        watched = [event for item in items if item.level == "delivered" for event in item.events]
-        if watched and self.pipeline.canary is not None:
-            self.pipeline.canary.expect(watched)
-        return watched
-
-    def _delivered(
-        self, events: Sequence[Event], watched: Sequence[Event], outcomes: dict[str, list[Outcome]]
-    ) -> list[Outcome]:
-        """An outcome for every event: whether the canary saw it, where that was asked for and a box took it."""
-        canary = self.pipeline.canary
-        names = {event.name for event in watched}
-        taken = [
-            event
-            for place, event in enumerate(events)
-            if event.name in names and all(of_target[place].accepted for of_target in outcomes.values())
-        ]
-        seen = canary.seen(taken) if canary is not None else [False] * len(taken)
-        if canary is not None:
-            canary.forget(watched)
-        unseen = {event.name for event, there in zip(taken, seen, strict=True) if not there}
-        return [failed(UNSEEN) if event.name in unseen else Outcome(accepted=True) for event in events]
+            self._publishing.publish(batch, items, stage, until=self.started + self._shop.queue.lease_s / 2)
 
     def _settle(self, batch: Batch) -> None:
         """Settle with the ledger in one transaction, again and again until Redis has answered."""
         queue, shop = self._shop.queue, self._shop
         if time.monotonic() - self.started > queue.lease_s / 2:
-            gone = shop.persist(lambda: queue.renew([item.claim for item in batch.items]), touch=self.touch)
+            gone = self._ask(lambda: queue.renew([item.claim for item in batch.items]))
             for item in batch.items:
                 item.lost = item.lost or item.claim.id in gone
         while not shop.settling.acquire(timeout=MARK_EVERY_S):
             self.touch()  # who has it may be waiting for Redis
         try:
             verdicts = batch.to_settle()
-            shop.accounts.ended(batch.ended())
             with self._enter("settle", len(verdicts)) as stage:
-                settled = shop.persist(lambda: shop.accounts.settle(queue, verdicts), touch=self.touch)
+                settled = self._ask(Settlement(queue, shop.accounts, verdicts, batch.ending()).carry_out)
                 stage.leave("stale", len(settled.stale))
                 stage.leave("done", settled.done)
             batch.settled(verdicts)

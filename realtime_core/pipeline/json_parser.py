@@ -77,7 +77,8 @@ def at_of(body: bytes) -> float | None:
 def _typed(fields: dict[str, Any], name: str, kind: type) -> Any:
     value = fields.get(name)
     if not isinstance(value, kind):
-        raise Unparsable(f"{name} {value!r:.40}: {kind.__name__} is needed")
+        shown = type(value).__name__ if name == "data" else f"{value!r:.40}"  # what is in there may be private
+        raise Unparsable(f"{name} {shown}: {kind.__name__} is needed")
     return value
 
 

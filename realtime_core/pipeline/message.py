@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, TypeAlias
 
 from realtime_core.errors import RealtimeError
@@ -52,3 +53,26 @@ class Message:
             "data": self.data,
         }
         return event_of(list(zip(self.channels, ids, strict=True)), self.at, fields)
+
+
+def sound(made: object) -> Message:
+    """What a mixin made of a job, if it is a message that can be gone on with.
+
+    Raises:
+        TypeError: it is something else, its channels are one text, or its time is no number.
+    """
+    # Every job passes here twice: what is nearly always so is asked first.
+    if type(made) is Message and type(made.channels) is tuple and type(made.at) is float and isfinite(made.at):
+        return made
+    if not isinstance(made, Message):
+        raise TypeError(f"{made!r:.80} was made of it: a Message is needed")
+    channels: object = made.channels  # whatever the annotations say
+    if isinstance(channels, str):
+        raise TypeError(f"channels={channels!r:.80}: a tuple of them is needed")
+    try:
+        finite = isfinite(made.at)
+    except TypeError:
+        finite = False
+    if not finite:
+        raise TypeError(f"at={made.at!r:.80}: seconds UTC are needed")
+    return made

@@ -57,6 +57,11 @@ class Pipeline:
                 )
 
     @property
+    def private(self) -> bool:
+        """Whether fields are named that nobody is to see: then what an exception says stays out of a job's reason."""
+        return False
+
+    @property
     def required(self) -> tuple[str, ...]:
         """Names of the boxes that a job waits for and that keep a ledger's account of what they took in."""
         return ()

@@ -10,7 +10,7 @@ import gevent
 from gevent.event import Event as Flag
 from redis.exceptions import RedisError
 
-from realtime_core.errors import ConfigurationError
+from realtime_core.errors import ConfigurationError, OlderFormat
 from realtime_core.pipeline.accounts import Accounts
 from realtime_core.pipeline.crew import Crew
 from realtime_core.pipeline.hand import Shop, pause_s
@@ -114,10 +114,15 @@ class Runner:
         self._house_s = house_s
         self._house_at = 0.0
         self._drain_at = 0.0
+        self._refused: OlderFormat | None = None
         self._close = close
 
     def run(self) -> None:
-        """Work until drained, then close everything and the account."""
+        """Work until drained, then close everything and the account.
+
+        Raises:
+            OlderFormat: the queue cannot be worked on; everything is closed.
+        """
         dispatching = gevent.spawn(self._dispatch)
         try:
             dispatching.join()
@@ -125,6 +130,8 @@ class Runner:
             dispatching.kill()
             self._crew.end(max(0.0, self._drain_at + self._drain_s - time.monotonic()))
             self._end()
+        if self._refused is not None:
+            raise self._refused
 
     def drain(self) -> None:
         """Claim nothing more, end what is in hand within ``drain_s``, give back the rest. May be called by a signal."""
@@ -151,6 +158,9 @@ class Runner:
             except RedisError as error:
                 failures += 1
                 self._shop.redis_failed(error, failures)
+            except OlderFormat as error:
+                self._refused = error
+                return
             except Exception:
                 failures += 1
                 log.exception("no batch could be claimed")

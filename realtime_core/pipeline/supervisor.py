@@ -49,18 +49,25 @@ class Worker:
         self.heard = 0.0
         self.beaten = False  # since this life began
         self.start_at = 0.0
-        self.ended: int | None = None  # the exit code with which it is done for good
 
     def start(self, argv: Sequence[str], env: Mapping[str, str] | None) -> None:
-        """Begin a life. What it says on the line to us is its pulse; when we die the line ends, and so does it."""
+        """Begin a life. What it says on the line to us is its pulse; when we die the line ends, and so does it.
+
+        Raises:
+            OSError: no process, memory or descriptor is left for it.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
-            self.process = subprocess.Popen(
-                [*argv, "--pulse", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env=None if env is None else os.environ | env,
-            )
+            try:
+                self.process = subprocess.Popen(
+                    [*argv, "--pulse", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                    env=None if env is None else os.environ | env,
+                )
+            except BaseException:
+                ours.close()
+                raise
         ours.setblocking(False)
         self.pulse = ours
         self.lives += 1
@@ -177,13 +184,18 @@ class Supervisor:
     def _turn(self) -> None:
         now = time.monotonic()
         for worker in self._workers:
-            if worker.process is None and worker.ended is None and now >= worker.start_at:
-                worker.start(self._argv_of(worker.number, worker.lives), self._env)
+            if worker.process is None and now >= worker.start_at:
+                self._start(worker)
         self._listen()
         for worker in self._workers:
             self._look_after(worker)
-        if all(worker.ended == 0 for worker in self._workers):
-            self._signals = max(self._signals, 1)
+
+    def _start(self, worker: Worker) -> None:
+        argv = self._argv_of(worker.number, worker.lives)
+        try:
+            worker.start(argv, self._env)
+        except OSError as error:
+            self._died(worker, f"could not be started ({error})")
 
     def _listen(self) -> None:
         pulses = {worker.pulse: worker for worker in self._workers if worker.pulse is not None}
@@ -204,13 +216,14 @@ class Supervisor:
         code = worker.gone()
         if code is None:
             return
-        if code == 0:
-            worker.ended = 0
-            return
-        now = time.monotonic()
         if code == REFUSED:
             self._exit_code = REFUSED  # it said why; another life would say the same
             return
+        self._died(worker, f"ended with {code}" if code else "ended with 0 though nobody had told it to")
+
+    def _died(self, worker: Worker, how: str) -> None:
+        """Its place is free: another takes it after a while, unless there were too many."""
+        now = time.monotonic()
         self._deaths.append(now)
         while now - self._deaths[0] > self._within_s:
             self._deaths.popleft()
@@ -219,7 +232,7 @@ class Supervisor:
             self._exit_code = 1
             return
         pause_s = min(FIRST_PAUSE_S * 2 ** (len(self._deaths) - 1), LONGEST_PAUSE_S)
-        log.warning("worker %d ended with %d: another takes its place in %.1f s", worker.number, code, pause_s)
+        log.warning("worker %d %s: another takes its place in %.1f s", worker.number, how, pause_s)
         worker.start_at = now + pause_s
 
     def _end(self) -> None:

@@ -34,6 +34,7 @@ class Fleet:
         required: names of the boxes that ``publish`` answers for.
         best_effort: names of the others.
         longest_s: how long a ``publish`` may take.
+        offered: events given to best-effort boxes so far; a twin counts its own.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Fleet:
             if not box.required
         ]
         self._twin = False
+        self.offered = 0
         self.required = tuple(tries.box.name for tries in self._required)
         self.best_effort = tuple(lane.name for lane in self._lanes)
         self.longest_s = hold_s + max((box.timeout_s for box in boxes if box.required), default=0.0)
@@ -97,6 +99,7 @@ class Fleet:
             return {name: [] for name in self.required}
         for lane in self._lanes:
             lane.offer(events)
+        self.offered += len(events)
         trying = {
             tries.box.name: gevent.spawn(tries.patiently, events, self._hold_s, self._stop) for tries in self._required
         }

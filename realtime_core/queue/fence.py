@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import OutOfMemoryError
 
-from realtime_core.errors import ConfigurationError
+from realtime_core.errors import OlderFormat
 from realtime_core.queue.keys import FORMAT, older_jobs_key
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def refuse_older(redis: Redis, name: str) -> None:
     """Put a note where the format before this one keeps its jobs: there its moves fail from now on, with WRONGTYPE.
 
     Raises:
-        ConfigurationError: jobs are there, put by an older version.
+        OlderFormat: jobs are there, put by an older version.
     """
     key = older_jobs_key(name)
     found = redis.type(key)
@@ -30,7 +30,7 @@ def refuse_older(redis: Redis, name: str) -> None:
             redis.set(key, NOTE, nx=True)
             found = redis.type(key)
     if found == b"hash":
-        raise ConfigurationError(
+        raise OlderFormat(
             f"queue {name} holds {redis.hlen(key):,} jobs in the format before {FORMAT}, which this version does not read: "
             "stop what puts jobs, let workers of the older version finish them, then upgrade all together"
         )

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts a connection in the middle: in a request after so many bytes, or before the reply."""
+"""A TCP proxy that cuts a connection: in a request after so many bytes, before the reply, or without telling its ends."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Cutter:
         self._target = target
         self._request_left: int | None = None
         self._reply = False
+        self._accepted = self._forgotten = 0
         self._closing = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -30,6 +31,10 @@ class Cutter:
     def cut_reply(self) -> None:
         """The next reply does not arrive, though the request did."""
         self._reply = True
+
+    def forget_connections(self) -> None:
+        """Those there are stay open, and nothing passes them any more; new ones do."""
+        self._forgotten = self._accepted
 
     def close(self) -> None:
         """End it; open connections end with it."""
@@ -47,12 +52,15 @@ class Cutter:
                 client.close()
                 return
             server = socket.create_connection(self._target, LIMIT_S)
+            self._accepted += 1
             for source, sink, upwards in ((client, server, True), (server, client, False)):
-                threading.Thread(target=self._pass, args=(source, sink, upwards), daemon=True).start()
+                threading.Thread(target=self._pass, args=(source, sink, upwards, self._accepted), daemon=True).start()
 
-    def _pass(self, source: socket.socket, sink: socket.socket, upwards: bool) -> None:  # noqa: FBT001
+    def _pass(self, source: socket.socket, sink: socket.socket, upwards: bool, number: int) -> None:  # noqa: FBT001
         with suppress(OSError):
             while chunk := source.recv(65536):
+                if number <= self._forgotten:
+                    continue
                 if upwards and self._request_left is not None:
                     part, self._request_left = chunk[: self._request_left], None
                     sink.sendall(part)

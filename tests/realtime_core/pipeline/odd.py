@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from realtime_core.pipeline import FilePublisher, JSONParser, Message, Pipeline
+from realtime_core.pipeline import FilePublisher, HTTPPublisher, JSONParser, Message, Pipeline
 
 if TYPE_CHECKING:
     from realtime_core.queue import Claim
@@ -41,9 +41,66 @@ class Odd(JSONParser, FilePublisher, Pipeline):
             pass
         if first and message.data.get("wait"):
             gevent.sleep(3600)
+        gevent.sleep(message.data.get("nap_s", 0))
         if message.data.get("die"):
             os._exit(1)
         return super().compute(message)
+
+
+class SlowToMake(Odd):
+    """After the first instance of a process, making one waits (``make=wait``); all take half a second (``make=compute``)."""
+
+    made = 0
+
+    def __init__(self, **given):
+        super().__init__(**given)
+        if self.setting("make") == "compute":
+            until = time.thread_time() + 0.5
+            while time.thread_time() < until:
+                pass
+        elif SlowToMake.made:
+            gevent.sleep(3600)
+        SlowToMake.made += 1
+
+
+class Breaking(JSONParser, HTTPPublisher, Pipeline):
+    """Breaks at a job, where its data says and as it says; notes ``JOB ATTEMPT`` in the file of the setting ``runs``."""
+
+    def __init__(self, **given):
+        super().__init__(**given)
+        self._runs = Path(self.setting("runs") or os.devnull)
+
+    def parse(self, claim: Claim) -> Message:
+        with self._runs.open("a") as file:
+            file.write(f"{claim.id} {claim.attempt}\n")
+        message = super().parse(claim)
+        return None if message.data.get("breaks") == "parsed to nothing" else message
+
+    def compute(self, message: Message) -> Message | None:
+        breaks = message.data.get("breaks")
+        if breaks == "channel":
+            message = replace(message, channels=("thread:1", "no spaces please"))
+        if breaks == "channels are a number":
+            message = replace(message, channels=7)
+        if breaks == "time":
+            message = replace(message, at=float("nan"))
+        if breaks == "computed to a dict":
+            return {"channels": ["thread:1"]}
+        if breaks == "time-out":
+            raise gevent.Timeout(3)
+        return super().compute(message)
+
+    def publish(self, events):
+        for event in events:
+            if b'"breaks":"publish"' in event.line:
+                raise LookupError("there is no such box")
+        outcomes = super().publish(events)
+        if any(b'"breaks":"outcomes"' in event.line for event in events):
+            return {name: of_box[:-1] for name, of_box in outcomes.items()}
+        return outcomes
+
+    def figures(self):
+        raise RuntimeError("no figures today")
 
 
 class Renamed(JSONParser, Pipeline):

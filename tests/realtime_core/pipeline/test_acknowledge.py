@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
+import gevent
 import pytest
+from gevent.event import Event as Flag
 
+from realtime_core.pipeline import JSONAnonHTTPPipeline, PipelineMetrics
+from realtime_core.pipeline.accounts import Accounts
+from realtime_core.pipeline.hand import Hand, Shop
+from realtime_core.pipeline.supervisor import REDIS_VARIABLE
+from realtime_core.publish import Box, Canary, Fleet
 from realtime_core.queue import Job
 from realtime_core.stack import free_port
-from tests.realtime_core.pipeline.conftest import body
+from tests.realtime_core.pipeline.conftest import ROOT, body
 from tests.realtime_core.push.client import Reader, browser_events
 from tests.support.waiting import wait_until
 
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from realtime_core.queue import Queue
-    from realtime_core.stack import Service, Stack
+    from realtime_core.stack import Service, Stack, Valkey
     from tests.realtime_core.pipeline.sink import Sink
 
     Run = Callable[..., Service]
@@ -92,3 +100,68 @@ def test_levels_by_model_stand_beside_each_other_in_one_batch(run: Run, queue: Q
     wait_until(lambda: queue.counts().stalled == 1, timeout_s=5)
     assert [one.id for one in queue.stalled()] == ["comment"]
     assert queue.counts().finished_total == 1
+
+
+def test_a_canary_with_more_channels_than_a_shell_allows_descriptors_sees_them_all(
+    queue: Queue, stack: Stack, valkey: Valkey
+) -> None:
+    push = stack.push("push")
+    words = [PIPELINE, "--queue", queue.name, "--box", f"push={push.url}", "--ack", "delivered"]
+    worker = [
+        sys.executable,
+        "-P",
+        "-m",
+        "realtime_core.pipeline",
+        *words,
+        "--canary",
+        f"{push.url}/ev/",
+        "--attempts",
+        "1",
+    ]
+    env = {"PYTHONPATH": str(ROOT), REDIS_VARIABLE: valkey.url}
+    queue.put([Job(id=f"j{number}", body=body(f"j{number}", channel=f"thread:{number}")) for number in range(100)])
+    stack.start("few", ["/bin/sh", "-c", 'ulimit -S -n 64; exec "$@"', "-", *worker], ready="working on queue", env=env)
+    wait_until(lambda: queue.counts().finished_total + queue.counts().stalled == 100, timeout_s=15)
+    assert queue.counts().finished_total == 100
+
+
+def hand(queue: Queue, canary: Canary, *, box: str) -> Hand:
+    metrics = PipelineMetrics()
+    shop = Shop(queue=queue, accounts=Accounts(None, metrics), metrics=metrics, draining=Flag(), ack="delivered")
+    return Hand(JSONAnonHTTPPipeline(fleet=Fleet([Box("push", box)]), canary=canary), shop)
+
+
+def test_a_batch_with_more_channels_than_the_canary_may_listen_to_is_published_in_turns_and_leaves_in_order(
+    queue: Queue, stack: Stack
+) -> None:
+    push = stack.push("push")
+    canary = Canary(f"{push.url}/ev/", channels=3)
+    worker = hand(queue, canary, box=push.url)
+    queue.put([Job(id=f"j{number}", body=body(f"j{number}", channel=f"thread:{number % 8}")) for number in range(20)])
+    with Reader(push, "thread:1") as reader:
+        worker.handle(queue.claim("w", 20))
+        assert (queue.counts().finished_total, canary.unseen_total) == (20, 0)
+        seen = []
+        while len(seen) < 3:
+            seen = browser_events(reader.until(b"\n\n"))
+    assert [json.loads(event.data)["job"] for event in seen] == ["j1", "j9", "j17"]
+    assert len(canary._subscriptions) == 3
+    canary.close()
+    worker.pipeline.close(1.0)
+
+
+def test_a_batch_that_is_ended_while_the_canary_waits_leaves_nothing_to_wait_for(
+    queue: Queue, sink: Sink, stack: Stack
+) -> None:
+    canary = Canary(f"{stack.push('other').url}/ev/", wait_s=60)
+    worker = hand(queue, canary, box=sink.url)
+    queue.put([Job(id="j", body=body("j"))])
+    batch = gevent.spawn(worker.handle, queue.claim("w", 1))
+    wait_until(lambda: gevent.sleep(0.01) or sink.taken, timeout_s=5)
+    gevent.sleep(0)
+    assert canary._awaited
+    batch.kill(timeout=5)
+    assert canary._awaited == {}
+    assert queue.counts().claimed == 0, "it was given back"
+    canary.close()
+    worker.pipeline.close(1.0)

@@ -8,6 +8,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,12 +16,12 @@ from hypothesis import strategies as st
 from realtime_core.errors import ConfigurationError
 from realtime_core.pipeline import PipelineMetrics, composed
 from realtime_core.pipeline.batch import Batch
-from realtime_core.pipeline.beside import Beside
+from realtime_core.pipeline.beside import FIRST_PAUSE_S, WITHIN_S, Beside, pause_s
 from realtime_core.pipeline.difference import ABSENT, MAX_FIELDS, MORE, Tally, differences
 from realtime_core.pipeline.dry import claim_of, dry
 from realtime_core.pipeline.reports import merge_reports, report_of, write_private
 from realtime_core.stack import ready_line
-from tests.realtime_core.pipeline.conftest import ODD, body
+from tests.realtime_core.pipeline.conftest import ODD, ROOT, body
 from tests.realtime_core.pipeline.test_worker import exported
 from tests.support.processes import descendants, describe, running
 from tests.support.schemas import require_schema
@@ -174,6 +175,35 @@ def test_another_pipeline_that_dies_or_never_answers_is_not_felt_and_what_it_did
     assert jobs["compared"] == 0
     assert jobs["offered"] == jobs["lost"] + jobs["shed"] == 500
     assert not [describe(pid) for pid in children if running(pid)]
+
+
+def test_the_pause_before_another_start_begins_anew_once_the_other_pipeline_lived_long_enough(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr("realtime_core.pipeline.beside.WITHIN_S", 0.01)  # any life is longer
+    monkeypatch.setattr("realtime_core.pipeline.beside.FIRST_PAUSE_S", 0.125)
+    batch = Batch([claim_of("j", body("j"))], max_attempts=1, backoff_base_s=0.0, chance=0.0)
+    batch.parse(dry(composed(["JSONParser"]), {}), PipelineMetrics().stage)
+    beside = Beside("a", f"{ODD}:Deadly")
+
+    def said() -> list[str]:
+        gevent.sleep(0.01)
+        return [record.getMessage() for record in caplog.records if "starts again" in record.getMessage()]
+
+    for life in range(1, 4):
+        beside.offer(batch.items)
+        wait_until(lambda life=life: len(said()) >= life, timeout_s=10)
+    assert [line[-6:] for line in said()] == ["0.12 s"] * 3
+    beside.close(0.0)
+
+
+def test_the_pause_before_another_start_doubles_with_the_starts_of_the_last_minutes() -> None:
+    assert [pause_s([0.0, 1.0, 2.0], now) for now in (2.0, WITHIN_S, WITHIN_S + 1.5)] == [
+        FIRST_PAUSE_S * 4,
+        FIRST_PAUSE_S * 2,
+        FIRST_PAUSE_S,
+    ]
 
 
 @pytest.mark.long

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from typing import Any
+from dataclasses import replace
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from gevent.event import Event as Flag
 
 from realtime_core.errors import ConfigurationError
-from realtime_core.pipeline import Anonymize, JSONParser, Pipeline, Unparsable
+from realtime_core.pipeline import Anonymize, Encrypt, JSONParser, Message, Pipeline, PipelineMetrics, Unparsable
+from realtime_core.pipeline.accounts import Accounts
+from realtime_core.pipeline.batch import Batch
+from realtime_core.pipeline.dry import claim_of
 from realtime_core.pipeline.json_parser import at_of, parse
+from realtime_core.pipeline.publishing import Publishing
+from realtime_core.queue import Stall
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from realtime_core.publish import Event, Outcome
 
 JOB: dict[str, Any] = {
     "v": 1,
@@ -54,6 +69,86 @@ def test_a_job_that_is_not_in_the_format_is_refused_by_the_field_s_name(changes:
     name = next(iter(changes))
     assert (name if name != "channels" else "channel") in str(refused.value)
     assert len(str(refused.value)) < 400
+
+
+def reason_of(pipeline: Pipeline, job: bytes) -> str:
+    batch = Batch([claim_of("j", job)], max_attempts=1, backoff_base_s=0.0, chance=0.0)
+    stages = PipelineMetrics().stage
+    batch.parse(pipeline, stages)
+    batch.compute(pipeline, stages, "published")
+    [verdict] = batch.to_settle()
+    assert isinstance(verdict, Stall)
+    return verdict.reason
+
+
+class Quotes(Pipeline):
+    """A mixin whose exceptions quote what it got, as int() and dict do."""
+
+    def compute(self, message: Message) -> Message | None:
+        return super().compute(replace(message, key=int(message.data["email"])))
+
+
+@pytest.mark.parametrize(
+    ("mixin", "given"),
+    [
+        (Anonymize, {"anonymize": "data.email:drop"}),
+        (Encrypt, {"encrypt": "data.email", "encrypt_keys_file": "KEYS"}),
+    ],
+)
+def test_where_fields_are_private_a_stalled_job_s_reason_names_the_exception_and_its_line_but_no_value(
+    mixin: type[Pipeline], given: dict[str, str], tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("k1 " + base64.b64encode(bytes(32)).decode())
+    kind = type("Tested", (JSONParser, Quotes, mixin, Pipeline), {})
+    reason = reason_of(kind(settings={name: value.replace("KEYS", str(keys)) for name, value in given.items()}), body())
+    assert "example" not in reason
+    assert reason.startswith(f"compute: ValueError at {__name__}:")
+
+
+class Discreet(Quotes):
+    private = True
+
+
+def test_a_mixin_may_say_by_itself_that_exceptions_may_quote_what_is_private() -> None:
+    kind = type("Tested", (JSONParser, Discreet, Pipeline), {})
+    assert "example" not in reason_of(kind(), body())
+
+
+class Loud(Pipeline):
+    def publish(self, events: Sequence[Event]) -> dict[str, list[Outcome]]:
+        raise ValueError(f"what is {events[0].line!r}?")
+
+
+def test_where_fields_are_private_a_mixin_that_breaks_while_it_publishes_tells_no_value() -> None:
+    pipeline = type("Tested", (JSONParser, Loud, Discreet, Pipeline), {})()
+    batch = Batch(
+        [claim_of("j", body(data={"email": "7", "name": "a@example.org"}))],
+        max_attempts=1,
+        backoff_base_s=0.0,
+        chance=0.0,
+    )
+    stages = PipelineMetrics().stage
+    batch.parse(pipeline, stages)
+    batch.compute(pipeline, stages, "published")
+    batch.stamp(batch.items, [["e-1", "e-2"]], stages)
+    with stages("publish", 1) as stage:
+        accounts = Accounts(None, PipelineMetrics())
+        Publishing(pipeline, accounts, Flag(), lambda: None).publish(batch, batch.items, stage, until=inf)
+    [verdict] = batch.to_settle()
+    assert isinstance(verdict, Stall)
+    assert verdict.reason.startswith(f"publish: ValueError at {__name__}:")
+    assert "example" not in verdict.reason
+
+
+def test_where_no_field_is_private_an_exception_s_words_are_the_reason() -> None:
+    kind = type("Tested", (JSONParser, Quotes, Anonymize, Pipeline), {})
+    assert "ValueError: invalid literal for int() with base 10: 'a@example.org'" in reason_of(kind(), body())
+
+
+def test_data_of_a_wrong_type_is_named_by_its_type_alone() -> None:
+    with pytest.raises(Unparsable, match=r"^data list: dict is needed$"):
+        parse(body(data=["a@example.org"]))
 
 
 @pytest.mark.parametrize("junk", [b"", b"{", b"[]", b"null", b"\xff\xfe"])

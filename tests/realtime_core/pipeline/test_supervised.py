@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,14 +16,17 @@ import pytest
 from realtime_core.errors import ConfigurationError
 from realtime_core.pipeline.supervisor import REDIS_VARIABLE, Supervisor
 from realtime_core.queue import Job
+from realtime_core.queue.keys import older_jobs_key
 from tests.realtime_core.pipeline.conftest import ODD, ROOT, body, lines_of
 from tests.realtime_core.pipeline.test_worker import exported
 from tests.support.processes import descendants, running
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from redis import Redis
 
     from realtime_core.queue import Queue
     from realtime_core.stack import Service, Stack, Valkey
@@ -89,6 +93,19 @@ def test_a_job_that_kills_its_worker_is_set_aside_after_its_attempts_and_its_nei
     assert sum(line[0] == "poison" for line in lines_of(tmp_path / "runs")) == 3
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_queue_that_holds_jobs_of_the_older_format_ends_the_run_with_2_and_a_worker_says_so_once(
+    run: Run, redis_client: Redis, redis_name: str, words: list[str], workers: int
+) -> None:
+    redis_client.hset(older_jobs_key(redis_name), "a", b" body")
+    worker = run(PIPELINE, *words, "--workers", str(workers))
+    wait_until(lambda: not worker.alive(), timeout_s=15)
+    assert worker.stop(1) == 2
+    said = worker.log.read_text()
+    assert 1 <= said.count("holds 1 jobs in the format before") <= workers
+    assert "Traceback" not in said
+
+
 def supervisor(script: str, workers: int = 2, **limits: Any) -> Supervisor:
     return Supervisor(lambda *_: ["/bin/sh", "-c", script], workers, drain_s=0.1, **limits)
 
@@ -101,11 +118,71 @@ def test_workers_that_die_too_often_end_the_run_with_1() -> None:
     assert time.monotonic() - started < 10
 
 
-@pytest.mark.parametrize(("code", "expected"), [(2, 2), (0, 0)])
-def test_a_worker_that_refuses_or_is_done_is_not_started_again(code: int, expected: int) -> None:
-    done = supervisor(f"exit {code}", workers=1)
-    assert done.run() == expected
-    assert done.restarted == 0
+def test_a_worker_that_refuses_is_not_started_again() -> None:
+    refusing = supervisor("exit 2", workers=1)
+    assert refusing.run() == 2
+    assert refusing.restarted == 0
+
+
+def test_a_worker_that_ends_with_0_though_nobody_told_it_to_is_started_again_within_the_bounds_of_those_that_die() -> (
+    None
+):
+    leaving = supervisor("exit 0", workers=1, restarts=2)
+    assert leaving.run() == 1
+    assert leaving.restarted == 2
+
+
+@contextmanager
+def told_to_end(once: Path) -> Iterator[None]:
+    """Tell the supervisor that runs in this process to end when the file is there, or after ten seconds."""
+    over = threading.Event()
+
+    def tell() -> None:
+        until = time.monotonic() + 10
+        while not over.wait(0.02):
+            if once.exists() or time.monotonic() > until:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    telling = threading.Thread(target=tell)
+    telling.start()
+    try:
+        yield
+    finally:
+        over.set()
+        telling.join(5)
+
+
+def test_a_worker_that_cannot_be_started_again_at_once_is_tried_again(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    commands = iter([["/bin/sh", "-c", "exit 9"], ["/there/is/no/such/file"]])
+    staying = ["/bin/sh", "-c", f"touch {there}; exec sleep 60"]
+    trying = Supervisor(lambda *_: next(commands, staying), 1, drain_s=0.1)
+    with told_to_end(once=there):
+        assert trying.run() == 0
+    assert there.exists()
+    assert trying.restarted == 1
+
+
+def test_workers_that_can_never_be_started_end_the_run_with_1() -> None:
+    never = Supervisor(lambda *_: ["/there/is/no/such/file"], 2, drain_s=0.1, restarts=2)
+    assert never.run() == 1
+
+
+def test_a_worker_that_hangs_ends_with_a_supervisor_that_is_killed(
+    run: Run, put: Put, queue: Queue, words: list[str], tmp_path: Path
+) -> None:
+    put(1, hang=True)
+    worker = run(PIPELINE, *words, "--workers", "2", "--drain", "0.1")
+    wait_until(lambda: lines_of(tmp_path / "runs"), timeout_s=10)
+    children = descendants(worker.pid)
+    assert len(children) >= 2
+    os.kill(worker.pid, signal.SIGKILL)
+    try:
+        wait_until(lambda: not [pid for pid in children if running(pid)], timeout_s=15)
+    finally:
+        for pid in filter(running, children):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_worker_that_does_not_end_in_time_is_killed_and_it_is_said_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
