@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from darktime.split.commands import relay_command
 from darktime.split.gathering import Gathering, RelayFiles
@@ -22,9 +22,24 @@ if TYPE_CHECKING:
     from darktime.split.workers import Worker
 
 
+class Relaying(TypedDict, total=False):
+    """What relays may be told besides where copies go, each by its name.
+
+    ``ledger``: where they count; ``record``: where they keep the copies; ``compare``: what is compared besides status, type
+    and times; ``endpoints``: a file with the application's own templates, as ``read_templates`` takes them; ``transform``:
+    MODULE:FUNCTION that each copy goes through before it goes out.
+    """
+
+    ledger: LedgerNames | None
+    record: RecordSettings | None
+    compare: CompareOptions | None
+    endpoints: Path | None
+    transform: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relays:
-    """What is to be started. ``results``: the folder that they write into; the rest is as ``start_split`` has it.
+    """What is to be started. ``results``: the folder that they write into; what has a default is as ``Relaying`` has it.
 
     ``free_port`` gives a TCP port of loopback. ``exporters``: HOST:PORT of each one's metrics, by its name, once its
     command is there. Raises UsageError where the dark side has no connection for each.

@@ -9,7 +9,7 @@ import socket
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, Unpack
 
 from darktime.errors import UsageError
 from darktime.split import levels
@@ -19,16 +19,15 @@ from darktime.split.dark_side import dark_side, parse_instance
 from darktime.split.folder import prepare, write_private
 from darktime.split.instances import address, answers, refuse_our_own_front
 from darktime.split.nginx_config import render
-from darktime.split.relays import Relays
+from darktime.split.relays import Relaying, Relays
 from darktime.split.workers import is_relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from darktime.split.commands import Command, CompareOptions, LedgerNames
+    from darktime.split.commands import Command, CompareOptions
     from darktime.split.dark_side import DarkSide
     from darktime.split.gathering import Gathering
-    from darktime.split.record.recorder import RecordSettings
     from darktime.split.settings import CopySettings, SplitSettings
 
 ABOUT: Final = "split.json"
@@ -115,14 +114,10 @@ def start_split(
     percent: float,
     ttl_s: float,
     results: Path,
-    ledger: LedgerNames | None = None,
     follow: Path | None = None,
     lists: Mapping[str, Sequence[str]] | None = None,
     probe: bool = True,
-    record: RecordSettings | None = None,
-    compare: CompareOptions | None = None,
-    endpoints: Path | None = None,
-    transform: str | None = None,
+    **relaying: Unpack[Relaying],
 ) -> RunningSplit:
     """Start relay, agent and nginx, in the order in which each needs the other.
 
@@ -135,14 +130,10 @@ def start_split(
         percent: with which to begin.
         ttl_s: after so many seconds the agent gives the lease back and mirroring ends.
         results: where the relay's state and the pairs go.
-        ledger: where the relay counts.
         lists: users who alone may be in, or who never are, by the list's name.
         follow: a file with the URL of the Redis in which the experiment stands; the agent follows it there.
         probe: ask the dark instance, and the secondary, first whether its name leads back to this nginx.
-        record: where the relay keeps the copies.
-        compare: what is compared besides status, type and times.
-        endpoints: a file with the application's own templates, as ``read_templates`` takes them.
-        transform: MODULE:FUNCTION that each copy goes through before it goes out.
+        **relaying: what the relays are told besides, as ``Relaying`` has it.
 
     Raises:
         UsageError: the listen address or a path cannot be used, or the dark instance is production by another name.
@@ -150,22 +141,11 @@ def start_split(
     side = dark_side([dark]) if isinstance(dark, str) else dark
     prepare(folder, settings, render(settings, folder))
     _write_lists(settings, folder, lists or {})
-    relays = Relays(
-        settings=settings,
-        secrets=folder,
-        dark=side,
-        results=results,
-        free_port=free_tcp_port,
-        ledger=ledger,
-        record=record,
-        compare=compare,
-        endpoints=endpoints,
-        transform=transform,
-    )
+    relays = Relays(settings=settings, secrets=folder, dark=side, results=results, free_port=free_tcp_port, **relaying)
     running = _with_relays(starter, settings, folder, relays, percent=percent)
     running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
     if probe:
-        _refuse_our_own_front(settings, side, compare, front=settings.listen)
+        _refuse_our_own_front(settings, side, relaying.get("compare"), front=settings.listen)
     # The lease comes last: until everything stands, nobody is mirrored.
     running.processes["agent"] = _start(starter, agent_command(settings, folder, ttl_s=ttl_s, follow=follow))
     return running
@@ -182,13 +162,9 @@ def start_joined(
     results: Path,
     front: str,
     hosts: Sequence[str],
-    ledger: LedgerNames | None = None,
     follow: Path | None = None,
     lists: Mapping[str, Sequence[str]] | None = None,
-    record: RecordSettings | None = None,
-    compare: CompareOptions | None = None,
-    endpoints: Path | None = None,
-    transform: str | None = None,
+    **relaying: Unpack[Relaying],
 ) -> RunningSplit:
     """Start relay and agent beside an nginx that has the includes of ``folder`` already.
 
@@ -203,19 +179,8 @@ def start_joined(
             f"mirroring was killed here: remove {state / 'kill'} first, if what it was killed for is mended"
         )
     _write_lists(settings, state, lists or {})
-    _refuse_our_own_front(settings, side, compare, front=front, hosts=hosts)
-    relays = Relays(
-        settings=settings,
-        secrets=folder,
-        dark=side,
-        results=results,
-        free_port=free_tcp_port,
-        ledger=ledger,
-        record=record,
-        compare=compare,
-        endpoints=endpoints,
-        transform=transform,
-    )
+    _refuse_our_own_front(settings, side, relaying.get("compare"), front=front, hosts=hosts)
+    relays = Relays(settings=settings, secrets=folder, dark=side, results=results, free_port=free_tcp_port, **relaying)
     running = _with_relays(starter, settings, state, relays, percent=percent)
     running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s, follow=follow))
     return running

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from darktime.split.verdict.clusters import Interval, residuals, sums_of
+from darktime.split.verdict.apart import WAYS, Above, apart
+from darktime.split.verdict.clusters import Interval, sums_of
 from darktime.split.verdict.exact import student
-from darktime.split.verdict.spells import stretches
+from darktime.split.verdict.needs import times_until
+from darktime.split.verdict.spells import UNSEEN, between, stretches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -27,18 +29,17 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 SHARE: Final = 0.95
+_RARE: Final = 1 - SHARE
 TICK_S: Final = 0.001  # of nginx's clock
 _FLOAT: Final = 1e-6
 _MOST_BEND: Final = 0.9
 _BISECTIONS: Final = 20
 _DOUBLINGS: Final = 40
-# Two more discordant pairs than were seen (Bonett and Price, JEBS 37, 2012): to have seen none is no proof of none.
-_UNSEEN: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Both sides' seconds, pair by pair, and whose each pair is: the number of a user, from 0."""
+    """Both sides' seconds, pair by pair, and whose each pair is: the number of a user, from 0. Production comes first."""
 
     production: Numbers
     dark: Numbers
@@ -46,6 +47,7 @@ class Times:
     counts: Numbers
     tops: tuple[Numbers, Numbers]  # the largest tenth of each, sorted: their common 95th percentile is among them
     widths: tuple[float, float]  # of each around its own
+    p95s: tuple[float, float]
     stretch: NDArray[np.intp] | None = None  # of time, in which each pair began
 
     @classmethod
@@ -65,6 +67,7 @@ class Times:
             counts=np.bincount(owner).astype(float),
             tops=(ordered[0][top:], ordered[1][top:]),
             widths=(_width(ordered[0]), _width(ordered[1])),
+            p95s=(p95(production), p95(dark)),
             stretch=None if at is None else stretches(at),
         )
 
@@ -73,12 +76,14 @@ class Times:
 class Lean:
     """How much more often dark is above the common percentile than production: its share, its error, degrees of freedom.
 
-    ``spells``: the same error and degrees of freedom by stretches of time, where they are known.
+    ``spells``: the same error and degrees of freedom by stretches of time, where they are known. ``sides`` gives what of
+    production and of dark lies above times between their own percentiles; it is asked only where that matters.
     """
 
     value: float
     error: float
     freedom: float
+    sides: Callable[[], Iterator[tuple[Above, Above]]]
     spells: tuple[float, float] | None = None
 
     def reach(self, level: float) -> float:
@@ -90,15 +95,22 @@ class Lean:
         return max(by_user, student(level, freedom) * error)
 
     def sign(self, levels: Levels) -> int:
-        """1: above, -1: below, 0: cannot be told. Either errs with its level at the most."""
+        """1: above, -1: below, 0: cannot be told. Either errs with its level at the most.
+
+        Where the slowest of both sides do not tell, sides that lie far apart do.
+        """
         if self.value < 0:
-            return -1 if self.value + self.reach(levels.high) < 0 else 0
-        return 1 if self.value - self.reach(levels.low) > 0 else 0
+            told = -1 if self.value + self.reach(levels.high) < 0 else 0
+        else:
+            told = 1 if self.value - self.reach(levels.low) > 0 else 0
+        return told or apart(self.sides(), _RARE, levels)
 
     def times_needed(self, levels: Levels) -> float:
         """How many times as many users of the same kind would tell; infinite where nothing leans either way."""
         level = levels.high if self.value < 0 else levels.low
-        return (self.reach(level) / self.value) ** 2 if self.value else math.inf
+        slowest = (self.reach(level) / self.value) ** 2 if self.value else math.inf
+        sides = list(self.sides())
+        return min(slowest, times_until(lambda times: apart(sides, _RARE, levels, times) != 0))
 
 
 def p95(values: Numbers) -> float:
@@ -123,9 +135,10 @@ def lean(times: Times, *, ratio: float, slack_s: float) -> Lean:
     sums = sums_of(score, times.owner, times.counts, spread=_spread(slow, other, bend, above / count / 2))
     return Lean(
         value=sums.total / count,
-        error=math.sqrt(sums.variance + _UNSEEN) / count,
+        error=math.sqrt(sums.variance + UNSEEN) / count,
         freedom=sums.freedom,
-        spells=None if times.stretch is None else _by_stretch(score, times.stretch),
+        sides=lambda: _sides(times, dark, (times.p95s[1] - slack_s) / ratio),
+        spells=None if times.stretch is None else between(score, times.stretch),
     )
 
 
@@ -148,11 +161,16 @@ def excess(times: Times, levels: Levels, *, ratio: float, slack_s: float) -> Int
     )
 
 
-def _by_stretch(score: Numbers, stretch: NDArray[np.intp]) -> tuple[float, float]:
-    """The error of the mean score, and its degrees of freedom, from how much stretches of time differ."""
-    sizes = np.bincount(stretch).astype(float)
-    parts = residuals(np.bincount(stretch, score).astype(float), sizes)
-    return math.sqrt(float(parts @ parts) + _UNSEEN) / len(score), len(sizes) - 1.0
+def _sides(times: Times, dark: Numbers, dark_p95: float) -> Iterator[tuple[Above, Above]]:
+    """What of both sides lies above times between their percentiles. ``dark``: its times as production would have them."""
+    fast, slow = sorted((times.p95s[0], dark_p95))
+    for way in WAYS:
+        between_them = fast + way * (slow - fast)
+        production, other = (
+            Above.of(values, between_them, times.owner, times.counts, times.stretch)
+            for values in (times.production, dark)
+        )
+        yield production, other
 
 
 def _boundary(turned: Callable[[float], bool], start: float) -> float:

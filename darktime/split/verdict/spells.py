@@ -8,9 +8,12 @@ thirty of them).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from darktime.split.verdict.clusters import residuals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 MOST: Final = 20
 LEAST: Final = 5
 LONG_S: Final = 2.0  # a stretch, where there is time for more than the least of them
+# Two more discordant pairs than were seen (Bonett and Price, JEBS 37, 2012): to have seen none is no proof of none.
+UNSEEN: Final = 2.0
 
 
 def stretches(at: Numbers) -> Stretches | None:
@@ -35,3 +40,10 @@ def stretches(at: Numbers) -> Stretches | None:
     numbers = np.empty(len(at), dtype=np.intp)
     numbers[np.argsort(at, kind="stable")] = np.arange(len(at)) * count // len(at)
     return numbers
+
+
+def between(score: Numbers | NDArray[np.bool_], stretch: Stretches) -> tuple[float, float]:
+    """The error of the mean score, and its degrees of freedom, from how much stretches of time differ."""
+    sizes = np.bincount(stretch).astype(float)
+    parts = residuals(np.bincount(stretch, score).astype(float), sizes)
+    return math.sqrt(float(parts @ parts) + UNSEEN) / len(score), len(sizes) - 1.0

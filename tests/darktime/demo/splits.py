@@ -157,7 +157,7 @@ def split(
     folder.mkdir(exist_ok=True)
     (folder / "darktime.toml").write_text(margins)
     with _running(command, folder) as running:
-        wait_until((folder / "run" / "split.json").exists, timeout_s=90, what="a split that runs")
+        wait_until((folder / "run" / "split.json").exists, timeout_s=30, what="a split that runs")
         state = folder / "run" / "relay.json"
 
         def compared() -> int:
@@ -167,7 +167,7 @@ def split(
         with Visitors(f"127.0.0.1:{port}", here=traffic.here, per_s=traffic.per_s, pages=traffic.pages) as visitors:
             wait_until(lambda: compared() >= traffic.pairs, timeout_s=traffic.limit_s, what=f"{traffic.pairs} pairs")
         running.terminate()
-        out, said = running.communicate(timeout=60)
+        out, said = running.communicate(timeout=40)
     assert out, said
     return Ended(results=json.loads(out), asked=visitors.asked, failed=visitors.failed)
 

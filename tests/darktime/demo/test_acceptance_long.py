@@ -81,7 +81,7 @@ def busy() -> Iterator[None]:
 def test_the_same_code_twice_is_never_no_go(
     tmp_path: Path, sites: Callable[..., tuple[str, str, str]], waits_ms: float, record_property: Callable[..., None]
 ) -> None:
-    traffic = Traffic(pairs=1000, per_s=60, limit_s=200)
+    traffic = Traffic(pairs=1000, per_s=60)
     runs = repeated(tmp_path, sites("", waits_ms), traffic, *CALIBRATE, "--compare-share", "0.2", times=REPEATS)
     record_property("verdicts", outcomes(runs))
     record_property("p95", p95s(runs))
@@ -95,7 +95,7 @@ def test_the_same_code_twice_is_never_no_go(
 def test_a_changed_field_is_always_no_go_by_its_name(
     tmp_path: Path, sites: Callable[..., tuple[str, str, str]], record_property: Callable[..., None]
 ) -> None:
-    traffic = Traffic(pairs=500, per_s=60, limit_s=200)
+    traffic = Traffic(pairs=500, per_s=60)
     runs = repeated(tmp_path, sites("field", 0.0), traffic, "--compare-share", "0.2", times=REPEATS)
     record_property("verdicts", outcomes(runs))
     for one in runs:
@@ -107,7 +107,7 @@ def test_a_changed_field_is_always_no_go_by_its_name(
 def test_a_page_that_is_30_percent_slower_is_always_no_go_for_its_latency_alone(
     tmp_path: Path, sites: Callable[..., tuple[str, str, str]], record_property: Callable[..., None]
 ) -> None:
-    traffic = Traffic(pairs=SURE["slower"], per_s=50, limit_s=200)
+    traffic = Traffic(pairs=SURE["slower"], per_s=50)
     runs = repeated(tmp_path, sites("slower", WAITS_MS), traffic, *CALIBRATE, times=REPEATS)
     record_property("verdicts", outcomes(runs))
     record_property("p95", p95s(runs))
@@ -121,7 +121,7 @@ def test_a_page_that_is_30_percent_slower_is_always_no_go_for_its_latency_alone(
 def test_one_error_in_a_hundred_is_always_no_go_for_errors_alone(
     tmp_path: Path, sites: Callable[..., tuple[str, str, str]], record_property: Callable[..., None]
 ) -> None:
-    traffic = Traffic(pairs=SURE["errors"], per_s=80, limit_s=200)
+    traffic = Traffic(pairs=SURE["errors"], per_s=80)
     # By the margins that it has of itself: 0.1 %.
     made = sites("errors", 0.0)
     runs = [split(tmp_path / str(number), *made, traffic) for number in range(REPEATS)]

@@ -27,7 +27,7 @@ DARKTIME = Path(sys.executable).parent / "darktime"
 # The short twin: a minute's demo in twenty seconds. The opening alone waits for its hung instance.
 SHORT = ["--visitors", "60", "--percent", "30", "--phase-seconds", "3", "--blast-seconds", "2", "--opening-delay", "1"]
 ENDS_BY_ITSELF_S = 16.0
-A_MINUTE = pytest.mark.timeout(120)  # one run of the whole way: the only way to see it
+A_MINUTE = pytest.mark.timeout(90)  # one run of the whole way: the only way to see it
 
 
 def start(folder, *words, preexec_fn=None):
@@ -50,8 +50,8 @@ def processes(folder):
 
 
 def arrived(folder):
-    """Wait until all is started. On a busy machine a dozen processes of Python take their time; nothing here is about that."""
-    wait_until(lambda: "visitors" in processes(folder), timeout_s=45, what="the start of the demo's processes")
+    """Wait until all is started."""
+    wait_until(lambda: "visitors" in processes(folder), timeout_s=20, what="the start of the demo's processes")
 
 
 @A_MINUTE
@@ -59,7 +59,7 @@ def test_the_demo_finds_exactly_what_was_injected_and_says_so(tmp_path):
     with start(tmp_path, "--json") as demo:
         arrived(tmp_path)
         started = processes(tmp_path).values()
-        out, err = demo.communicate(timeout=110)
+        out, err = demo.communicate(timeout=85)
     results = json.loads(out)
     assert len(started) > 10
     assert demo.returncode == 0, [check for check in results["checks"] if not check["ok"]]
@@ -70,7 +70,8 @@ def test_the_demo_finds_exactly_what_was_injected_and_says_so(tmp_path):
     assert sorted(fault["injected"]["lost"]) == fault["named"]["missing"]
     assert sorted(fault["injected"]["doubled"]) == fault["named"]["extra"]
     assert fault["named"]["missing"] or fault["named"]["extra"]
-    assert results["reason"]["naive_ms"] >= max(900, 10 * results["reason"]["ours_ms"])  # it hangs for 1,000
+    assert results["reason"]["naive_ms"] >= 900, "it hangs for 1,000"
+    assert results["reason"]["naive_ms"] > 500 > 10 * results["reason"]["ours_ms"]
     assert results["users"]["agrees_with_function"]
     assert 0 < results["users"]["sampled"] < results["users"]["seen"]
     assert results["traffic"]["errors"] == 0
@@ -104,7 +105,6 @@ def test_ctrl_c_at_any_moment_leaves_no_process_behind(tmp_path, after):
     assert (tmp_path / "report.html").exists()
 
 
-@A_MINUTE
 def test_kill_9_of_the_demo_frees_every_port_and_ends_every_process_within_two_seconds(tmp_path):
     with start(tmp_path) as demo:
         arrived(tmp_path)
@@ -168,7 +168,7 @@ def test_with_relay_dark_server_and_worker_killed_no_production_request_fails_an
                 timeout_s=10,
                 what="a job saved after the worker's death",
             )
-        said, _ = demo.communicate(timeout=110)
+        said, _ = demo.communicate(timeout=85)
     results = json.loads((tmp_path / "results.json").read_text())
     require_schema(results)
     assert demo.returncode == 3
@@ -249,7 +249,7 @@ def test_it_runs_the_same_against_instances_that_are_already_there_and_leaves_no
         tmp_path / "run",
         *("--production", production.url, "--dark", dark.url, "--redis", valkey.url, "--json"),
     ) as demo:
-        out, err = demo.communicate(timeout=110)
+        out, err = demo.communicate(timeout=85)
     results = json.loads(out)
     assert demo.returncode == 0, (err, [check for check in results["checks"] if not check["ok"]])
     clean, fault = results["phases"]

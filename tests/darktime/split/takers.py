@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
+
+from tests.darktime.split.accepting import Accepting
 
 if TYPE_CHECKING:
+    import socket
     import ssl
     from pathlib import Path
 
@@ -24,7 +25,7 @@ class Taken:
     whole: bool = False
 
 
-class Taker:
+class Taker(Accepting):
     """Answers each request with ``answer`` once its body has come; on TCP, or with ``path`` on a unix socket.
 
     ``answers=False``: it takes everything and says nothing. ``hangs_up``: it ends the connection instead of an answer.
@@ -39,40 +40,11 @@ class Taker:
         hangs_up: bool = False,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        super().__init__(path)
         self._answer = b"HTTP/1.1 204 No Content\r\n\r\n" if path else answer
         self._answers, self._hangs_up = answers, hangs_up
         self._tls = tls
-        self._listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
-        self._listener.bind(str(path) if path else ("127.0.0.1", 0))
-        self._listener.listen(128)
-        self.address = "" if path else f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.taken: list[Taken] = []
-        self._links: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        for link in self._links:
-            with suppress(OSError):
-                link.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                link, _ = self._listener.accept()
-            except OSError:
-                return
-            self._links.append(link)
-            self._threads.append(threading.Thread(target=self._serve, args=(link,)))
-            self._threads[-1].start()
 
     def _serve(self, link: socket.socket) -> None:
         if self._tls is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from darktime.split.log_format import LogLine, read_line
 from darktime.split.relay.copies import ANSWER
+from tests.darktime.split.accepting import Accepting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,38 +67,12 @@ class LineTap:
                     self._socket.sendto(raw, self._to)
 
 
-class CopyTap:
+class CopyTap(Accepting):
     """Takes nginx's copies on the split's socket and gives each ``times(id)`` times to the relay's own. A context."""
 
     def __init__(self, path: Path, relay: Path, times: Callable[[str], int]) -> None:
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen(512)
+        super().__init__(path)
         self._relay, self._times = str(relay), times
-        self._links: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
-
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for link in (self._listener, *self._links):
-            with suppress(OSError):
-                link.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                link, _ = self._listener.accept()
-            except OSError:
-                return
-            self._links.append(link)
-            self._threads.append(threading.Thread(target=self._serve, args=(link,)))
-            self._threads[-1].start()
 
     def _serve(self, link: socket.socket) -> None:
         with link, socket.socket(socket.AF_UNIX) as relay, suppress(OSError):

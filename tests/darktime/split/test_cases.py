@@ -133,7 +133,7 @@ def test_under_load_production_does_not_notice_what_ails_the_dark_instance_and_e
         split = make_split(quick.address, mirror_timeout_ms=1_000)  # on a machine that has other things to do as well
         split.start_relay(dark, ledger)
         split.start()
-        with SteadyLoad(split.address, rate=rate, seconds=count / rate, connections=8, users=50) as load:
+        with SteadyLoad(split.address, rate=rate, seconds=count / rate, connections=8, users=count) as load:
             while load.running():
                 most = max(most, split.state().get("in_flight", 0))
             answers = load.answers()
@@ -155,7 +155,7 @@ def test_under_load_production_does_not_notice_what_ails_the_dark_instance_and_e
     verdict = outcome(split, found)
     assert verdict.outcome == ("WAIT" if fault == "hangs" else "NO-GO"), verdict
     if fault == "slow":
-        # Whether two seconds prove it depends on the machine; that it is so slow is measured. The long case has the verdict.
+        assert any("/page" in reason and "p95" in reason for reason in verdict.reasons), verdict.reasons
         (page,) = verdict.figures["endpoints"]
         assert page["latency"]["excess_ms"] > 300, page
 
@@ -222,7 +222,7 @@ def test_a_stopped_relay_delays_what_was_under_way_and_then_one_request_a_pause_
         assert failed(answers) == []
         delayed = held_up(answers, 0.2)  # its predecessor's copy holds up the next of the connection, 0.4 s later
         assert delayed, "the relay was stopped"
-        assert max(one.took_s for one in delayed) < 2, "not as long as it was stopped"
+        assert max(one.took_s for one in delayed) < 1.4, "not as long as it was stopped"
         at_first = [one for one in delayed if one.due_s < began + 1.5]
         assert len(at_first) <= connections + 5, "of five failures on nginx does not ask the relay"
         assert len(delayed) - len(at_first) <= (ended - began) / pause_s + 1
@@ -643,12 +643,11 @@ def told_of_goods(verdict: Any, state: dict[str, Any], wrong: int) -> None:
     else:
         assert reported == []
         assert [one["path"] for one in state["fields"] if not one["masked"]] == []
-        # In a second all may fall into one bad moment, and the verdict then waits; the long case is a GO.
-        assert verdict.outcome != "NO-GO", verdict
+        assert verdict.outcome == "GO", verdict
 
 
 @pytest.mark.parametrize("wrong_every", [0, 10], ids=["same-code", "wrong-price"])
-def test_the_same_code_is_no_no_go_and_a_wrong_price_is_one_that_names_it(
+def test_the_same_code_is_a_go_and_a_wrong_price_a_no_go_that_names_it(
     make_split: Callable, ledger: LedgerNames, redis_client: Any, redis_name: str, wrong_every: int
 ) -> None:
     # So few pairs bound no error to a thousandth, and on a busy machine no time.
@@ -659,7 +658,7 @@ def test_the_same_code_is_no_no_go_and_a_wrong_price_is_one_that_names_it(
         wrong_every=wrong_every,
         count=count,
         rate=200,
-        users=100,
+        users=count,
         margins=margins,
     )
     told_of_goods(*found, wrong=count // wrong_every if wrong_every else 0)

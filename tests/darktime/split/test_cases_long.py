@@ -471,5 +471,3 @@ def test_of_thousands_of_answers_the_same_code_is_a_go_and_1_percent_of_wrong_pr
     )
     record_property("verdict", f"{verdict.outcome}: {'; '.join(verdict.reasons)}")
     told_of_goods(verdict, state, wrong=count // wrong_every if wrong_every else 0)
-    if not wrong_every:
-        assert verdict.outcome == "GO", verdict

@@ -62,6 +62,42 @@ def test_code_that_is_slower_is_still_no_go(slower: Callable[[float], float]) ->
     assert [outcome(traffic(draw, slower)) for _ in range(10)] == ["NO-GO"] * 10
 
 
+def moment(draw: np.random.Generator, dark: Callable[[float], float], both: Callable[[float], float]) -> list[Pair]:
+    """Two seconds of pairs, each of a user of its own; production takes 19 ms. By how many seconds dark is slower, and both."""
+    pairs = []
+    for number in range(200):
+        at = number / 100
+        sides = [
+            Side(status=200, content_type="a/b", length=1, seconds=0.019 + draw.exponential(0.003) + more + both(at))
+            for more in (0.0, dark(at))
+        ]
+        pairs.append(Pair(id=str(number), endpoint="/p", user=str(number), at=at, production=sides[0], dark=sides[1]))
+    return pairs
+
+
+def test_in_two_seconds_sides_that_lie_far_apart_are_told_though_the_slowest_of_both_fall_into_one_moment() -> None:
+    draw = np.random.default_rng(3)
+    for _ in range(20):
+        begins = draw.uniform(0, 1.7)
+        pairs = moment(draw, lambda _at: 0.4, lambda at, begins=begins: 0.1 * (begins <= at < begins + 0.3))  # type: ignore[misc]
+        verdict = judge(pairs, [])
+        assert verdict.outcome == "NO-GO"
+        assert [reason.split(" ms")[0] for reason in verdict.reasons] == [f"/p: p95 {p95_ms(pairs):.1f}"]
+
+
+def p95_ms(pairs: list[Pair]) -> float:
+    return 1000 * float(np.quantile([pair.dark.seconds for pair in pairs], 0.95))
+
+
+def test_in_two_seconds_the_same_code_with_a_bad_second_that_the_dark_side_felt_alone_is_no_no_go() -> None:
+    draw = np.random.default_rng(4)
+    for _ in range(40):
+        begins = draw.uniform(0, 1)
+        bad = moment(draw, lambda at, begins=begins: 0.4 * (begins <= at < begins + 1), lambda _at: 0.0)  # type: ignore[misc]
+        assert outcome(bad) != "NO-GO"
+    assert outcome([replace(pair, at=0.0) for pair in bad]) == "NO-GO", "without its time it would be the code's"
+
+
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=300))
 def test_whatever_the_times_are_each_stretch_has_as_many_pairs_and_no_later_one_is_before_it(at: list[float]) -> None:
     numbers = stretches(np.array(at, dtype=float))
