@@ -37,7 +37,10 @@ _taken: Final[WeakKeyDictionary[Any, dict[tuple[object, int], tuple[Model, Taken
 
 
 def hold(hook: object, instance: Model, using: str | None, taken: Taken) -> None:
-    """Keep what a hook has taken until the innermost ``atomic`` block on ``using`` ends. Outside of any nothing is kept."""
+    """Keep what a hook has taken until the innermost ``atomic`` block on ``using`` ends: the delete's own.
+
+    A block that is a decorator lives on, and is shared by threads: nothing may be held in one. Outside of any nothing is.
+    """
     blocks = _blocks(using)
     if blocks:
         _taken.setdefault(blocks[-1], {})[hook, id(instance)] = instance, taken

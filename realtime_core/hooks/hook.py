@@ -205,6 +205,10 @@ class Hook:
     def _about_to_be_deleted(
         self, *, instance: Model, using: str | None = None, origin: object = None, **_: object
     ) -> None:
+        # Django's own deletes name their origin. Who sends the signal by hand may have no block that ends with it, and no
+        # second signal: that is told as it stands when post_delete comes.
+        if origin is None:
+            return
         # Afterwards its row is gone, and with it what was not loaded; in a cascade other rows of its are gone too.
         try:
             # What a queryset or a cascade deletes Django has fetched for that.

@@ -304,3 +304,21 @@ def test_a_delete_without_autocommit_tells_what_was_there(
     finally:
         connections[using].set_autocommit(True)
     assert texts(events()) == ["b"]
+
+
+def test_a_pre_delete_that_somebody_sends_by_hand_and_nothing_after_it_leaves_nothing_behind(
+    site: Any, using: str, thread: Any, connect: Callable[..., None], events: Any, *, to: Any
+) -> None:
+    connect(site.Comment, producer=to)
+
+    # As a decorator one block serves all calls, and lives as long as the function.
+    @transaction.atomic(using=using)
+    def mark_as_deleted() -> weakref.ref[Any]:
+        comment = site.Comment.objects.using(using).get(author="bob")
+        pre_delete.send(site.Comment, instance=comment, using=using)
+        return weakref.ref(comment)
+
+    comment = mark_as_deleted()
+    gc.collect()
+    assert comment() is None
+    assert events() == []
