@@ -33,11 +33,15 @@ class RealtimeQuerySet(models.QuerySet[Any]):
         if not hooks_of(self.model) or self.query.is_sliced or self.query.combinator:
             return int(super().update(**values))
         updated = 0
+        self._for_write = True  # a router may read from another database
         with transaction.atomic(using=self.db, savepoint=False):
             keys = self._locked_keys()
             for first in range(0, len(keys), _KEYS_A_QUERY):
                 some = keys[first : first + _KEYS_A_QUERY]
-                chosen: Any = self.filter(pk__in=some)
+                # Of more rows than one query names the first ones' new values might change what the filters find. Values
+                # that are made of annotations need the query they are of.
+                base = self if self.query.annotations else type(self)(self.model, using=self.db)
+                chosen: Any = base.filter(pk__in=some)
                 updated += super(RealtimeQuerySet, chosen).update(**values)
             self._emit(keys)
         self._result_cache = None
@@ -59,34 +63,34 @@ class RealtimeQuerySet(models.QuerySet[Any]):
                 f"{self.model.__name__}: bulk_create(ignore_conflicts=True) does not say which rows it wrote, so none can "
                 "be published: leave it off, use update_conflicts, or call it on a manager that does not emit"
             )
+        self._for_write = True  # a router may read from another database
         with transaction.atomic(using=self.db, savepoint=False):
             created = list(super().bulk_create(objs, *args, **options))
             if options.get("update_conflicts") or (len(args) > 2 and args[2]):  # noqa: PLR2004 - its place in Django
                 self._emit([one.pk for one in created])
             else:
                 for hook in hooks_of(self.model):
-                    hook.capture(POST_SAVE, created, self.db)
+                    hook.capture(POST_SAVE, created, self.db, fresh=True)
         return created
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 
     def _locked_keys(self) -> list[Any]:
         """The keys of the rows, locked until the transaction ends where the database and the query allow it."""
-        self._for_write = True
         query = self.query
         if query.distinct or query.group_by is not None or self._fields is not None:
             return list(dict.fromkeys(self.order_by().values_list("pk", flat=True)))
-        locked = self.only("pk").select_related(None).select_for_update(of=("self",))
+        locked = self.only("pk").select_related(None).prefetch_related(None).select_for_update(of=("self",))
         return list(dict.fromkeys(one.pk for one in locked.iterator()))
 
     def _emit(self, keys: Sequence[Any]) -> None:
         """Events of rows as they are stored now, in the order of ``keys``."""
-        rows = self.model._base_manager.using(self.db)  # noqa: SLF001 - documented
+        rows: models.QuerySet[Any] = models.QuerySet(self.model, using=self.db)
         for first in range(0, len(keys), _KEYS_A_QUERY):
             found = rows.in_bulk(keys[first : first + _KEYS_A_QUERY])
             instances = [found[key] for key in keys[first : first + _KEYS_A_QUERY] if key in found]
             for hook in hooks_of(self.model):
-                hook.capture(POST_SAVE, instances, self.db)
+                hook.capture(POST_SAVE, instances, self.db, fresh=True)
 
 
 class RealtimeManager(models.Manager.from_queryset(RealtimeQuerySet)):  # type: ignore[misc]

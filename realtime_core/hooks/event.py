@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,10 +78,14 @@ def event_job(
         "data": fields,
     }
     try:
-        # Decimals, files and whatever else JSON does not know are published as their text.
-        line = orjson.dumps(body, default=str, option=orjson.OPT_NON_STR_KEYS)
+        line = orjson.dumps(body, default=_text, option=orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
         raise ConfigurationError(
             f"{model} {key} cannot be written as JSON: {error}; name the fields to publish"
         ) from error
     return Job(id=job_id, body=line, key=distinct[0])
+
+
+def _text(value: Any) -> str:
+    """Bytes in base64, as Django serializes them; decimals, files and whatever else JSON does not know as their text."""
+    return b64encode(value).decode() if isinstance(value, bytes | bytearray | memoryview) else str(value)

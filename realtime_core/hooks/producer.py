@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -72,11 +73,11 @@ class Producer:
             self._put_batch(events[first : first + MAX_BATCH])
 
     def lose(self, count: int, why: str) -> None:
-        """Count events that will not get into the queue, and log the exception that is being handled."""
+        """Count events that will not get into the queue, and log why, with the exception that is being handled if there is one."""
         with self._lock:
             self.lost += count
         JOBS.labels(outcome=LOST).inc(count)
-        _log.exception("%d event(s) lost: %s", count, why)
+        _log.error("%d event(s) lost: %s", count, why, exc_info=sys.exc_info()[0] is not None)
 
     def _put_batch(self, events: Sequence[Captured]) -> None:
         jobs = [event.job for event in events]

@@ -17,14 +17,24 @@ if TYPE_CHECKING:
 _NO_SAVEPOINT: Final[list[str]] = []
 
 
-class _Committed:
-    """What survived on one connection and is not put yet. A rollback leaves it empty, and its count goes on."""
+class _Transaction:
+    """How many calls one transaction has had. One that was rolled back has none of its callbacks run: the next one goes on."""
 
-    __slots__ = ("events", "registered")
+    __slots__ = ("commits", "registered")
+
+    def __init__(self) -> None:
+        self.registered = 0
+        self.commits = False
+
+
+class _Committed:
+    """What survived on one connection and is not put yet, and the transaction that is open there."""
+
+    __slots__ = ("events", "transaction")
 
     def __init__(self) -> None:
         self.events: list[Captured] = []
-        self.registered = 0
+        self.transaction = _Transaction()
 
 
 # By connection (one a thread and database), then by producer: all models of a producer share a transaction's batch.
@@ -45,18 +55,24 @@ def put_on_commit(producer: Producer, events: Sequence[Captured], using: str | N
     connection = transaction.get_connection(using)
     with _lock:
         committed = _open.setdefault(connection, WeakKeyDictionary()).setdefault(producer, _Committed())
-    number = committed.registered + 1
+    if committed.transaction.commits:
+        # The application's own callback saves something while the first transaction's callbacks still run, or they are over.
+        committed.transaction = _Transaction()
+    current = committed.transaction
+    number = current.registered + 1
 
     def survived() -> None:
+        current.commits = True
         committed.events.extend(events)
 
     def ended() -> None:
-        if number == committed.registered:
+        current.commits = True
+        if number == current.registered:
             survivors, committed.events = committed.events, []
             producer.put(survivors)
 
     transaction.on_commit(survived, using=using)
-    committed.registered = number
+    current.registered = number
     savepoints, connection.savepoint_ids = connection.savepoint_ids, _NO_SAVEPOINT
     try:
         transaction.on_commit(ended, using=using)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from binascii import crc32
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -64,8 +65,8 @@ class Outbox:
         table._base_manager.using(using).bulk_create(rows, batch_size=_ROWS_AN_INSERT)  # noqa: SLF001 - documented
 
     def lose(self, count: int, why: str) -> None:
-        """Count events that could not be captured, and log the exception that is being handled."""
+        """Count events that could not be captured, and log why, with the exception that is being handled if there is one."""
         with self._lock:
             self.lost += count
         JOBS.labels(outcome=LOST).inc(count)
-        _log.exception("%d event(s) lost: %s", count, why)
+        _log.error("%d event(s) lost: %s", count, why, exc_info=sys.exc_info()[0] is not None)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -341,6 +341,23 @@ def test_events_that_another_callback_cut_off_are_put_with_the_next_transaction(
     assert queue.batches == []
     site.Comment.objects.create(thread=thread, author="ann", text="two")
     assert texts(queue) == ["one", "two"]
+
+
+@pytest.mark.parametrize("in_a_block", [False, True])
+def test_a_save_in_a_callback_of_a_commit_holds_up_no_event_of_that_commit(
+    site: Any, thread: Any, connect: Callable[..., None], queue: Watched, producer: Producer, *, in_a_block: bool
+) -> None:
+    connect(site.Comment, channels=["all"], producer=producer)
+
+    def callback() -> None:
+        with transaction.atomic() if in_a_block else nullcontext():
+            site.Comment.objects.create(thread=thread, author="ann", text="callback")
+
+    with transaction.atomic():
+        site.Comment.objects.create(thread=thread, author="ann", text="before")
+        transaction.on_commit(callback)
+        site.Comment.objects.create(thread=thread, author="ann", text="after")
+    assert sorted(texts(queue)) == ["after", "before", "callback"]
 
 
 class Counting:

@@ -60,3 +60,8 @@ def test_what_json_does_not_know_becomes_text() -> None:
 def test_an_event_out_of_its_limits_is_refused_with_its_name(changes: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         make(**changes)
+
+
+@pytest.mark.parametrize("value", [b"\x00\xff", bytearray(b"\x00\xff"), memoryview(b"\x00\xff")])
+def test_bytes_are_published_in_base64_as_django_serializes_them(value: object) -> None:
+    assert json.loads(make(fields={"blob": value}))["data"] == {"blob": "AP8="}

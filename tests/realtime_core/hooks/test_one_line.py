@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.apps import apps
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.test import TestCase
 from django.test.utils import override_settings
 
@@ -139,3 +139,34 @@ def test_a_testcase_sees_signal_mode_by_capturing_callbacks_and_the_outbox_as_ro
     finally:
         with connection.schema_editor() as editor:
             editor.delete_model(OutboxRow)
+
+
+def test_callbacks_that_a_testcase_captures_twice_or_within_each_other_put_each_event_once(
+    site: Any, connect: Callable[..., None], queue: Queue, producer: Producer
+) -> None:
+    class Theirs(TestCase):
+        def test(self) -> None:
+            thread = site.Thread.objects.create(title="t")
+
+            def comment(text: str) -> None:
+                site.Comment.objects.create(thread=thread, author="ann", text=text)
+
+            comment("never, since no commit is simulated")
+            with self.captureOnCommitCallbacks(execute=True):
+                comment("a")
+                with self.captureOnCommitCallbacks(execute=True):
+                    comment("b")
+                transaction.on_commit(lambda: comment("callback"))
+                comment("c")
+            with self.captureOnCommitCallbacks() as callbacks:
+                comment("d")
+            for callback in callbacks:
+                callback()
+
+    connect(site.Comment, channels=["all"], producer=producer)
+    result = unittest.TestResult()
+    unittest.TestSuite([Theirs("test")]).run(result)
+    assert result.wasSuccessful(), result.failures + result.errors
+    found = [json.loads(claim.body)["data"]["text"] for claim in queue.claim("w", 20)]
+    assert sorted(found) == ["a", "b", "c", "callback", "d"]
+    assert producer.lost == 0

@@ -223,3 +223,19 @@ def test_the_command_refuses_with_2(site: Any, valkey: Any, model: str, options:
     with override_settings(REALTIME={"redis": valkey.url}), pytest.raises(CommandError, match=words) as refused:
         call_command("realtime_reconcile", model, field="changed", **options)
     assert refused.value.returncode == 2
+
+
+def test_a_row_whose_channels_cannot_be_told_is_missing_and_ends_nothing(
+    site: Any, thread: Any, connect: Callable[..., None], traced: Producer, trace: Trace, *, caplog: Any
+) -> None:
+    def channels(one: Any) -> list[str]:
+        return [one.nothing] if one.author == "bob" else ["a"]
+
+    connect(site.Comment, producer=traced, channels=channels)
+    site.Comment.objects.create(thread=thread, author="ann", text="begins the trace")
+    unknown = site.Comment.objects.create(thread=thread, author="bob", text="x")
+    site.Comment.objects.create(thread=thread, author="ann", text="y")
+    found = over(trace, site.Comment)
+    assert [one.key for one in found.missing] == [str(unknown.pk)]
+    assert found.put == 1
+    assert f"channels of hooktests.Comment {unknown.pk}" in caplog.text
