@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LEAST_FILES = 4096
 LEAST_PYTHON = (3, 11)
 LEAST_PORTS = 5000
+LEAST_LINES = 5000  # a second of more than a relay takes
 ASK_TIMEOUT_S = 5.0
 LISTEN = "127.0.0.1:8080"
 # What the splitter's configuration uses; stock builds have all of it.
@@ -57,7 +58,7 @@ class Finding:
 
 def findings(listen: str = LISTEN) -> list[Finding]:
     """Everything looked at, in the order in which it is needed. ``listen``: where split would take requests."""
-    return [python(), *extras(), *nginx(), redis(), files(), ports(), listening(listen), *tools()]
+    return [python(), *extras(), *nginx(), redis(), files(), ports(), log_lines(), listening(listen), *tools()]
 
 
 def python() -> Finding:
@@ -190,6 +191,22 @@ def ports() -> Finding:
         ok=high - low >= LEAST_PORTS,
         seen=f"{high - low:,} ({low}-{high}) for one source address",
         remedy="sysctl net.ipv4.ip_local_port_range='1024 65535'",
+    )
+
+
+def log_lines() -> Finding:
+    """How many of production's log lines the kernel keeps while split's relay is busy, or stopped."""
+    from darktime.split.relay import line_room
+
+    room = line_room.to_be_had()
+    limit = Path("/proc/sys/net/core/rmem_max")
+    most = f" (net.core.rmem_max {int(limit.read_text()):,})" if limit.exists() else ""
+    return Finding(
+        what="log lines",
+        ok=room >= LEAST_LINES,
+        seen=f"room for {room:,} while a relay is busy or stopped{most}",
+        remedy=f"sysctl net.core.rmem_max={line_room.WANTED}, or run split as root: what finds no room is lost and counted",
+        needed=False,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -231,7 +232,10 @@ def _copies(copies: Mapping[str, Any]) -> list[str]:
 def _way(results: Results) -> list[str]:
     """How many copies came through, and why the others did not: no reason may be cut off."""
     way = ways.way_of(results)
-    left = [f"{number:,} {reason}" for reason, number in ways.most_first({**way["never_came"], **way["reasons"]})]
+    left = [
+        f"{number:,} {reason}"
+        for reason, number in ways.most_first(Counter(way["never_came"]) + Counter(way["reasons"]))
+    ]
     unexplained = ways.unexplained(ways.steps(results))
     return [
         row(

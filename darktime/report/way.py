@@ -28,7 +28,7 @@ MEANINGS: Final = {
     "dark_reset": "the dark instance broke the connection off",
     "client_abort": "production's client went away",
     "credential_stripped": "refused for a credential that a copy does not carry: no difference",
-    "log_lost": "production's log line never came",
+    "log_lost": "lines of nginx's log were lost, and what it needed was among them",
     "in_flight": "the relay was told to stop before it was through",
     "calibration_failed": "the second instance of today's code did not answer while the split calibrated",
     "transformed_away": "the function that copies go through dropped it",

@@ -16,8 +16,15 @@ HTTP2_SWITCH: Final = (1, 25, 1)
 # open would now and then be ahead of the relay; browsers open 256 at the most.
 STREAMS: Final = 512
 FORWARDED_PROTO: Final = "X-Forwarded-Proto"
-# nginx passes names with _ on as well, and WSGI, CGI and others take any of these for that one.
-_TAKEN_FOR_IT: Final = ("X_Forwarded_Proto", "X-Forwarded_Proto", "X_Forwarded-Proto")
+
+
+def spellings(name: str) -> list[str]:
+    """All names that may be taken for this one, itself first: nginx passes _ in names on, and to WSGI, CGI and others - is _."""
+    parts = name.split("-")
+    found = [parts[0]]
+    for part in parts[1:]:
+        found = [f"{one}{sign}{part}" for one in found for sign in "-_"]
+    return found
 
 
 def is_forwarded_proto(name: str) -> bool:
@@ -86,5 +93,5 @@ class Front:
         """What production is told: that its client came by TLS, which it cannot see. Never what the client says of it."""
         if not self.tls:
             return ""
-        others = "".join(f'{indent}proxy_set_header {name} "";\n' for name in _TAKEN_FOR_IT)
+        others = "".join(f'{indent}proxy_set_header {name} "";\n' for name in spellings(FORWARDED_PROTO)[1:])
         return f"{indent}proxy_set_header {FORWARDED_PROTO} {self.scheme};\n{others}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from darktime.split.front import is_forwarded_proto
+from darktime.split.front import is_forwarded_proto, spellings
 from darktime.split.nginx_blocks import (
     HOST_MAP,
     MIRROR,
@@ -116,9 +116,11 @@ def _front(settings: SplitSettings) -> str:
             "X-Accel-Charset",
         )
     )  # fmt: skip
+    # Whoever sends one of these must not be taken for a copy: the same code may spare copies what it does for people.
     ours = "".join(
-        f'  proxy_set_header X-Darktime{suffix} "";\n'
+        f'  proxy_set_header {name} "";\n'
         for suffix in ("", "-Id", "-Version", "-User", "-At", "-Stripped", "-Body")
+        for name in spellings(f"X-Darktime{suffix}")
     )
     return (
         f"{settings.front.listen_lines(settings.listen)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from darktime.report import figures as fig
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 def tell(results: Mapping[str, Any]) -> list[str]:
     """At most 25 lines of at most 96 columns."""
     copies, recording = results["copies"], results["recording"]
-    lost = {**copies["reasons"], **copies["never_came"]}
+    lost = Counter(copies["reasons"]) + Counter(copies["never_came"])
     lines = [
         row(
             "RECORDED", "everything that was sampled" if results["outcome"] == "whole" else "a part of what was sampled"

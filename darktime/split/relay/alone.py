@@ -35,6 +35,8 @@ class NoLines:
     lines: Final = 0
     refused: Final = 0
     lost: Final = 0
+    room: Final = 0
+    full: Final = False
 
     def read(self) -> list[LogLine]:
         """None."""

@@ -89,6 +89,12 @@ class Answers:
     def line(self, _line: LogLine, _now: float) -> None:
         """There are no lines."""
 
+    def gap(self, _lost: int, _at: float) -> None:
+        """So none is lost."""
+
+    def lines_read(self, _now: float) -> None:
+        """Nor read."""
+
     def wanted(self, request_id: str) -> bool:
         """Whether an answer is still of use."""
         return request_id in self._open

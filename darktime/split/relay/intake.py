@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from darktime.errors import UsageError
 from darktime.split.log_format import read_line
+from darktime.split.relay import line_room
 from darktime.split.relay.copies import NotACopy
+from darktime.split.relay.lost_lines import Gap
 from darktime.wire.poller import IN, OUT
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ _MOST_UNREAD: Final = 65_536
 _MOST_LINES: Final = 1000  # a turn: copies have their turn too
 _LINE_BYTES: Final = 65_536
 _NO_BURST: Final = 100  # lines: before the kernel runs out of room there are more
-_RECEIVE_BUFFER: Final = 4_194_304
 _SO_RXQ_OVFL: Final = 40
+_COUNTED_TO: Final = 2**32
 
 
 class Reader(Protocol):
@@ -158,13 +160,16 @@ class CopySocket:
 
 
 class LineSocket:
-    """Receives nginx's log lines, and counts what the kernel had no room for. ``port``: the one it got."""
+    """Receives nginx's log lines, and counts what the kernel had no room for. ``port``: the one it got.
 
-    def __init__(self, port: int, poller: Poller, secret: str) -> None:
+    ``room``: how many lines may wait; ``full``: more have come than were read at the last time.
+    """
+
+    def __init__(self, port: int, poller: Poller, secret: str, room_bytes: int = line_room.WANTED) -> None:
         self._secret = secret
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            self.room = line_room.take(self._socket, room_bytes)
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
             self._socket.bind(("127.0.0.1", port))
         except OSError as error:
@@ -175,25 +180,36 @@ class LineSocket:
         poller.register(self.fd, IN)
         self._poller = poller
         self.lines = self.refused = self.lost = 0
-        self._full = False  # there was more than is read at a time
+        self.full = False
 
-    def read(self) -> list[LogLine | OtherLine]:
-        """The lines that are there, at most a thousand; ``refused`` counts datagrams that are none of ours."""
-        found: list[LogLine | OtherLine] = []
+    def read(self) -> list[LogLine | OtherLine | Gap]:
+        """The lines that are there, at most a thousand, and where some of them were lost.
+
+        ``refused`` counts datagrams that are none of ours.
+        """
+        found: list[LogLine | OtherLine | Gap] = []
+        gaps = 0
         secret, receive = self._secret, self._socket.recv
         try:
             for number in range(_MOST_LINES):
-                data = receive(_LINE_BYTES) if 0 < number < _NO_BURST and not self._full else self._told()
+                if 0 < number < _NO_BURST and not self.full:
+                    data = receive(_LINE_BYTES)
+                else:
+                    before = self.lost
+                    data = self._told()
+                    if self.lost != before:
+                        found.append(Gap((self.lost - before) % _COUNTED_TO))
+                        gaps += 1
                 line = read_line(data, secret)
                 if line is None:
                     self.refused += 1
                 else:
                     found.append(line)
         except BlockingIOError:
-            self._full = False
+            self.full = False
         else:
-            self._full = True
-        self.lines += len(found)
+            self.full = True
+        self.lines += len(found) - gaps
         return found
 
     def _told(self) -> bytes:

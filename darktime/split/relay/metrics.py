@@ -37,6 +37,7 @@ _GAUGES: Final = {
     "lasting": "copies whose reply takes long, as production's does",
     "queued": "copies waiting for a connection",
     "waiting": "requests not yet through",
+    "log_room": "log lines that the kernel has room for while the relay does not read",
 }
 
 
@@ -52,7 +53,9 @@ class _Collector:
         copies.add_metric(["compared"], state["compared"])
         copies.add_metric(["recorded"], state["recorded"])
         for reason in reasons.ALL:
-            if reason != reasons.SHED_SINK:
+            if reason == reasons.LOG_LOST:  # of the copy, or of what became of one that did not come
+                copies.add_metric([reason], state["reasons"].get(reason, 0) + state["mirror_reasons"].get(reason, 0))
+            elif reason != reasons.SHED_SINK:
                 copies.add_metric([reason], state["reasons"].get(reason, 0))
         copies.add_metric([reasons.SHED_SINK], state["mirror_reasons"].get(reasons.SHED_SINK, 0))
         yield copies

@@ -2,7 +2,7 @@
 
 A request's ways to here are two, in any order: its copy, and production's log line. Every copy that arrives is settled
 exactly once: compared (or recorded), or left for a reason. A line that has no copy stays missing unless nginx's sink,
-or the client's own abort, explains it.
+or the client's own abort, explains it, or lines were lost while the request lasted: the sink's may be among them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from darktime.split.compare.pair import ATTRIBUTES, LENGTH, STREAM_TYPE
 from darktime.split.relay import reasons
 from darktime.split.relay.copies import asks_for_a_stream
 from darktime.split.relay.lately import Lately
+from darktime.split.relay.lost_lines import LostLines
 
 if TYPE_CHECKING:
     from darktime.split.log_format import LogLine
@@ -28,6 +29,9 @@ COMPARED: Final = "compared"
 _REMEMBERED: Final = 20_000
 # nginx writes a request's line after its mirror has ended: by then the copy is in our socket, if it ever comes.
 ORPHAN_WAIT_S: Final = 2.0
+# Where lines were lost, and all others have been read: what began before and has no line yet lost it, or production is at it
+# still. Few things take longer, and what does (a stream, or what takes the dark instance long, too) keeps its time.
+LOST_WAIT_S: Final = 5.0
 
 
 class Counts(Protocol):
@@ -40,7 +44,9 @@ class Counts(Protocol):
 
 
 class _Record:
-    __slots__ = ("at", "copy", "dark", "endpoint", "line", "patient", "settled", "shed", "since", "stream", "user")
+    __slots__ = (
+        "at", "copy", "dark", "endpoint", "gapped", "line", "patient", "settled", "shed", "since", "stream", "user",
+    )  # fmt: skip
 
     def __init__(self, at: float, since: float) -> None:
         self.at = at
@@ -50,6 +56,7 @@ class _Record:
         self.line: LogLine | None = None
         self.dark: Side | None = None
         self.stream = self.settled = self.shed = False
+        self.gapped = False  # lines were lost between its beginning and its line
         self.patient = False  # it may last as long as a stream
 
 
@@ -77,6 +84,7 @@ class Records:
         self._open: dict[str, _Record] = {}
         # Of requests that were let go without their line: a line that comes late must not count again.
         self._let_go = Lately(_REMEMBERED)
+        self._lost = LostLines()
         self.offered = self.received = self.compared = self.differing = self.late_lines = self.duplicates = 0
         self.recorded = 0
         self.reasons: Counter[str] = Counter()
@@ -114,6 +122,8 @@ class Records:
 
     def line(self, line: LogLine, now: float) -> None:
         """Production's line, or the sink's, has come."""
+        if self._lost.open:
+            self._lost.ended(line)
         if line.id in self._let_go:
             self.late_lines += 1
             return
@@ -128,10 +138,19 @@ class Records:
         if record.line is not None:
             return
         record.line = line
+        record.gapped = self._lost.may_hold(record.at)
         self._offer(line.id, record)
         if line.aborted and record.copy is not None and not record.settled:
             self._leave(line.id, record, reasons.CLIENT_ABORT)
         self._finish(line.id, record)
+
+    def gap(self, lost: int, at: float) -> None:
+        """The kernel had no room for so many lines, before the next one; ``at``: seconds UTC."""
+        self._lost.gap(lost, at)
+
+    def lines_read(self, now: float) -> None:
+        """Every line that has come has been read."""
+        self._lost.read(now)
 
     def wanted(self, request_id: str) -> bool:
         """Whether an answer of the dark instance is still of use."""
@@ -194,12 +213,21 @@ class Records:
     def sweep(self, now: float) -> list[str]:
         """Let go of what has waited too long; the ids of those that were still on their way."""
         gone: list[str] = []
+        told = self._lost.over_for(now) > LOST_WAIT_S
         for request_id, record in list(self._open.items()):
-            if now - record.since > self._patience_s(record):
+            lost = told and self._lost_its_line(record)
+            if lost:
+                self._lost.explain()
+            if lost or now - record.since > self._patience_s(record):
                 if not record.settled and record.copy is not None:
                     gone.append(request_id)
                 self._give_up(request_id, record, reasons.LOG_LOST)
         return gone
+
+    def _lost_its_line(self, record: _Record) -> bool:
+        if record.copy is None or record.line is not None or (record.patient and not record.settled):
+            return False
+        return self._lost.may_hold(record.at)
 
     def _patience_s(self, record: _Record) -> float:
         if record.copy is None:
@@ -228,6 +256,9 @@ class Records:
             reason = reasons.SHED_SINK
             if record.line is None:
                 self._offer(request_id, record)
+        elif reason is None and record.gapped and self._lost.left:
+            self._lost.explain()
+            reason = reasons.LOG_LOST
         if reason is not None:
             self.mirror_reasons[reason] += 1
             self._counts.explained(MIRROR, request_id, record.at, reason)

@@ -25,6 +25,7 @@ from darktime.split.relay.files import Files
 from darktime.split.relay.heartbeat import Heartbeat
 from darktime.split.relay.intake import CopySocket, LineSocket, listen_unix
 from darktime.split.relay.later import Later
+from darktime.split.relay.lost_lines import Gap
 from darktime.split.relay.nowhere import Nowhere
 from darktime.split.relay.records import Records
 from darktime.wire.poller import Poller
@@ -68,7 +69,7 @@ class Relay:
         self.records: Records | Answers = self._make_records()
         self._recording = self._make_recording()
         self.population = Population()
-        self._uncounted: list[LogLine | OtherLine] = []
+        self._uncounted: list[LogLine | OtherLine | Gap] = []
         self._comparison: Comparison | None = None
         if settings.compare is not None:
             from darktime.split.relay.comparison import Comparison  # noqa: PLC0415 - nobody else pays for it
@@ -133,7 +134,8 @@ class Relay:
         return CopySocket(listen_unix(settings.socket, settings.socket_owner), self._poller, reader)
 
     def _make_lines(self) -> LineSocket | NoLines:
-        return LineSocket(self._settings.log_port, self._later.poller, self._settings.secret)
+        settings = self._settings
+        return LineSocket(settings.log_port, self._later.poller, settings.secret, settings.limits.lines_bytes)
 
     @property
     def log_port(self) -> int:
@@ -200,6 +202,9 @@ class Relay:
         for line in lines:
             if isinstance(line, OtherLine):
                 continue
+            if isinstance(line, Gap):
+                self.records.gap(line.lost, time.time())
+                continue
             self.records.line(line, now)
             if self._recording is not None:
                 self._recording.line(line)
@@ -207,12 +212,15 @@ class Relay:
                 self._dark.end(line.id, now, aborted=line.aborted)
                 if self._comparison is not None:
                     self._comparison.production_ended(line.id, now, aborted=line.aborted)
+        if not self._lines.full:
+            self.records.lines_read(now)
 
     def _count_people(self) -> None:
         """All at once, twice a second: one by one, between other things, it takes longer."""
         lines, self._uncounted = self._uncounted, []
         for line in lines:
-            self.population.add(line)
+            if not isinstance(line, Gap):
+                self.population.add(line)
 
     def _take(self, copy: Copy, now: float) -> None:
         user = self._users.get(copy.user) or self._mark_of(copy.user)
@@ -251,6 +259,8 @@ class Relay:
 
     def _judge(self, now: float) -> None:
         self._copies.sweep(now)
+        if self._lines.full:  # or it was: of a burst that has ended nobody says that it was read
+            self._take_lines(now)
         self._count_people()
         self._files.population = self.population.to_dict()
         for request_id in self.records.sweep(now):
@@ -371,6 +381,7 @@ class Relay:
             "channels": dict(self._channels.counts),
             "log_lines": lines.lines,
             "log_lost": lines.lost,
+            "log_room": lines.room,
             "log_refused": lines.refused,
             "late_lines": records.late_lines,
             "strangers": self._copies.strangers,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from darktime.errors import UsageError
 from darktime.split.compare.pair import ATTRIBUTES
+from darktime.split.relay import line_room
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +33,7 @@ class Limits:
     body_bytes: int = 65_536  # of one body
     queue_age_s: float = 2.0
     head_bytes: int = 131_072
+    lines_bytes: int = line_room.WANTED  # of log lines that wait; the kernel takes twice that, and may give less
     streams: int = 10_000
     connect_s: float = 1.0
     reply_s: float = 10.0  # for a reply; where production's own takes long, this much longer than production's

@@ -1,6 +1,7 @@
 """One relay's part of the bounds that several share. Pure.
 
-What protects others is divided: the dark instances, the secondary, the disk, and who judges the pairs. What protects a process
+What protects others is divided: the dark instances, the secondary, the disk, the kernel's memory for log lines, and who judges
+the pairs. What protects a process
 from itself (its queues, its streams, its table of requests) each has whole: users are spread evenly, their bursts are not.
 """
 
@@ -10,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from darktime.errors import UsageError
+from darktime.split.relay import line_room
 
 if TYPE_CHECKING:
     from darktime.split.dark_side import DarkSide
@@ -30,7 +32,11 @@ def share_of(settings: RelaySettings, relays: int) -> RelaySettings:
         dark=None if settings.dark is None else dark_share(settings.dark, relays),
         compare=None if settings.compare is None else _compare_share(settings.compare, relays),
         record=record,
-        limits=replace(settings.limits, pairs_bytes=_part(settings.limits.pairs_bytes, relays)),
+        limits=replace(
+            settings.limits,
+            pairs_bytes=_part(settings.limits.pairs_bytes, relays),
+            lines_bytes=max(line_room.LEAST, _part(settings.limits.lines_bytes, relays)),
+        ),
     )
 
 

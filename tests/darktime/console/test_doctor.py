@@ -89,6 +89,16 @@ def test_the_embedded_server_tells_its_own_version_not_its_packages(only):
     assert f"embedded {said.partition('v=')[2].split()[0]}" in finding("Redis or Valkey").seen
 
 
+@pytest.mark.parametrize(("room", "ok"), [(332, False), (6_553, True)])
+def test_too_little_room_for_log_lines_is_said_with_the_setting_that_gives_more(monkeypatch, room, ok):
+    """332 are what a user who is not root gets where nobody has changed the kernel's limit."""
+    monkeypatch.setattr("darktime.split.relay.line_room.to_be_had", lambda: room)
+    found = finding("log lines")
+    assert (found.ok, found.needed) == (ok, False)
+    assert found.seen.startswith(f"room for {room:,} ")
+    assert found.remedy.startswith("sysctl net.core.rmem_max=33554432")
+
+
 def test_an_address_that_is_taken_is_said_with_its_holder(tmp_path, monkeypatch, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -49,6 +49,11 @@ def test_no_word_of_others_is_obeyed_in_any_line_of_a_split_and_its_kin(attacked
     assert fits(text_summary(attacked))
 
 
+def test_a_reason_for_which_copies_left_on_both_hops_is_counted_on_both(split: dict[str, Any]) -> None:
+    split["way"] |= {"never_came": {"client_abort": 3, "log_lost": 40}, "reasons": {"client_abort": 2, "log_lost": 1}}
+    assert "LEFT       41 log_lost, 5 client_abort" in text_summary(split)
+
+
 def test_checks_that_failed_are_shown_and_what_does_not_fit_is_counted(demo: dict[str, Any]) -> None:
     demo["phases"] = demo["phases"][:1]
     demo["blast"] = None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from darktime.split.compare import Side
 from darktime.split.log_format import LogLine
 from darktime.split.relay.copies import Copy
-from darktime.split.relay.records import ORPHAN_WAIT_S, Records
+from darktime.split.relay.records import LOST_WAIT_S, ORPHAN_WAIT_S, Records
 
 AT = 1764000000.0
 
@@ -58,6 +58,11 @@ def line(name: str = "a", *, sink: bool = False, status: int = 200) -> LogLine:
     return LogLine(
         id=name, at=AT, sink=sink, status=status, content_type="text/plain", seconds=0.1, aborted=status == 499
     )
+
+
+def written_before() -> LogLine:
+    """A line that nginx wrote before the other requests began."""
+    return replace(line("other"), at=AT, took=-1.0)
 
 
 def side(status: int = 200) -> Side:
@@ -156,3 +161,77 @@ def test_what_left_is_counted_by_endpoint_by_the_applications_own_names_where_th
         records.failed(name, "dark_timeout" if name == "a" else "expired")
     assert records.left == {"/p/{page}": {"dark_timeout": 1, "expired": 1}, "/q/{id}": {"expired": 1}}
     assert records.reasons == {"dark_timeout": 1, "expired": 2}
+
+
+def test_where_lines_were_lost_a_copy_without_one_is_named_soon_after_all_others_have_been_read() -> None:
+    records, books = fresh()
+    records.arrived(copy("lost"), "m", 0)
+    records.arrived(copy("refused"), "m", 0)
+    records.failed("refused", "dark_refused")
+    records.arrived(copy("stream", accept="text/event-stream"), "m", 0)
+    records.gap(5, AT + 1)
+    assert records.sweep(9) == [], "lines wait behind the gap: one may be its own"
+    records.lines_read(1)
+    assert records.sweep(1 + LOST_WAIT_S) == [], "production may be at it still"
+    assert records.sweep(1.1 + LOST_WAIT_S) == ["lost"]
+    assert records.reasons == {"dark_refused": 1, "log_lost": 1}
+    assert (records.offered, len(records)) == (2, 1), "a stream may go on"
+    records.sweep(1000)
+    assert not books.left()
+
+
+def test_a_copy_that_began_after_lines_were_lost_waits_for_its_own_as_ever() -> None:
+    records, _ = fresh()
+    records.gap(5, AT + 3)  # read late: the next line says that it was written before this request began
+    records.line(written_before(), 0)
+    records.arrived(copy(), "m", 0)
+    records.lines_read(0)
+    assert records.sweep(9) == []
+    assert records.sweep(11) == ["a"]
+
+
+def test_a_line_without_a_copy_is_explained_where_the_sink_s_may_be_lost_and_each_lost_line_explains_one() -> None:
+    records, books = fresh()
+    records.line(line("before"), 0)
+    records.gap(2, AT + 1)
+    for name in "xyz":
+        records.line(line(name), 0)
+    records.sweep(ORPHAN_WAIT_S + 0.1)
+    assert records.mirror_reasons == {"log_lost": 2}
+    assert books.left() == {("mirror", "before"): 1, ("mirror", "z"): 1}
+
+
+def test_a_line_without_a_copy_whose_request_began_after_lines_were_lost_is_missing() -> None:
+    records, books = fresh()
+    records.gap(2, AT + 3)
+    records.line(written_before(), 0)
+    records.line(line(), 0)
+    records.sweep(ORPHAN_WAIT_S + 0.1)
+    assert books.left()["mirror", "a"] == 1
+
+
+@given(
+    lost=st.integers(0, 6),
+    news=st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["copy", "line", "sink", "dark"])), max_size=20),
+    gap_at=st.integers(0, 20),
+)
+def test_no_more_is_explained_by_lost_lines_than_were_lost_and_every_copy_is_settled_once(
+    lost: int, news: list[tuple[str, str]], gap_at: int
+) -> None:
+    records, books = fresh()
+    for place, (name, what) in enumerate([*news, ("", "")]):
+        if place == min(gap_at, len(news)) and lost:
+            records.gap(lost, AT + 1)
+        if what == "copy":
+            records.arrived(copy(name), "m", 0)
+        elif what == "dark":
+            records.replied(name, side(), 0)
+        elif what:
+            records.line(line(name, sink=what == "sink"), 0)
+    records.lines_read(0)
+    records.sweep(LOST_WAIT_S + 0.1)
+    assert records.reasons["log_lost"] + records.mirror_reasons["log_lost"] <= lost
+    records.close()
+    assert records.received == records.compared + sum(records.reasons.values())
+    missing = sum(net for (hop, _), net in books.left().items() if hop == "mirror" and net > 0)
+    assert records.offered == records.received + sum(records.mirror_reasons.values()) + missing

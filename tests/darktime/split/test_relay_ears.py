@@ -204,6 +204,7 @@ def test_the_exporter_tells_every_reason_and_no_id(make_split: Callable, origin:
         text = reply.read().decode()
     assert 'darktime_copies_total{outcome="shed_sink"} 0.0' in text
     assert "darktime_relay_streams 0.0" in text
+    assert f"darktime_relay_log_room {split.state()['log_room']}.0" in text
     assert all(
         re.match(
             r"# |darktime_(copies_total\{outcome=\"[a-z_]+\"\}|relay_[a-z_]+) [0-9.]+$|process_[a-z_]+ [0-9.e+]+$", one

@@ -212,6 +212,8 @@ def test_relays_together_never_take_more_of_others_than_one_may(relays: int, con
     assert part.record.limits.bytes * relays <= limits.bytes
     assert part.record.limits.requests * relays <= limits.requests
     assert part.limits.pairs_bytes * relays <= whole.limits.pairs_bytes
+    # What each had when it could have no more, or its part of what one may have.
+    assert 4_194_304 <= part.limits.lines_bytes <= max(4_194_304, whole.limits.lines_bytes / relays)
     assert (part.limits.streams, part.limits.queue_bytes) == (whole.limits.streams, whole.limits.queue_bytes)
     assert relays > 1 or part == whole
 
