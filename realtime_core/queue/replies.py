@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TOTAL: Final = "_total"
+SPACE: Final = ord(" ")
 TOTALS: Final = tuple(field.name for field in fields(Counts) if field.name.endswith(TOTAL))
 
 
@@ -30,7 +31,11 @@ def read_claims(reply: Sequence[Any], lease_s: float) -> list[Claim]:
     lease_until = now_ms / 1000 + lease_s
     claims = []
     for id_, (start, end), attempt in zip(ids, pairwise(ends), attempts, strict=True):
-        key, body = split_record(records[start:end])
+        # Without a key nothing stands before the body but the space: it is cut out once, not twice.
+        if records[start] == SPACE:
+            key, body = None, records[start + 1 : end]
+        else:
+            key, body = split_record(records[start:end])
         claims.append(Claim(id=id_, body=body, token=token, attempt=attempt, key=key, lease_until=lease_until))
     return claims
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from realtime_core.queue.fence import refuse_older
 from realtime_core.queue.keys import queue_keys
@@ -53,11 +54,12 @@ class Scripts:
         self._redis = redis
         self._name = name
         self._alone = False
-        self._moves = {}
+        self._moves: dict[str, tuple[str, list[bytes]]] = {}
         for move in MOVES:
             text, names = source(move)
             # As bytes: the client would encode them at every call.
-            self._moves[move] = (redis.register_script(text), [self.keys[part].encode() for part in names])
+            keys = [self.keys[part].encode() for part in names]
+            self._moves[move] = (hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), keys)
 
     def call(self, move: str, *args: str | bytes | float, more_keys: Sequence[str] = ()) -> Any:
         """Run a move in one round trip and return its reply.
@@ -67,9 +69,15 @@ class Scripts:
             OutOfMemoryError: the server has none left, and the move needs some.
         """
         self._look_once()
-        script, keys = self._moves[move]
+        digest, keys = self._moves[move]
+        # Not the client's Script, which takes a tenth longer to say the same.
+        words = (digest, len(keys) + len(more_keys), *keys, *more_keys, *args)
         try:
-            return script(keys=[*keys, *more_keys] if more_keys else keys, args=args)
+            try:
+                return self._redis.execute_command("EVALSHA", *words)  # type: ignore[no-untyped-call]
+            except NoScriptError:
+                self._redis.script_load(source(move)[0])
+                return self._redis.execute_command("EVALSHA", *words)  # type: ignore[no-untyped-call]
         except ResponseError as error:
             raise understood(error) from error
 
