@@ -1,9 +1,11 @@
 -- Number a job's events, one a channel: the next number of the channel, or the one that an earlier attempt was given.
--- KEYS owners stamps channels
+-- KEYS owners stamps channels counts
+-- USES life
 -- ARGV one for each job: "ID TOKEN CHANNEL CHANNEL …"
 -- returns a line for each job: its event ids, separated by spaces; an empty line where the token is no longer the job's
 -- cost O(jobs + channels named)
 -- The epoch is kept under the empty name among the counters themselves: they can only be lost together.
+begin_life()
 local epoch = redis.call('HGET', channels, '')
 if not epoch then
   epoch = string.format('%d', now)
