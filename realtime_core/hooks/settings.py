@@ -41,7 +41,8 @@ class Settings:
         keep_s: in outbox mode, how long rows that were put are kept, without their payload; 0: not.
         redis_timeout_s: what a dead Redis may cost a request.
         max_length: jobs the queue may hold.
-        idempotent_s: how long the queue remembers an id.
+        idempotent_s: how long the queue remembers an id, while ``max_remembered`` is enough for it.
+        max_remembered: ids that the queue remembers at most; None: as many as ``max_length``.
     """
 
     redis: str
@@ -53,6 +54,7 @@ class Settings:
     redis_timeout_s: float = 2.0
     max_length: int = 1_000_000
     idempotent_s: float = 600.0
+    max_remembered: int | None = None
 
     @classmethod
     def read(cls, words: Mapping[str, Any] | None = None) -> Settings:
@@ -93,7 +95,13 @@ class Settings:
 
     def make_queue(self, redis: Redis, name: str | None = None) -> Queue:
         """The queue as these settings have it."""
-        return Queue(redis, name or self.queue, max_length=self.max_length, idempotent_s=self.idempotent_s)
+        return Queue(
+            redis,
+            name or self.queue,
+            max_length=self.max_length,
+            idempotent_s=self.idempotent_s,
+            max_remembered=self.max_remembered,
+        )
 
     def make_ledger(self, redis: Redis, owner: str) -> Ledger | None:
         """The ledger, if one is named."""

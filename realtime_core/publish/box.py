@@ -100,7 +100,7 @@ class Box:
         if len(sendable) == len(events):
             return outcomes
         in_order = iter(outcomes)
-        return [next(in_order) if len(event.line) <= self.max_bytes else failed(TOO_BIG) for event in events]
+        return [next(in_order) if len(event.line) <= self.max_bytes else self._too_big(event) for event in events]
 
     def probe(self) -> bool:
         """Ask whether the box answers at all, without publishing anything."""
@@ -113,6 +113,10 @@ class Box:
     def close(self) -> None:
         """End the kept connection."""
         self._connection.close()
+
+    def _too_big(self, event: Event) -> Outcome:
+        explain = f"{len(event.line):,} bytes, this box's max_bytes is {self.max_bytes:,}"
+        return Outcome(accepted=False, reason=TOO_BIG, explain=explain)
 
     def _publish(self, events: Sequence[Event], replies: list[Reply]) -> str | None:
         requests = [self._dialect.request(self._prefix, self._host, event) for event in events]

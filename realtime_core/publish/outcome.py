@@ -24,7 +24,7 @@ class Outcome:
         reason: one of the words above, or ``status_4xx``, ``status_5xx`` and so on; None when accepted.
         subscribers: how many the box said it had, None where it did not say.
         status: the HTTP status, None where there was no reply.
-        explain: what the box said about it, in its ``X-Nginx-PushStream-Explain``.
+        explain: what the box said about it, in its ``X-Nginx-PushStream-Explain``; or by how much it is too big.
     """
 
     accepted: bool

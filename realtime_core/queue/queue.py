@@ -56,6 +56,7 @@ class Queue:
         max_attempts: int = 5,
         max_length: int = 1_000_000,
         idempotent_s: float = 600.0,
+        max_remembered: int | None = None,
         backoff_s: float = 1.0,
         result_s: float = 60.0,
         max_results: int = 10_000,
@@ -68,7 +69,10 @@ class Queue:
             lease_s: how long a claim lasts unless it is renewed.
             max_attempts: claims a job may have; when the last one fails, the job is stalled.
             max_length: jobs the queue may hold, in whatever state.
-            idempotent_s: how long an id is remembered at least; twice that at most. As many ids as ``max_length`` are.
+            idempotent_s: how long an id is remembered at least, twice that at most, while ``max_remembered`` is enough for it.
+            max_remembered: ids that are remembered at most, as many as ``max_length`` without it. Half of them are the last
+                ones for certain: ``idempotent_s`` holds up to max_remembered / 2 / idempotent_s puts a second (a million and
+                600 s: 833), above that the window is shorter, and ``forgotten_total`` says how many ids it cost.
             backoff_s: what the wait before another attempt begins with.
             result_s: how long a result is kept.
             max_results: results kept at a time; what does not fit is counted as undelivered.
@@ -80,6 +84,8 @@ class Queue:
         _check_range("max_attempts", max_attempts, 1, 1_000)
         _check_range("max_length", max_length, 1, 100_000_000)
         _check_range("idempotent_s", idempotent_s, 0.0, 7 * 86_400.0)
+        remembered = max_length if max_remembered is None else max_remembered
+        _check_range("max_remembered", remembered, 1, 100_000_000)
         _check_range("backoff_s", backoff_s, 0.0, 300.0)
         _check_range("result_s", result_s, 0.001, 86_400.0)
         _check_range("max_results", max_results, 0, 1_000_000)
@@ -90,6 +96,7 @@ class Queue:
         self.max_attempts = max_attempts
         self.max_length = max_length
         self.idempotent_s = idempotent_s
+        self.max_remembered = remembered
         self.backoff_s = backoff_s
         self.result_s = result_s
         self.max_results = max_results
@@ -113,6 +120,7 @@ class Queue:
             max_attempts=self.max_attempts,
             max_length=self.max_length,
             idempotent_s=self.idempotent_s,
+            max_remembered=self.max_remembered,
             backoff_s=self.backoff_s,
             result_s=self.result_s,
             max_results=self.max_results,
@@ -141,7 +149,7 @@ class Queue:
         args: list[str | bytes | float] = [
             self.max_length,
             _ms(self.idempotent_s),
-            (self.max_length + 1) // 2,
+            (self.max_remembered + 1) // 2,
             lines,
             "" if keys.count("/") == len(keys) else " ".join(keys),
             *[job.record() for job in jobs],

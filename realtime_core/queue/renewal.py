@@ -42,7 +42,7 @@ class Renewal:
     Attributes:
         lost: claims that turned out to be somebody else's, since the start.
         hung: claims that it stopped renewing because they showed no progress, since the start.
-        failures: calls that failed, since the start; ``last_error`` is the last of them.
+        failures: calls that failed, and threads that could not be started, since the start; ``last_error`` is the last of them.
     """
 
     def __init__(
@@ -71,26 +71,34 @@ class Renewal:
         self._progress_timeout_s = progress_timeout_s
         self._connect = connect or (lambda: _like(queue.redis, queue.lease_s))
         self._held: dict[tuple[str, int], tuple[Claim, float]] = {}
-        self._pid = 0
+        self._holder = os.getpid()
+        self._pid = 0  # the process whose thread runs; 0: none does
+        self._again_at = 0.0
         self._alarm: Any = None
         self._ended = True
 
     def hold(self, claims: Sequence[Claim]) -> None:
-        """Renew these from now on. They have just shown progress."""
+        """Renew these from now on. They have just shown progress.
+
+        A thread that cannot be started is counted, and tried again at a later :meth:`hold` or :meth:`progress`.
+        """
+        self._let_go_of_a_parents()
         now = time.monotonic()
         self._held.update({(claim.id, claim.token): (claim, now) for claim in claims})
-        if claims and self._pid != os.getpid():
-            self._start()
+        self._keep_running()
 
     def progress(self, claims: Sequence[Claim]) -> None:
         """The work on these goes on; what is not held any more is left alone."""
+        self._let_go_of_a_parents()
         now = time.monotonic()
         for claim in claims:
             if (claim.id, claim.token) in self._held:
                 self._held[claim.id, claim.token] = (claim, now)
+        self._keep_running()
 
     def holds(self, claim: Claim) -> bool:
         """Whether it is still renewed: not released, not lost, not hung."""
+        self._let_go_of_a_parents()
         return (claim.id, claim.token) in self._held
 
     def release(self, claims: Sequence[Claim]) -> None:
@@ -119,8 +127,26 @@ class Renewal:
         while not self._ended and time.monotonic() < until:
             time.sleep(LOOK_S)
 
+    def _let_go_of_a_parents(self) -> None:
+        # A forked child has its parent's claims in memory. They are the parent's to renew: its death must end them.
+        if self._holder != os.getpid():
+            self._holder = os.getpid()
+            self._held.clear()
+
+    def _keep_running(self) -> None:
+        running = self._pid == os.getpid() and not self._ended
+        if not self._held or running or time.monotonic() < self._again_at:
+            return
+        try:
+            self._start()
+        except RuntimeError as error:  # no more threads, for now
+            self._pid = 0
+            self._ended = True
+            self.failures += 1
+            self.last_error = f"{type(error).__name__}: {error}"
+            self._again_at = time.monotonic() + self._queue.lease_s / TRIES_A_LEASE
+
     def _start(self) -> None:
-        # Also in a forked child, which has the claims of its parent in memory and no thread.
         self._pid = os.getpid()
         self._ended = False
         self._alarm = _unpatched("allocate_lock")()

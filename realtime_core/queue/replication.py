@@ -36,7 +36,8 @@ def put_on_replicas(
         put(pipe)
         pipe.execute_command("WAIT", replicas, round(timeout_s * 1000))  # type: ignore[no-untyped-call]
         reply, confirmed = pipe.execute()
-    if confirmed < replicas:
+    # A put that did not fit wrote nothing: there is nothing to confirm, and its reply is the number that says so.
+    if confirmed < replicas and not isinstance(reply, int):
         raise NotReplicated(
             f"queue {name}: {confirmed} of {replicas} replicas confirmed within {timeout_s:g} s; the jobs are in the queue, but "
             "a failover now may lose them: put them again with the same ids, which answers False where they are still there"

@@ -1,6 +1,6 @@
 -- Give a worker the next jobs, with a token, for the length of a lease. Delayed jobs that are due join the line first.
--- KEYS jobs ready line turns busy later delayed claimed owners tries counts wake
--- USES turns due notices
+-- KEYS jobs ready line turns busy later delayed claimed owners tries channels counts wake
+-- USES turns due notices life
 -- ARGV 1 most jobs wanted, 2 lease in ms, 3 worker, 4 attempts a job may have
 -- returns {now in ms, when the next delayed job is due or a lease ends (ms; 0: nothing), token, "ID ID …", "LENGTH LENGTH …" of the
 --          records, the records end to end, "ATTEMPT ATTEMPT …" or "" when each is at its first}
@@ -97,7 +97,8 @@ if #places > 0 then
   each('HSET', busy, owned)
 end
 
-local token = redis.call('HINCRBY', counts, 'token', 1)
+begin_life()
+local token = string.format('%.0f', redis.call('HINCRBY', counts, 'token', 1))
 -- Leases of one batch end 1/4096 ms after another, so that jobs that are taken back are still in their order.
 local first = token .. ':1:' .. ARGV[3]
 local until_ms = now + tonumber(ARGV[2])
@@ -127,5 +128,5 @@ local records = fetch('HMGET', jobs, ids)
 local lengths = {}
 for i, record in ipairs(records) do lengths[i] = #record end
 return {
-  now, soonest, token, table.concat(ids, ' '), table.concat(lengths, ' '), table.concat(records), table.concat(attempts, ' '),
+  now, soonest, tonumber(token), table.concat(ids, ' '), table.concat(lengths, ' '), table.concat(records), table.concat(attempts, ' '),
 }

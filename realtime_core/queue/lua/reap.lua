@@ -8,7 +8,7 @@ join_due()
 local ids = redis.call('ZRANGEBYSCORE', claimed, '-inf', now, 'LIMIT', 0, ARGV[2])
 local holders = fetch('HMGET', owners, ids)
 local back, places, failures, stalls, names, ended = {}, {}, {}, {}, {}, {}
-for i = #ids, 1, -1 do
+for i = 1, #ids do
   local attempt, worker, place = string.match(holders[i] or '0:1:unknown', '^%d+:(%d+):(%S*) ?(.*)$')
   failures[#failures + 1], failures[#failures + 2] = ids[i], attempt
   local key, seq = string.match(place, '^(%S+) (%d+)$')
@@ -28,7 +28,9 @@ end
 each('ZREM', claimed, ids)
 each('HDEL', owners, ids)
 each('HSET', tries, failures)
-each('LPUSH', ready, back)
+local backwards = {}
+for i = #back, 1, -1 do backwards[#backwards + 1] = back[i] end
+each('LPUSH', ready, backwards)
 each('ZADD', line, places)
 each('HSET', stalled, stalls)
 release(names, ended, true)

@@ -112,7 +112,7 @@ each('LPUSH', ready, backwards)
 if #places > 0 then
   each('ZADD', line, places)
   behind = {}
-  for i = #names, 1, -1 do table.insert(front[names[i]] and ahead or behind, names[i]) end
+  for i = 1, #names do table.insert(front[names[i]] and ahead or behind, names[i]) end
 end
 release(behind, left)
 release(ahead, left, true)

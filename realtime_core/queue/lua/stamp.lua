@@ -1,10 +1,12 @@
 -- Number a job's events, one a channel: the next number of the channel, or the one that an earlier attempt was given.
--- KEYS claimed owners stamps channels
+-- KEYS claimed owners stamps channels counts
+-- USES life
 -- ARGV one for each job: "ID TOKEN CHANNEL CHANNEL …"
 -- returns a line for each job: its event ids, separated by spaces; an empty line where the token is no longer the job's
 -- cost O(jobs + channels named)
 drains(claimed)
 -- The epoch is kept under the empty name among the counters themselves: they can only be lost together.
+begin_life()
 local epoch = redis.call('HGET', channels, '')
 if not epoch then
   epoch = string.format('%d', now)

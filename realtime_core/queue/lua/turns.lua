@@ -27,7 +27,7 @@ local function give(given, first)
   end
   scores = {}
   -- The first of them gets the lowest number.
-  for i, key in ipairs(first) do scores[2 * i - 1], scores[2 * i] = #first - last - i, key end
+  for i, key in ipairs(first) do scores[2 * i - 1], scores[2 * i] = i - 1 - last, key end
   each('ZADD', turns, scores)
   signal(wake)
 end

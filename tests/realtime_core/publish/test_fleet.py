@@ -159,7 +159,9 @@ def test_an_event_that_is_too_big_is_never_sent_and_its_neighbours_are(stack: St
     box = Box("push", push.url, max_bytes=200)
     big = event_of([("thread:1", "e-big")], AT, {"text": "x" * 300})[0]
     first, last = events(2)
-    assert reasons(box.publish([first, big, last])) == [None, "too_big", None]
+    outcomes = box.publish([first, big, last])
+    assert reasons(outcomes) == [None, "too_big", None]
+    assert str(outcomes[1]) == f"too_big ({len(big.line)} bytes, this box's max_bytes is 200)"
     assert metric(push, "published_total") == 2
     box.close()
 

@@ -313,6 +313,17 @@ def test_remembered_ids_are_bounded_and_what_is_forgotten_early_is_counted(make_
     assert queue.put(jobs("j39", "j35")) == [False, False]
 
 
+def test_more_ids_are_remembered_than_the_queue_holds_jobs_where_that_is_said(make_queue: MakeQueue) -> None:
+    queue = make_queue(max_length=10, max_remembered=100)
+    for n in range(50):
+        assert queue.put(jobs(f"j{n}")) == [True]
+        queue.settle([Finish(claim) for claim in queue.claim("w", 10)])
+    assert queue.beside(queue._redis).put(jobs(*(f"j{n}" for n in range(50)))) == [False] * 50
+    assert queue.counts().forgotten_total == 0
+    with pytest.raises(ConfigurationError, match="max_remembered=0, the limits are 1"):
+        make_queue(max_remembered=0)
+
+
 def test_a_put_that_does_not_fit_writes_nothing(make_queue: MakeQueue, redis_client: Redis, redis_name: str) -> None:
     queue = make_queue(max_length=3)
     queue.put(jobs("a", "b"))

@@ -167,6 +167,14 @@ def test_a_dead_consumers_jobs_come_back_in_order_before_their_successors(queue:
     assert [claim.attempt for claim in claims] == [2, 2, 1, 1, 1]
 
 
+def test_jobs_of_several_keys_that_are_taken_back_go_first_in_the_order_they_had(queue: Queue) -> None:
+    queue.put([*of_key("a", "a1"), *of_key("b", "b1"), *of_key("a", "a2"), *of_key("c", "c1")])
+    first = queue.claim("w", 3)
+    assert ids(first) == ["a1", "a2", "b1"]
+    assert end_leases(queue) == 3
+    assert ids(queue.claim("w", 10)) == ["a1", "a2", "b1", "c1"]
+
+
 def test_leases_that_end_one_after_another_hold_the_key_to_the_last(make_queue: MakeQueue) -> None:
     queue = make_queue()
     queue.put(of_key("k", *"abc"))
@@ -183,6 +191,22 @@ def test_an_urgent_job_goes_first_of_its_key_and_its_key_first_of_all(queue: Que
     queue.put([*of_key("k", "p", urgent=True), *of_key("k", "q", urgent=True)])
     queue.put(of_key("k", "o", urgent=True))
     assert ids(queue.claim("w", 10)) == ["o", "p", "q", "a", "b", "x1"]
+
+
+def test_urgent_jobs_of_several_keys_put_together_go_in_the_order_of_their_put(queue: Queue) -> None:
+    queue.put([*of_key("x", "x1"), *of_key("y", "y1")])
+    queue.put([job for key in "abc" for job in of_key(key, f"{key}1", urgent=True)])
+    queue.put([job for key in "de" for job in of_key(key, f"{key}1", urgent=True)])
+    assert ids(queue.claim("w", 10)) == ["d1", "e1", "a1", "b1", "c1", "x1", "y1"]
+
+
+def test_urgent_jobs_of_several_keys_go_in_the_order_of_their_put_where_another_waits_for_its_retry(
+    queue: Queue,
+) -> None:
+    queue.put(of_key("x", "x1"))
+    queue.settle([Cancel(claim, "x", delay_s=60) for claim in queue.claim("w", 1)])
+    queue.put([job for key in "abc" for job in of_key(key, f"{key}1", urgent=True)])
+    assert ids(queue.claim("w", 10)) == ["a1", "b1", "c1"]
 
 
 def test_an_urgent_job_never_runs_beside_another_of_its_key(queue: Queue) -> None:

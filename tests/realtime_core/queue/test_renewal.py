@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ import pytest
 
 from realtime_core.errors import ConfigurationError
 from realtime_core.queue import Finish, Job, Queue, Renewal
+from realtime_core.queue import renewal as module
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -185,6 +187,99 @@ def test_renewal_goes_on_when_the_server_is_back(stack: Stack) -> None:
         assert renewal._ended
         assert "Error" in str(renewal.last_error)
         assert queue.settle([Finish(claim) for claim in claims]).done == 1
+
+
+FORKED = """
+    import os, sys, time
+    from redis import Redis
+    from realtime_core.queue import Queue, Renewal
+
+    url, name = sys.argv[1:]
+    with Redis.from_url(url) as redis:
+        queue = Queue(redis, name, lease_s=0.4)
+        parents, childs = queue.claim("parent", 1), queue.claim("child", 1)
+        renewal = Renewal(queue)
+        renewal.hold(parents)
+        if os.fork():
+            time.sleep(60)
+        renewal.hold(childs)
+        print(renewal.holds(parents[0]), renewal.holds(childs[0]), flush=True)
+        sys.stdin.readline()
+"""
+
+
+def test_a_forked_child_keeps_its_own_claims_and_lets_its_dead_parents_end(
+    valkey: Valkey, make_queue: MakeQueue
+) -> None:
+    queue = make_queue(lease_s=LEASE_S)
+    queue.put([Job(id=id_, body=b"") for id_ in ("parents", "childs")])
+    command = [sys.executable, "-c", textwrap.dedent(FORKED), valkey.url, queue.name]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        held = parent.stdout.readline()
+        parent.kill()
+        (again,) = queue.claim("other", 2, wait_s=10)
+        assert queue.settle([Finish(again)]).done == 1
+        others = queue.claim("other", 1, wait_s=4 * LEASE_S)
+        parent.stdin.close()
+        assert parent.stdout.read() == "", "the child has ended"
+    assert (held, again.id) == ("False True\n", "parents")
+    assert others == [], "the child lived, and so did its claim"
+    assert queue.retract(["childs"]) == ["childs"]
+
+
+def test_a_thread_that_cannot_be_started_is_counted_and_tried_again(
+    make_queue: MakeQueue, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = make_queue(lease_s=1.5)
+    queue.put([Job(id="a", body=b"")])
+    claims = queue.claim("w", 1)
+    renewal = Renewal(queue)
+
+    def no_more(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            module, "_unpatched", lambda name: no_more if name == "start_new_thread" else _thread.allocate_lock
+        )
+        renewal.hold(claims)
+        assert (renewal.failures, renewal.last_error) == (1, "RuntimeError: can't start new thread")
+        assert renewal.holds(claims[0])
+    first = redis_client.zscore(queue._keys["claimed"], "a")
+    assert first is not None
+
+    def renewed() -> bool:
+        renewal.progress(claims)
+        return redis_client.zscore(queue._keys["claimed"], "a") > first
+
+    wait_until(renewed, timeout_s=5)
+    renewal.close()
+    assert queue.settle([Finish(claim) for claim in claims]).done == 1
+
+
+def test_a_thread_that_has_ended_is_started_again(make_queue: MakeQueue, redis_client: Redis) -> None:
+    queue = make_queue(lease_s=1.5)
+    queue.put([Job(id="a", body=b"")])
+    claims = queue.claim("w", 1)
+    renewal = Renewal(queue)
+    renew, ends = renewal._renew, [SystemExit()]
+
+    def end_once(queue: Queue) -> None:
+        if ends:
+            raise ends.pop()
+        renew(queue)
+
+    renewal._renew = end_once  # type: ignore[method-assign]
+    renewal.hold(claims)
+    wait_until(lambda: renewal._ended, timeout_s=5)
+    first = redis_client.zscore(queue._keys["claimed"], "a")
+    assert first is not None
+    renewal.progress(claims)
+    wait_until(lambda: redis_client.zscore(queue._keys["claimed"], "a") > first, timeout_s=5)
+    renewal.close()
+    assert queue.settle([Finish(claim) for claim in claims]).done == 1
 
 
 def test_a_progress_timeout_that_is_none_is_refused(queue: Queue) -> None:

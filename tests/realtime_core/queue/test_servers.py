@@ -16,7 +16,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import NoPermissionError, OutOfMemoryError, RedisError
 from redis.retry import Retry
 
-from realtime_core.errors import ConfigurationError, NotReplicated
+from realtime_core.errors import ConfigurationError, NotReplicated, QueueFull
 from realtime_core.queue import Cancel, Finish, GiveBack, Job, Listener, Queue, Renewal, Stall
 from realtime_core.stack import free_port
 from tests.support.cutting import Cutter
@@ -200,6 +200,24 @@ def test_a_put_that_waits_for_replicas_returns_when_they_have_it_and_says_when_t
             os.kill(second.pid, signal.SIGCONT)
         assert queue.put([Job(id="b", body=b"x")], wait_replicas=1, replicas_timeout_s=10) == [False]
         assert queue.audit().clean
+
+
+def test_a_put_that_does_not_fit_is_no_put_that_replicas_did_not_confirm(stack: Stack) -> None:
+    listen = ("127.0.0.1", free_port())
+    first = stack.valkey(name="first", listen=listen, options=["--repl-diskless-sync-delay", "0"])
+    second = stack.valkey(name="second", options=["--replicaof", *map(str, listen)])
+    with first.client() as redis, second.client() as copy:
+        wait_until(lambda: copy.info("replication")["master_link_status"] == "up", timeout_s=15)
+        queue = Queue(redis, "q", max_length=1)
+        os.kill(second.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(NotReplicated, match="the jobs are in the queue"):
+                queue.put([Job(id="a", body=b"x")], wait_replicas=1, replicas_timeout_s=0.1)
+            with pytest.raises(QueueFull, match="holds 1 jobs and 1 more do not fit, max_length is 1"):
+                queue.put([Job(id="b", body=b"x")], wait_replicas=1, replicas_timeout_s=0.1)
+        finally:
+            os.kill(second.pid, signal.SIGCONT)
+        assert queue.counts().put_total == 1
 
 
 def test_a_killed_server_has_all_that_was_on_its_disk_and_the_order_of_keys(stack: Stack) -> None:
