@@ -29,7 +29,7 @@ demo: $(BIN)/.run
 
 test: $(BIN)/.dev
 	PYTHON=$(BIN)/python sh tests/support/install_engines.sh
-	$(BIN)/python -m pytest -m "not long and not quiet" -n 2 --dist loadfile tests $(PYTEST)
+	$(BIN)/python -m pytest -m "not long and not quiet" -n 3 --dist loadfile tests $(PYTEST)
 	$(BIN)/python -m pytest -m "quiet and not long" tests $(PYTEST)
 
 lint: $(BIN)/.dev
