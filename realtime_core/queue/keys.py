@@ -28,7 +28,8 @@ PARTS: Final = (
     "tries",  # hash: id -> attempts, of jobs that were tried and are not done
     "stalled",  # hash: id -> "MS ATTEMPTS WORKER SEQ:KEY REASON" ("/" without a key)
     "stamps",  # hash: id -> "CHANNEL EVENT-ID CHANNEL EVENT-ID …"
-    "channels",  # hash: channel -> its last number; "" -> epoch
+    "channels",  # hash: channel -> its last number, and " EPOCH" if it has one of its own; "" -> epoch
+    "former",  # hash: the same, of channels that had no event since counts[channels_since]
     "results",  # sorted set: id whose result is kept -> until when, ms; the result is in a list of one, `result:ID`
     "notices",  # no key: the channel of the notices, told until counts[watched]
     "counts",  # hash: what the queue has done, by name

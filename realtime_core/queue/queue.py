@@ -60,6 +60,7 @@ class Queue:
         backoff_s: float = 1.0,
         result_s: float = 60.0,
         max_results: int = 10_000,
+        channel_s: float = 7 * 86_400.0,
     ) -> None:
         """Describe the queue; nothing is sent.
 
@@ -76,6 +77,8 @@ class Queue:
             backoff_s: what the wait before another attempt begins with.
             result_s: how long a result is kept.
             max_results: results kept at a time; what does not fit is counted as undelivered.
+            channel_s: how long a channel's number is kept after its last event at least; twice that at most. A channel that
+                was silent for longer begins at 1 again, in another epoch. About 100 bytes a channel.
 
         Raises:
             ConfigurationError: a setting is out of its limits.
@@ -89,6 +92,7 @@ class Queue:
         _check_range("backoff_s", backoff_s, 0.0, 300.0)
         _check_range("result_s", result_s, 0.001, 86_400.0)
         _check_range("max_results", max_results, 0, 1_000_000)
+        _check_range("channel_s", channel_s, 0.001, 366 * 86_400.0)
         if redis.get_encoder().decode_responses:
             raise ConfigurationError("the client decodes replies, and bodies are bytes: leave decode_responses off")
         self.name = name
@@ -100,6 +104,7 @@ class Queue:
         self.backoff_s = backoff_s
         self.result_s = result_s
         self.max_results = max_results
+        self.channel_s = channel_s
         self._redis = redis
         self._scripts = Scripts(redis, name)
         self._keys = self._scripts.keys
@@ -124,6 +129,7 @@ class Queue:
             backoff_s=self.backoff_s,
             result_s=self.result_s,
             max_results=self.max_results,
+            channel_s=self.channel_s,
         )
 
     def put(self, jobs: Sequence[Job], *, wait_replicas: int = 0, replicas_timeout_s: float = 1.0) -> list[bool]:
@@ -264,7 +270,7 @@ class Queue:
     def stamp(self, claims: Sequence[Claim], channels: Sequence[Sequence[str]]) -> list[list[str]]:
         """The event ids of each job, ``EPOCH-NUMBER`` for each of its channels; another attempt gets the same.
 
-        Numbers are consecutive in a channel. For a claim that is no longer ours there are none: publish nothing of it.
+        Numbers are consecutive in a channel and epoch. For a claim that is no longer ours there are none: publish nothing of it.
 
         Raises:
             ConfigurationError: a channel that is no identifier, or more than 10,000 claims.
@@ -277,7 +283,7 @@ class Queue:
             for name in names:
                 check_identifier("channel", name)
             lines.append(" ".join([claim.id, str(claim.token), *names]))
-        reply = self._scripts.call("stamp", *lines).decode()
+        reply = self._scripts.call("stamp", *lines, _ms(self.channel_s)).decode()
         return [line.split() for line in reply.split("\n")]
 
     def reap(self) -> int:

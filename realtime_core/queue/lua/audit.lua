@@ -1,5 +1,5 @@
 -- How many jobs are in each state and how many there ever were; on demand, which ids are not in exactly one state.
--- KEYS jobs ready line turns busy later delayed claimed owners tries stalled stamps channels counts
+-- KEYS jobs ready line turns busy later delayed claimed owners tries stalled stamps channels former counts
 -- ARGV 1 most jobs whose ids are looked at (0: only the numbers)
 -- returns {available, delayed, claimed, stalled, channels, keys in turn, keys claimed, jobs with a key that wait for another
 --          attempt, {COUNTER, VALUE, …}, 1 if the ids were looked at, ids without a state, states without a job, ids in two
@@ -10,8 +10,8 @@ local sizes = {
   redis.call('HLEN', stalled),
 }
 local held = math.max(sizes[1] + sizes[2] + sizes[3] + sizes[4], redis.call('HLEN', jobs), redis.call('HLEN', owners))
--- The epoch stands among the channels.
-local numbered = math.max(0, redis.call('HLEN', channels) - 1)
+-- The epoch stands among the channels, in each generation.
+local numbered = math.max(0, redis.call('HLEN', channels) - 1) + math.max(0, redis.call('HLEN', former) - 1)
 local report = {
   sizes[1], sizes[2], sizes[3], sizes[4], numbered, redis.call('ZCARD', turns), redis.call('HLEN', busy),
   redis.call('ZCARD', later), redis.call('HGETALL', counts), 0, {}, {}, {}, {}, {}, {},

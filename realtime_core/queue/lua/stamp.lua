@@ -1,7 +1,7 @@
 -- Number a job's events, one a channel: the next number of the channel, or the one that an earlier attempt was given.
--- KEYS claimed owners stamps channels counts
+-- KEYS claimed owners stamps channels former counts
 -- USES life
--- ARGV one for each job: "ID TOKEN CHANNEL CHANNEL …"
+-- ARGV one for each job: "ID TOKEN CHANNEL CHANNEL …"; the last: how long a channel's counter is kept, ms
 -- returns a line for each job: its event ids, separated by spaces; an empty line where the token is no longer the job's
 -- cost O(jobs + channels named)
 drains(claimed)
@@ -11,6 +11,24 @@ local epoch = redis.call('HGET', channels, '')
 if not epoch then
   epoch = string.format('%d', now)
   redis.call('HSET', channels, '', epoch)
+end
+
+
+-- Counters age by generations: after a while the former one goes, and the one in use becomes the former. A channel whose
+-- counter went begins at 1 again, in an epoch of its own that is above all before: no id is given twice.
+local window = tonumber(table.remove(ARGV))
+local ages = redis.call('HMGET', counts, 'channels_since', 'channels_aged')
+local since, aged = tonumber(ages[1] or 'none'), tonumber(ages[2] or 'none')
+if not since or now - since > window then
+  if since and redis.call('UNLINK', former) == 1 then
+    aged = math.max(now, tonumber(epoch) + 1, (aged or 0) + 1)
+    redis.call('HSET', counts, 'channels_aged', string.format('%.0f', aged))
+  end
+  if since then
+    redis.call('RENAME', channels, former)
+    redis.call('HSET', channels, '', epoch)
+  end
+  redis.call('HSET', counts, 'channels_since', now)
 end
 
 local ids = {}
@@ -33,11 +51,26 @@ for i, words in ipairs(ARGV) do
   end
 end
 
-local last, before = {}, fetch('HMGET', channels, names)
-for i, channel in ipairs(names) do last[channel] = tonumber(before[i] or '0') end
+local last, own, new = {}, {}, {}
+local function read(channel, counter)
+  local number, theirs = string.match(counter, '^(%d+) ?(%d*)$')
+  last[channel], own[channel] = tonumber(number), tonumber(theirs)
+end
+for i, counter in ipairs(fetch('HMGET', channels, names)) do
+  if counter then read(names[i], counter) else new[#new + 1] = names[i] end
+end
+local moved = {}
+for i, counter in ipairs(fetch('HMGET', former, new)) do
+  if counter then
+    read(new[i], counter)
+    moved[#moved + 1] = new[i]
+  else
+    last[new[i]], own[new[i]] = 0, aged
+  end
+end
 local lines, kept = {}, {}
 for i, id in ipairs(ids) do
-  local mine, parts, events, new = {}, {}, {}, false
+  local mine, parts, events, more = {}, {}, {}, false
   for channel, event in string.gmatch(given[i] or '', '(%S+) (%S+)') do
     mine[channel] = event
     parts[#parts + 1] = channel .. ' ' .. event
@@ -45,20 +78,23 @@ for i, id in ipairs(ids) do
   for at, channel in ipairs(wanted[i]) do
     if not mine[channel] then
       last[channel] = last[channel] + 1
-      mine[channel] = epoch .. '-' .. string.format('%d', last[channel])
+      local its = math.max(tonumber(epoch), own[channel] or 0)
+      mine[channel] = string.format('%.0f-%d', its, last[channel])
       parts[#parts + 1] = channel .. ' ' .. mine[channel]
-      new = true
+      more = true
     end
     events[at] = mine[channel]
   end
-  if new then kept[#kept + 1], kept[#kept + 2] = id, table.concat(parts, ' ') end
+  if more then kept[#kept + 1], kept[#kept + 2] = id, table.concat(parts, ' ') end
   lines[i] = table.concat(events, ' ')
 end
 
 local numbers = {}
 for i, channel in ipairs(names) do
-  numbers[2 * i - 1], numbers[2 * i] = channel, string.format('%d', last[channel])
+  local number = string.format('%d', last[channel])
+  numbers[2 * i - 1], numbers[2 * i] = channel, own[channel] and string.format('%s %.0f', number, own[channel]) or number
 end
 each('HSET', channels, numbers)
+each('HDEL', former, moved)
 each('HSET', stamps, kept)
 return table.concat(lines, '\n')

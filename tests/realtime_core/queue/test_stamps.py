@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from realtime_core.queue import Queue
+    from tests.realtime_core.queue.conftest import MakeQueue
 
 
 def put(queue: Queue, *ids: str) -> None:
@@ -87,6 +88,51 @@ def test_nothing_of_a_stamp_stays_behind_when_the_job_is_gone(queue: Queue, redi
     queue.settle([Finish(a)])
     queue.retract(["b"])
     assert redis_client.hlen(queue._keys["stamps"]) == 0
+
+
+def one_event(queue: Queue, id_: str, channel: str) -> str:
+    put(queue, id_)
+    claims = queue.claim("w", 1)
+    ((event,),) = queue.stamp(claims, [[channel]])
+    queue.settle([Finish(claim) for claim in claims])
+    return event
+
+
+def test_a_silent_channels_number_is_forgotten_and_never_given_again(make_queue: MakeQueue) -> None:
+    patient, hasty = make_queue(), make_queue(channel_s=0.001)
+    first = one_event(patient, "a", "silent")
+    assert one_event(patient, "b", "silent").partition("-") == (*first.partition("-")[:2], "2")
+    given = {("silent", first)}
+
+    def later(id_: str, channel: str) -> str:
+        at = _redis_ms(hasty.redis)
+        wait_until(lambda: _redis_ms(hasty.redis) > at + 2)
+        event = one_event(hasty, id_, channel)
+        given.add((channel, event))
+        return event
+
+    assert later("c", "lively") == f"{first.partition('-')[0]}-1"
+    assert later("d", "lively") == f"{first.partition('-')[0]}-2", "its number went over into the younger generation"
+    assert patient.counts().channels == 1, "the silent one is gone"
+    again = later("e", "silent")
+    assert again.endswith("-1")
+    assert int(again.partition("-")[0]) > int(first.partition("-")[0])
+    for number in range(8):
+        one_event(hasty, f"f{number}", "lively")
+        later(f"g{number}", "lively")
+    assert later("h", "silent").endswith("-1")
+    assert len(given) == 13, "no id was given twice"
+
+
+def test_channels_that_were_silent_for_less_than_their_time_count_on(queue: Queue, redis_client: Redis) -> None:
+    begun = [one_event(queue, f"a{n}", f"c{n}") for n in range(3)]
+    aged = int(redis_client.hget(queue._keys["counts"], "channels_since") or 0) - 8 * 86_400_000
+    redis_client.hset(queue._keys["counts"], "channels_since", aged)
+    on = [one_event(queue, f"b{n}", f"c{n}") for n in range(2)]
+    assert on == [event.replace("-1", "-2") for event in begun[:2]]
+    assert redis_client.hlen(queue._keys["former"]) == 2, "one channel and the epoch are left of the former generation"
+    assert queue.counts().channels == 3
+    assert one_event(queue, "c", "c2") == begun[2].replace("-1", "-2")
 
 
 def _redis_ms(redis: Redis) -> int:
