@@ -39,11 +39,11 @@ class Cutter:
     def close(self) -> None:
         """End it; open connections end with it."""
         self._closing = True
-        # accept() does not notice that another thread closes its socket.
+        # accept() does not notice that another thread closes its socket, and a client that comes back just now
+        # may be in its hands: the listener is closed once nobody accepts from it.
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0):
-            pass
+            self._thread.join(LIMIT_S)
         self._listener.close()
-        self._thread.join(LIMIT_S)
 
     def _accept(self) -> None:
         while True:
@@ -51,7 +51,11 @@ class Cutter:
             if self._closing:
                 client.close()
                 return
-            server = socket.create_connection(self._target, LIMIT_S)
+            try:
+                server = socket.create_connection(self._target, LIMIT_S)
+            except OSError:
+                client.close()
+                continue
             self._accepted += 1
             for source, sink, upwards in ((client, server, True), (server, client, False)):
                 threading.Thread(target=self._pass, args=(source, sink, upwards, self._accepted), daemon=True).start()
