@@ -150,7 +150,7 @@ def overview() -> models.Dashboard:
                 PER_SECOND,
                 "Subscribers that a push box dropped, by reason.",
                 [(q.DROPPED_BY_REASON, "{{reason}}")],
-                span=12,
+                span=8,
             )
         )
         .with_panel(
@@ -159,7 +159,16 @@ def overview() -> models.Dashboard:
                 PER_SECOND,
                 "Connections closed while they were asking, by reason.",
                 [(q.CLOSED_BY_REASON, "{{reason}}")],
-                span=12,
+                span=8,
+            )
+        )
+        .with_panel(
+            lines(
+                "Redis towards pipelines",
+                PER_SECOND,
+                "Calls that failed and were repeated; jobs settled while Redis refused the ledger, to be accounted for later.",
+                [(q.PIPELINE_REDIS_ERRORS, "failed calls"), (q.UNACCOUNTED, "unaccounted jobs")],
+                span=8,
             )
         )
         .with_row(board.Row("Latency"))

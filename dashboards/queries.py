@@ -51,6 +51,8 @@ PAIRS_DIFFERING: Final = rate("darktime_relay_differing_total")
 RELAY_STREAMS: Final = now("darktime_relay_streams")
 
 PIPELINE_OUTCOMES: Final = at_most_five(rate("realtime_pipeline_messages_total", by="stage, outcome"))
+PIPELINE_REDIS_ERRORS: Final = rate("realtime_pipeline_redis_errors_total")
+UNACCOUNTED: Final = rate("realtime_pipeline_unaccounted_total")
 PUBLISH_OUTCOMES: Final = at_most_five(rate("realtime_publish_total", by="box, outcome"))
 DROPPED_BY_REASON: Final = rate("realtime_push_dropped_subscribers_total", by="reason")
 CLOSED_BY_REASON: Final = rate("realtime_push_closed_clients_total", by="reason")

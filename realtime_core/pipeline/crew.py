@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # While batches end sooner, and there is no backlog, one hand is enough: jobs gather into larger batches meanwhile.
 PATIENCE_S: Final = 0.02
-# Where the process computes all the time, a third batch at the same time would make each slower and none earlier.
+# Batches that begin while others are in hand begin so long after one another: what is claimed at once costs least a job.
+GATHER_S: Final = 0.005
+# Where the process computes all the time, or waits for a core to do so, a third batch at the same time would make each
+# slower and none earlier; the jobs gather into larger batches instead, which cost less each.
 ENOUGH_WHEN_COMPUTING: Final = 2
 COMPUTING: Final = 0.9
 SPAN_S: Final = 0.05
@@ -33,25 +36,45 @@ MAKE_S: Final = 1.0
 KILLED_S: Final = 2.0
 
 
-class Load:
-    """Whether this process computes all the time, by its clock of CPU over spans of a twentieth of a second."""
+def wanted_s() -> float:
+    """Seconds for which this process's main thread computed, or wanted to and waited for a core.
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, cpu: Callable[[], float] = time.process_time
-    ) -> None:
-        self._clock, self._cpu = clock, cpu
-        self._from = clock(), cpu()
+    Linux tells the second in ``/proc/self/schedstat`` (nanoseconds run, nanoseconds waited); elsewhere it is the CPU alone.
+    """
+    try:
+        with open("/proc/self/schedstat", "rb") as file:  # noqa: PTH123 - twenty times a second
+            ran, waited = file.read().split()[:2]
+        return (int(ran) + int(waited)) / 1e9
+    except (OSError, ValueError):
+        return time.process_time()
+
+
+class Load:
+    """Whether this process computes, or wants to, all the time; over spans of a twentieth of a second.
+
+    On a machine whose cores are all taken a busy process has but a part of one: its CPU alone would say that it has time.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, wanted: Callable[[], float] = wanted_s) -> None:
+        self._clock, self._wanted = clock, wanted
+        self._from = clock(), wanted()
         self._share = 0.0
 
     @property
     def computing(self) -> bool:
         """Whether it did in the last whole span."""
-        at, used = self._clock(), self._cpu()
-        since, used_before = self._from
+        at = self._clock()
+        since, before = self._from
         if at - since >= SPAN_S:
-            self._share = (used - used_before) / (at - since)
-            self._from = at, used
+            wanted = self._wanted()
+            self._share = (wanted - before) / (at - since)
+            self._from = at, wanted
         return self._share > COMPUTING
+
+
+def gathering_s(began: Sequence[float]) -> float:
+    """How long another batch has to wait where some are in hand, from when they began on the monotonic clock."""
+    return max(min(began) + PATIENCE_S, max(began) + GATHER_S) - time.monotonic()
 
 
 class Crew:
@@ -86,8 +109,7 @@ class Crew:
         """A hand for the next batch; None where none was free for a tenth of a second, or the worker is to end."""
         busy = self.busy
         free = next((hand for hand in self.hands if not hand.busy), None)
-        oldest = min((hand.started for hand in busy), default=0.0)
-        wait_s = 0.0 if backlog or not busy else PATIENCE_S - (time.monotonic() - oldest)
+        wait_s = 0.0 if backlog or not busy else gathering_s([hand.started for hand in busy])
         enough = self._load.computing and len(busy) >= ENOUGH_WHEN_COMPUTING
         if wait_s <= 0 and not enough:
             if free is not None:

@@ -28,6 +28,7 @@ from realtime_core.ledger import balance, read
 from realtime_core.queue import Queue
 from realtime_core.stack import Stack, ready_line
 from tests.bench.core_roles import AFTER_S, NAME
+from tests.bench.yardstick import Yardstick
 from tests.support.memory import Looks, Watch, most_slope_a_minute
 
 if TYPE_CHECKING:
@@ -120,11 +121,15 @@ class Step:
 
 def measure(_folder: Path) -> list[str]:
     """Lines for docs/benchmarks.md: the ladder of rates, ten subscribers a channel, and what each level costs."""
-    return [
-        *ladder(RATES, SECONDS, "published", HELD_MS, ONE_EACH),
-        hold(1_000.0, SECONDS, "published", TEN_EACH).told(HELD_MS),
-        *prices(PRICED, SECONDS, ONE_EACH),
-    ]
+    machine = Yardstick()
+    machine.look()
+    lines = ladder(RATES, SECONDS, "published", HELD_MS, ONE_EACH)
+    machine.look()
+    lines.append(hold(1_000.0, SECONDS, "published", TEN_EACH).told(HELD_MS))
+    machine.look()
+    lines += prices(PRICED, SECONDS, ONE_EACH)
+    machine.look()
+    return [*lines, machine.told()]
 
 
 def ladder(rates: Sequence[float], seconds: float, ack: str, limit_ms: float, shape: Shape) -> list[str]:

@@ -26,6 +26,8 @@ class Exporter:
         self.counters = [
             self.counter("realtime_hooks_jobs", outcome="accepted"),
             self.counter("realtime_pipeline_messages", stage="publish", outcome="done"),
+            self.counter("realtime_pipeline_redis_errors"),
+            self.counter("realtime_pipeline_unaccounted"),
             self.counter("realtime_publish", box="production", outcome="accepted"),
             self.counter("realtime_push_published"),
             self.counter("realtime_push_deliveries"),
