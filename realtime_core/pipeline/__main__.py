@@ -6,6 +6,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import argparse  # noqa: E402 - see above
+import gc  # noqa: E402
 import logging  # noqa: E402
 import os  # noqa: E402
 import resource  # noqa: E402
@@ -20,7 +21,7 @@ import gevent  # noqa: E402
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server  # noqa: E402
 
 from realtime_core.errors import ConfigurationError, RealtimeError  # noqa: E402
-from realtime_core.ledger import Ledger  # noqa: E402
+from realtime_core.ledger import Ledger, prepare  # noqa: E402
 from realtime_core.pipeline.acknowledge import LEVELS  # noqa: E402
 from realtime_core.pipeline.beside import Beside  # noqa: E402
 from realtime_core.pipeline.loading import boxes, pipeline_class  # noqa: E402
@@ -66,6 +67,8 @@ def main(argv: "Sequence[str] | None" = None) -> int:
         ):
             for number in (signal.SIGTERM, signal.SIGINT):
                 gevent.signal_handler(number, _told_to_end, runner)
+            prepare()  # now, and not while the first batches wait for it
+            gc.freeze()  # what is there stays: no collection in the middle of the work looks through it again
             print(f"working on queue {arguments.queue}", flush=True)
             runner.run()
     except RealtimeError as error:

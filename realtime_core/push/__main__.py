@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import resource
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.set_wakeup_fd(server.wakeup.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: server.stop())
+    gc.freeze()  # what is there stays: no collection in the middle of the work looks through it again
     host = f"[{server.host}]" if ":" in server.host else server.host
     print(f"listening on {host}:{server.port}", flush=True)
     try:
@@ -105,13 +107,14 @@ def _accounts(arguments: argparse.Namespace) -> Accounts:
     if missing:
         flags = ", ".join("--" + flag.replace("_", "-") for flag in missing)
         raise ConfigurationError(f"--ledger {arguments.ledger} counts nothing without {flags}: name them")
-    from realtime_core.ledger import Ledger
+    from realtime_core.ledger import Ledger, prepare
     from realtime_core.redis_url import connect
 
     # It does not try again: the next flush carries what this one did not.
     redis = connect(arguments.ledger, answer_s=LEDGER_TIMEOUT_S, connect_s=LEDGER_TIMEOUT_S, called="--ledger")
     owner = arguments.owner or f"push:{os.getpid()}#{secrets.token_hex(2)}"
     ledger = Ledger(redis, arguments.ledger_name, owner, window_s=arguments.window)
+    prepare()  # now, and not while the first subscribers wait for it
     return Accounts(ledger, arguments.hop_in, arguments.hop_out)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import sys
@@ -10,7 +11,7 @@ from collections import Counter
 
 from redis import Redis
 
-from realtime_core.ledger import Ledger
+from realtime_core.ledger import Ledger, prepare
 from realtime_core.queue import Job, Queue
 
 RUN = "core"
@@ -103,6 +104,8 @@ def swarm(address: str, subscribers: int, channels: int) -> None:
 
 def main(words: list[str]) -> None:
     """One of the roles, by name."""
+    prepare()
+    gc.freeze()
     if words[0] == "swarm":
         swarm(words[1], int(words[2]), int(words[3]))
     else:

@@ -52,3 +52,17 @@ def test_importing_the_ledger_and_counting_a_few_ids_does_not_import_numpy() -> 
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20)
     assert found.stdout.strip() == "[]"
+
+
+def test_who_prepares_has_imported_all_that_counting_many_ids_needs() -> None:
+    script = (
+        "import sys, redis\n"
+        "from realtime_core.ledger import Ledger, prepare\n"
+        "prepare()\n"
+        "before = set(sys.modules)\n"
+        "ledger = Ledger(redis.Redis(), 'n', 'o#1')\n"
+        "ledger.sent('a>b', [str(number) for number in range(2_000)], 12.5)\n"
+        "print(sorted(name for name in set(sys.modules) - before if name.startswith(('numpy', 'realtime_core'))))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20)
+    assert found.stdout.strip() == "[]"

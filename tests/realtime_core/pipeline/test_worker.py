@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -233,3 +234,9 @@ def test_what_cannot_work_is_refused_with_exit_2_in_one_line(words: list[str], n
     )
     assert done.returncode == 2, done.stderr
     assert named in done.stderr.strip().splitlines()[-1]
+
+
+def test_a_worker_has_loaded_what_accounting_takes_before_it_says_that_it_works(work: Work) -> None:
+    """Numpy's import stops it for a tenth of a second: no message may wait for that."""
+    worker = work("--box", f"push=http://127.0.0.1:{free_port()}")
+    assert "numpy" in Path(f"/proc/{worker.pid}/maps").read_text()

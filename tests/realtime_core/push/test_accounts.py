@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -289,3 +290,9 @@ def test_without_a_ledger_nothing_is_noted() -> None:
     accounts.received(event("a 1"))
     assert not accounts.counting
     assert accounts.close(0)
+
+
+def test_a_server_that_counts_has_loaded_what_that_takes_before_it_listens(counting: Callable[..., Push]) -> None:
+    """Numpy's import stops it for a tenth of a second: no subscriber may wait for that."""
+    push = counting()
+    assert "numpy" in Path(f"/proc/{push.service.pid}/maps").read_text()
