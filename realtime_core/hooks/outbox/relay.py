@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from django.db.models import Min
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 REFUSAL: Final = 500
 PURGED_AT_ONCE: Final = 1_000
 COUNTED: Final = 100_000
+# Of the bodies of one turn; a longer one goes alone. Rows are read so many at a time until there are enough.
+MOST_BYTES: Final = 8_388_608
+READ_AT_ONCE: Final = 50
 # What says nothing of other queues: they have their turn all the same.
 OF_ONE_QUEUE: Final = (ResponseError, RealtimeError)
 
@@ -59,7 +63,7 @@ class Relay:
         Args:
             queue: makes the queue of a name; asked once a name.
             using: the database's alias.
-            batch: most rows of one turn, 10,000 at most.
+            batch: most rows of one turn, 10,000 at most; bodies of more than 8 MB are put in several turns.
             keep_s: how long rows that were put are kept, without their bodies; 0: they are deleted at once.
             ledger: counts events that were put, as a ``Producer`` does.
 
@@ -118,7 +122,7 @@ class Relay:
                 return 0
             # Who holds the partition is alone with its waiting rows; one that somebody locked by hand is left for later.
             waiting = self._waiting().filter(partition=partition).order_by("number")
-            rows = list(waiting.select_for_update(skip_locked=True)[: self._batch])
+            rows = _of_size(waiting.select_for_update(skip_locked=True)[: self._batch])
             for name in dict.fromkeys(row.queue for row in rows):
                 its = [row for row in rows if row.queue == name]
                 try:
@@ -202,3 +206,16 @@ class Relay:
 
     def _rows(self) -> QuerySet[OutboxRow]:
         return OutboxRow._base_manager.using(self._using)  # noqa: SLF001 - documented
+
+
+def _of_size(waiting: QuerySet[OutboxRow]) -> list[OutboxRow]:
+    """The first rows whose bodies come to ``MOST_BYTES``, one at least: 500 of a megabyte would be half a gigabyte here."""
+    rows: list[OutboxRow] = []
+    size = 0
+    with closing(waiting.iterator(chunk_size=READ_AT_ONCE)) as reading:
+        for row in reading:
+            size += len(row.body)
+            if rows and size > MOST_BYTES:
+                break
+            rows.append(row)
+    return rows

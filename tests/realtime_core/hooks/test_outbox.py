@@ -23,7 +23,7 @@ from redis.exceptions import ResponseError
 
 from realtime_core.errors import ConfigurationError, QueueFull
 from realtime_core.hooks.outbox.models import OutboxRow
-from realtime_core.hooks.outbox.relay import Relay
+from realtime_core.hooks.outbox.relay import MOST_BYTES, Relay
 from realtime_core.hooks.outbox.running import relay_all, run
 from realtime_core.hooks.outbox.turn import only_relay, partition_turn
 from realtime_core.queue import Finish, Job, Queue
@@ -174,6 +174,22 @@ def test_the_relay_puts_each_row_once_under_its_own_id_in_order(
     assert [(claim.id, json.loads(claim.body)) for claim in claims] == expected
     assert [claim.key for claim in claims] == [body["channels"][0] for _, body in expected]
     assert relay_all(relay_to(queue, using)) == 0
+
+
+def test_large_bodies_are_put_in_several_turns_and_stay_in_order(
+    using: str, save: Callable[..., Any], queue: Queue
+) -> None:
+    """A turn of 500 rows of a megabyte each would take half a gigabyte of the relay's memory, and of Redis' at once."""
+    large = MOST_BYTES // 9  # and what an event has around it
+    with transaction.atomic(using=using):
+        for number in range(17):
+            save(f"{number:02}" + "x" * large)
+        save("17")
+    OutboxRow.objects.using(using).update(partition=3)
+    relay = relay_to(queue, using)
+    moved = [relay.round() for _ in range(4)]
+    assert moved == [8, 8, 2, 0]
+    assert [int(text[:2]) for text in texts(queue)] == list(range(18))
 
 
 def test_rows_that_were_put_are_kept_without_their_payload_and_purged_when_their_time_is_over(
