@@ -37,20 +37,20 @@ KILLED_S: Final = 2.0
 
 
 def wanted_s() -> float:
-    """Seconds for which this process's main thread computed, or wanted to and waited for a core.
+    """Seconds for which this thread computed, or wanted to and waited for a core.
 
-    Linux tells the second in ``/proc/self/schedstat`` (nanoseconds run, nanoseconds waited); elsewhere it is the CPU alone.
+    Linux tells it in ``/proc/thread-self/schedstat`` (nanoseconds run, nanoseconds waited); elsewhere it is the CPU alone.
     """
     try:
-        with open("/proc/self/schedstat", "rb") as file:  # noqa: PTH123 - twenty times a second
+        with open("/proc/thread-self/schedstat", "rb") as file:  # noqa: PTH123 - twenty times a second
             ran, waited = file.read().split()[:2]
         return (int(ran) + int(waited)) / 1e9
     except (OSError, ValueError):
-        return time.process_time()
+        return time.thread_time()
 
 
 class Load:
-    """Whether this process computes, or wants to, all the time; over spans of a twentieth of a second.
+    """Whether this thread computes, or wants to, all the time; over spans of a twentieth of a second.
 
     On a machine whose cores are all taken a busy process has but a part of one: its CPU alone would say that it has time.
     """

@@ -42,6 +42,11 @@ def test_the_array_forms_agree_with_the_plain_ones(keys: list[int]) -> None:
     assert [tuple(cells) for cells in in_fours] == [cells_of(key) for key in keys]
 
 
+def in_another_process(script: str) -> str:
+    words = [sys.executable, "-c", script]
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+
 def test_importing_the_ledger_and_counting_a_few_ids_does_not_import_numpy() -> None:
     script = (
         "import sys, redis\n"
@@ -50,8 +55,7 @@ def test_importing_the_ledger_and_counting_a_few_ids_does_not_import_numpy() -> 
         "ledger.sent('a>b', ['1', '2'], 12.5)\n"
         "print(sorted({'numpy', 'gevent', 'locust'} & set(sys.modules)))\n"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20)
-    assert found.stdout.strip() == "[]"
+    assert in_another_process(script) == "[]"
 
 
 def test_who_prepares_has_imported_all_that_counting_many_ids_needs() -> None:
@@ -64,5 +68,4 @@ def test_who_prepares_has_imported_all_that_counting_many_ids_needs() -> None:
         "ledger.sent('a>b', [str(number) for number in range(2_000)], 12.5)\n"
         "print(sorted(name for name in set(sys.modules) - before if name.startswith(('numpy', 'realtime_core'))))\n"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20)
-    assert found.stdout.strip() == "[]"
+    assert in_another_process(script) == "[]"
