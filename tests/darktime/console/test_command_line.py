@@ -118,7 +118,7 @@ def as_nobody(folder, *words, cwd=None):
     code += "import darktime.console.main as main, darktime.console.configuration\n"
     code += "[main.DARKTIME.get_command(None, name) for name in main.DARKTIME.list_commands(None)]\n"
     # Imported first: this interpreter's own folders may be closed to nobody.
-    code += "import darktime.report, darktime.split.running\n"
+    code += "import darktime.report, darktime.split.experiment, darktime.split.running, darktime.split.steering\n"
     if os.geteuid() == 0:
         code += f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
     code += "main.darktime()"
