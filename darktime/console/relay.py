@@ -106,7 +106,9 @@ def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     from darktime.split.alone_results import alone_results
     from darktime.split.folder import alone
     from darktime.split.relay.alone import AloneRelay
+    from darktime.split.relay.expendable import dies_first
 
+    dies_first()
     settings, lists = settings_of(folder, asked), lists_of(asked)
     state = settings.folder
     began = datetime.now(UTC)

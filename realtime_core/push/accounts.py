@@ -1,7 +1,7 @@
 """What this server tells the ledger: counts are noted by the loop, carried and written by a thread of its own.
 
-A Redis that hangs holds up that thread and nothing else. What cannot be noted because too much waits is lost,
-and counted.
+A Redis that hangs holds up that thread and nothing else. Notes are carried a piece at a time, because meanwhile the
+interpreter is the thread's and the loop waits. What cannot be noted because too much waits is lost, and counted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import defaultdict, deque
 from functools import partial
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EVERY_S: Final = 0.25
+EVERY_S: Final = 0.25  # between two flushes
+PIECE: Final = 256  # notes carried at a time: less than a millisecond
+BREATH_S: Final = 0.001  # between two pieces
 MOST_WAITING: Final = 200_000
 DROPPED: Final = "subscriber_dropped"
 _IN: Final = "in"
@@ -70,7 +72,8 @@ class Accounts:
         self._most_waiting = most_waiting
         # Appending to and taking from a deque are each one step for the interpreter: no lock between loop and thread.
         self._notes: deque[tuple[str, str, float, int]] = deque()
-        self._ending = threading.Event()
+        self._ending = False
+        self._look = threading.Event()  # a piece is together, or the server ends
         self._closed = False
         self._thread: threading.Thread | None = None
         self.lost = 0
@@ -110,7 +113,8 @@ class Accounts:
         """Carry and write everything, close the account; whether that was done within ``timeout_s``."""
         if self._thread is None:
             return True
-        self._ending.set()
+        self._ending = True
+        self._look.set()
         self._thread.join(timeout_s)
         if not self._closed:
             self.lost += len(self._notes)
@@ -120,17 +124,24 @@ class Accounts:
     def _note(self, kind: str, name: str, at: float, times: int) -> None:
         if len(self._notes) < self._most_waiting:
             self._notes.append((kind, name, at, times))
+            if len(self._notes) == PIECE:
+                self._look.set()
         else:
             self.lost += times
 
     def _run(self, book: Book) -> None:
         due = monotonic()
         written = True
-        while not self._ending.wait(max(0.0, due - monotonic())):
-            due = monotonic() + EVERY_S
-            if self._notes or not written:
-                self._carry(book)
-                written = self._attempt(book.flush)
+        while not self._ending:
+            self._look.wait(max(0.0, due - monotonic()))
+            self._look.clear()
+            noted = bool(self._notes)
+            self._carry(book)
+            if noted or not written:
+                written = False
+            if monotonic() >= due:
+                due = monotonic() + EVERY_S
+                written = written or self._attempt(book.flush)
         self._carry(book)
         self._closed = self._attempt(book.close) or self._attempt(book.close)
 
@@ -144,9 +155,18 @@ class Accounts:
         return True
 
     def _carry(self, book: Book) -> None:
-        """Into the ledger's memory, all of a kind in one call: that is what costs least."""
+        """What waits now, into the ledger's memory; what is noted meanwhile waits for the next time."""
+        left = len(self._notes)
+        while left > 0:
+            self._carry_piece(book, min(left, PIECE))
+            left -= PIECE
+            if left > 0 and not self._ending:
+                sleep(BREATH_S)
+
+    def _carry_piece(self, book: Book, size: int) -> None:
+        """All of a kind in one call: that is what costs least."""
         kinds: defaultdict[str, tuple[list[str], list[float], list[int]]] = defaultdict(lambda: ([], [], []))
-        for _ in range(len(self._notes)):
+        for _ in range(size):
             kind, name, at, times = self._notes.popleft()
             ids, ats, all_times = kinds[kind]
             ids.append(name)

@@ -1,6 +1,6 @@
 """The whole core: from a put to the browser, by rate and by level of acknowledgement, with every message accounted for.
 
-Producers put 1 to 16 jobs a transaction at planned times; ``darktime pipeline run`` parses, anonymises and publishes over
+Four producers put 1 to 16 jobs a transaction at planned times; ``darktime pipeline run`` parses, anonymises and publishes over
 HTTP; the embedded push server fans out to a swarm of subscribers. Latency runs from the planned time of the put to the
 reading. A rate is held where p99 is within ``--limit-ms``, the producer on time, nothing lost or doubled and the ledger
 at 0. ``python -m tests.bench core --rates 5000,10000 --seconds 60 --ack published`` prints a line a rate and the highest
@@ -110,7 +110,7 @@ class Step:
             f"- {self.rate:,.0f} messages/s, {self.shape}, ack {self.ack}: {'held' if self.held(limit_ms) else 'NOT held'}; "
             f"put to browser p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f}, p99.9 {self.p999_ms:.1f}; {self.put:,} put, "
             f"{self.delivered:,} delivered, {self.lost} lost, {self.duplicated} doubled, ledger residual {self.residual}; "
-            f"{self.mean_batch:.1f} jobs a batch, the producer was {self.late_s * 1000:.0f} ms late at the most; "
+            f"{self.mean_batch:.1f} jobs a batch, the producers were {self.late_s * 1000:.0f} ms late at the most; "
             f"µs of CPU a message: {used}"
         )
         if not self.growth:
@@ -168,7 +168,7 @@ def hold(rate: float, seconds: float, ack: str, shape: Shape, *, watch: bool = F
         put = _produce(valkey.url, rate, seconds, shape.channels)
         redis = ends.enter_context(valkey.client())
         _wait_done(redis, put["put"])
-        used = {part: _cpu_s(pid) - before[part] for part, pid in parts.items()} | {"producer": put["cpu_s"]}
+        used = {part: _cpu_s(pid) - before[part] for part, pid in parts.items()} | {"producers": put["cpu_s"]}
         batches = _batches(worker)
         assert swarm.stdin is not None
         swarm.stdin.write(json.dumps(put["channels"]) + "\n")

@@ -8,59 +8,86 @@ import random
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+import orjson
 from redis import Redis
 
 from realtime_core.ledger import Ledger, prepare
 from realtime_core.queue import Job, Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RUN = "core"
 NAME = "core"
 MOST_A_TRANSACTION = 16
 AFTER_S = 10.0
 START_S = 30.0
-EVENT_BYTES = 300
+PRODUCERS = 4  # one alone would wait for each put before the next, and be the limit itself
+TEXT = "x" * 64  # which makes bodies of 300 bytes, a few more or less
+
+
+@dataclass
+class Put:
+    """What one producer put.
+
+    Attributes:
+        late_s: how late it was at the most.
+        sent: jobs by channel.
+    """
+
+    jobs: int = 0
+    late_s: float = 0.0
+    sent: Counter[int] = field(default_factory=Counter)
 
 
 def produce(url: str, rate: float, seconds: float, channels: int) -> None:
-    """Put transactions of 1 to 16 jobs at planned times; says what was put, by channel, and how late it was at the most."""
-    chance = random.Random(7)
-    sent: Counter[int] = Counter()
-    put, late_s = 0, 0.0
-    with Redis.from_url(url) as redis:
-        queue, ledger = Queue(redis, NAME), Ledger(redis, NAME, "producer")
-        begin = time.monotonic() + 0.2
-        while (planned := begin + put / rate) < begin + seconds:
-            size = chance.randint(1, MOST_A_TRANSACTION)
-            jobs = []
-            at = time.time()
-            for _ in range(size):
-                channel = (put + len(jobs)) % channels
-                sent[channel] += 1
-                jobs.append(_job(put + len(jobs), channel, sent[channel], int(planned * 1e6), at))
-            wait_s = planned - time.monotonic()
-            if wait_s > 0:
-                time.sleep(wait_s)
-            late_s = max(late_s, time.monotonic() - planned)
-            queue.put(jobs)
-            ledger.sent("queue>pipeline", [job.id for job in jobs], [at] * size)
-            put += size
+    """Let several producers put at once, each on channels of its own; says what was put, by channel, and how late it was."""
+    puts = [Put() for _ in range(PRODUCERS)]
+    with Redis.from_url(url) as redis, ThreadPoolExecutor(PRODUCERS) as threads:
+        ledger, begin = Ledger(redis, NAME, "producer"), time.monotonic() + 0.2
+        for first, put in enumerate(puts):
+            its = range(first, channels, PRODUCERS)
+            threads.submit(_put_all, redis, ledger, put, its, begin, begin + seconds, rate / PRODUCERS)
+        threads.shutdown()
         ledger.close()
-    sys.stdout.write(
-        json.dumps(
-            {"put": put, "late_s": late_s, "cpu_s": time.process_time(), "channels": [sent[c] for c in range(channels)]}
-        )
-    )
+    sent = sum((put.sent for put in puts), Counter[int]())
+    told = {"put": sum(put.jobs for put in puts), "late_s": max(put.late_s for put in puts)}
+    told |= {"cpu_s": time.process_time(), "channels": [sent[channel] for channel in range(channels)]}
+    sys.stdout.write(json.dumps(told))
 
 
-def _job(number: int, channel: int, in_channel: int, at_us: int, at: float) -> Job:
-    name = f"j{number:010d}"
+def _put_all(  # noqa: PLR0917
+    redis: Redis, ledger: Ledger, put: Put, channels: Sequence[int], begin: float, end: float, rate: float
+) -> None:
+    """Put transactions of 1 to 16 jobs at planned times."""
+    queue, chance = Queue(redis, NAME), random.Random(channels[0])
+    while (planned := begin + put.jobs / rate) < end:
+        size = chance.randint(1, MOST_A_TRANSACTION)
+        jobs = []
+        at = time.time()
+        for number in range(put.jobs, put.jobs + size):
+            channel = channels[number % len(channels)]
+            put.sent[channel] += 1
+            jobs.append(_job(f"p{channels[0]}.{number:010d}", channel, put.sent[channel], int(planned * 1e6), at))
+        wait_s = planned - time.monotonic()
+        if wait_s > 0:
+            time.sleep(wait_s)
+        put.late_s = max(put.late_s, time.monotonic() - planned)
+        queue.put(jobs)
+        ledger.sent("queue>pipeline", [job.id for job in jobs], [at] * size)
+        put.jobs += size
+
+
+def _job(name: str, channel: int, in_channel: int, at_us: int, at: float) -> Job:
     mark = {"blast": RUN, "c": channel, "p": 0, "at": at_us, "n": in_channel}
-    data = {"email": "a@example.org", "text": "", "mark": mark}
+    data = {"email": "a@example.org", "text": TEXT, "mark": mark}
     fields = {"v": 1, "job": name, "channels": [f"blast.{channel}"], "kind": "post_save", "model": "site.Comment"}
-    fields |= {"key": number, "at": at, "data": data}
-    data["text"] = "x" * (EVENT_BYTES - len(json.dumps(fields)))
-    return Job(id=name, body=json.dumps(fields).encode(), key=f"blast.{channel}")
+    fields |= {"key": in_channel, "at": at, "data": data}
+    return Job(id=name, body=orjson.dumps(fields), key=f"blast.{channel}")  # as the hooks do
 
 
 def swarm(address: str, subscribers: int, channels: int) -> None:

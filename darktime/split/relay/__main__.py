@@ -17,6 +17,7 @@ from darktime.split.dark_side import CONNECTIONS, DarkSide, dark_side
 from darktime.split.record.file import MAX_BYTES, RecordLimits
 from darktime.split.record.recorder import RecordSettings
 from darktime.split.relay.ending import ENDS, Ending
+from darktime.split.relay.expendable import dies_first
 from darktime.split.relay.settings import CompareSettings, Hops, Limits, RelaySettings
 from darktime.split.relay.shares import share_of
 from darktime.split.settings import MOST_BODY
@@ -206,6 +207,7 @@ def main(argv: list[str] | None = None) -> int:
     options = _arguments().parse_args(argv)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    dies_first()
     try:
         settings = _settings(options)
         if settings.compare is not None:

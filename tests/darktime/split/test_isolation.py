@@ -10,10 +10,12 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from darktime.split.relay.expendable import OOM_SCORE, dies_first
 from darktime.split.running import free_udp_port
 from tests.darktime.split.conftest import CANDIDATE, binaries, workers
 from tests.darktime.split.servers import Client, Quick
@@ -23,7 +25,6 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "date")
 
@@ -49,6 +50,26 @@ def test_a_hung_dark_instance_holds_up_the_second_request_of_a_naive_mirror_and_
     wait_until(lambda: ours.state().get("received", 0) >= 4, what="copies at the relay")
     assert naive_s > 0.9
     assert ours_s < naive_s / 3
+
+
+def test_out_of_memory_the_kernel_is_to_end_the_relay_before_nginx(make_split: Callable, origin: Callable) -> None:
+    split = make_split(origin().address)
+    split.start_relay(origin().address)
+    split.start()
+    of_nginx, of_relay = (
+        int(Path(f"/proc/{service.pid}/oom_score_adj").read_text()) for service in (split.nginx, split.relay)
+    )
+    assert of_relay == OOM_SCORE
+    assert of_nginx == int(Path("/proc/self/oom_score_adj").read_text()) < OOM_SCORE
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, OOM_SCORE), (900, 900)])
+def test_a_process_that_is_marked_more_strongly_stays_so(tmp_path: Path, before: int, after: int) -> None:
+    score = tmp_path / "score"
+    score.write_text(f"{before}\n")
+    dies_first(score)
+    dies_first(tmp_path / "none")
+    assert int(score.read_text()) == after
 
 
 @pytest.mark.parametrize("nginx", binaries().values(), ids=binaries().keys())

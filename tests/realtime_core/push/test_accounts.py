@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from realtime_core.ledger import HopBalance, Ledger, balance, read, wait_balanced
 from realtime_core.push.__main__ import LEDGER_TIMEOUT_S
-from realtime_core.push.accounts import DROPPED, Accounts
+from realtime_core.push.accounts import DROPPED, PIECE, Accounts
 from realtime_core.push.wire_format import Event
 from tests.realtime_core.push.client import Reader, browser_events, dial, metric, publish
 from tests.support.waiting import wait_until
@@ -196,12 +196,14 @@ class Book:
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str, str], int] = {}
+        self.sizes: list[int] = []
         self.go = threading.Event()
         self.go.set()
         self.failing = False
         self.closed = False
 
     def _count(self, side: str, hop: str, ids: Sequence[str], times: Sequence[int]) -> None:
+        self.sizes.append(len(ids))
         for one, many in zip(ids, times, strict=True):
             self.counts[side, hop, one] = self.counts.get((side, hop, one), 0) + many
 
@@ -272,6 +274,28 @@ def test_notes_beyond_the_bound_are_lost_and_counted() -> None:
     book.go.set()
     assert accounts.close(5)
     assert len(book.counts) == 11
+
+
+def test_notes_are_carried_a_piece_at_a_time_so_that_the_loop_gets_its_turn_between_two() -> None:
+    book = Book()
+    accounts = Accounts(book, IN, OUT)
+    for number in range(10 * PIECE):
+        accounts.received(event(f"a {number}"))
+    accounts.start()
+    wait_until(lambda: len(book.counts) == 10 * PIECE, what="all of them")
+    assert max(book.sizes) <= PIECE
+    assert accounts.close(5)
+
+
+def test_a_piece_that_is_together_is_carried_before_the_next_flush_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime_core.push.accounts.EVERY_S", 3600.0)
+    book = Book()
+    accounts = Accounts(book, IN, OUT)
+    accounts.start()
+    for number in range(PIECE):
+        accounts.received(event(f"a {number}"))
+    wait_until(lambda: len(book.counts) == PIECE, what="the piece")
+    assert accounts.close(5)
 
 
 def test_an_account_that_cannot_be_closed_is_said_to_stay_open(caplog: pytest.LogCaptureFixture) -> None:
