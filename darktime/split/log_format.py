@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from darktime.split.quick_values import quickly_made
+from realtime_core.quick_values import quickly_made
 
 VERSION: Final = "1"
 _FIELDS: Final = (

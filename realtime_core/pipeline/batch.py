@@ -200,6 +200,10 @@ class Batch:
             outcomes: by target, one for each event, in the jobs' order.
             again_at_once: the worker ends. What a target did not take was not waited for: the job is given back.
         """
+        if all(outcome.accepted for of_target in outcomes.values() for outcome in of_target):  # as nearly always
+            for item in items:
+                item.verdict = item.verdict or Finish(item.claim)
+            return 0
         failures = 0
         start = 0
         for item in items:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from realtime_core.errors import RealtimeError
 from realtime_core.publish import Event, event_of
+from realtime_core.quick_values import quickly_made
 
 Key: TypeAlias = str | int | None
 
@@ -16,6 +17,7 @@ class Unparsable(RealtimeError):  # noqa: N818 - a finding about a job, not a fa
     """A job's body that no attempt will ever understand; the job is stalled."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """A job that has been understood.

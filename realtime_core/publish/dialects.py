@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from realtime_core.publish.outcome import Outcome
@@ -56,7 +57,12 @@ class Dialect:
             )
         found = _SUBSCRIBERS.search(reply.body)
         subscribers = int(found[1]) if found else self.empty.get(reply.status)
-        return Outcome(accepted=True, subscribers=subscribers, status=reply.status)
+        return _accepted(reply.status, subscribers)
+
+
+@lru_cache(maxsize=1024)
+def _accepted(status: int, subscribers: int | None) -> Outcome:
+    return Outcome(accepted=True, subscribers=subscribers, status=status)
 
 
 PUSH_STREAM: Final = Dialect(name="push_stream", headers=b"", empty={})

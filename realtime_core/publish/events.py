@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from realtime_core.errors import ConfigurationError
+from realtime_core.quick_values import quickly_made
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One message of one channel.

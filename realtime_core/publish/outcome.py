@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from realtime_core.quick_values import quickly_made
+
 # Reasons why a box did not take an event: the closed list that the ledger's hops to the boxes use.
 REFUSED: Final = "refused"  # no connection: refused, unreachable, a name that does not resolve
 TIMEOUT: Final = "timeout"  # no answer in time; the box may have taken it all the same
@@ -16,6 +18,7 @@ UNSEEN: Final = "unseen"  # a box took it, and the canary did not see it in time
 _CLIENT_ERROR: Final = 4
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """Accepted, or the reason why not.

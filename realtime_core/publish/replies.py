@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from realtime_core.quick_values import quickly_made
+
 MAX_HEAD_BYTES: Final = 16_384
 MAX_BODY_BYTES: Final = 65_536
 _HEAD_END: Final = b"\r\n\r\n"
@@ -21,6 +23,7 @@ class ReplyError(Exception):
     """What came is no reply, or longer than any answer to a publish is."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """One whole reply. ``keep_alive``: whether another may follow; ``explain``: push-stream's reason."""

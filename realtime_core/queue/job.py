@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from realtime_core.errors import ConfigurationError
+from realtime_core.quick_values import quickly_made
 
 MAX_BODY_BYTES: Final = 1_048_576
 MAX_DELAY_S: Final = 30 * 86_400.0
@@ -63,6 +64,7 @@ class Job:
         return b"%b %b" % ((self.key or "").encode(), self.body)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A job in a worker's hands.

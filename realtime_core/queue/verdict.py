@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from realtime_core.errors import ConfigurationError, QueueError
+from realtime_core.quick_values import quickly_made
 
 if TYPE_CHECKING:
     from realtime_core.queue.job import Claim
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 MAX_RESULT_BYTES: Final = 16_384
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Finish:
     """The job is done.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from darktime.split.quick_values import quickly_made
+from realtime_core.quick_values import quickly_made
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

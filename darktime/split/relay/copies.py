@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, Self
 from darktime.errors import DarktimeError
 from darktime.split.compare.pair import STREAM_TYPE
 from darktime.split.marks import mark
-from darktime.split.quick_values import quickly_made
 from darktime.split.relay import reasons
 from darktime.split.relay.trace import traceparent
 from darktime.split.settings import BODILESS
+from realtime_core.quick_values import quickly_made
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -1,4 +1,4 @@
-"""Frozen values that cost no more to make than others: of those that are made for every copy. Frozen for mypy, not at run time."""
+"""Frozen values that cost no more to make than others: those made for every message or copy. Frozen for mypy, not at run time."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ Value = TypeVar("Value")
 
 
 def quickly_made(cls: type[Value]) -> type[Value]:
-    """Take the guard off a frozen dataclass, which sets each of its fields by a call: that was a tenth of what a copy cost."""
+    """Take the guard off a frozen dataclass, which sets each field by a call: a tenth of what a copy or a message cost."""
     described = [(one.name, Any, one) for one in fields(cls)]  # type: ignore[arg-type]
-    plain = make_dataclass(cls.__name__, described, kw_only=True)
+    plain = make_dataclass(cls.__name__, described)
     kind: Any = cls
     kind.__init__ = plain.__dict__["__init__"]
     del kind.__setattr__, kind.__delattr__
