@@ -12,11 +12,15 @@ HEAD_END = b"\r\n\r\n"
 
 
 class Sink:
-    """Answers ``status`` after ``delay_s``, all that arrived together at once. ``taken``: job id → times of its 2xx."""
+    """Answers ``status`` after ``delay_s``, all that arrived together at once.
+
+    ``heard``: requests that have arrived, answered or not. ``taken``: job id → times of its 2xx.
+    """
 
     def __init__(self, status: int = 200, delay_s: float = 0.0) -> None:
         self.status = status
         self.delay_s = delay_s
+        self.heard = 0
         self.asked = 0
         self.refused = 0
         self.taken: dict[str, list[float]] = {}
@@ -55,6 +59,7 @@ class Sink:
                     bodies.append(buffer[start : start + length])
                     buffer = buffer[start + length :]
                 if bodies:
+                    self.heard += len(bodies)
                     time.sleep(self.delay_s)
                     self._answer(link, bodies)
 
