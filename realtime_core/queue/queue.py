@@ -148,7 +148,7 @@ class Queue:
         if not jobs:
             return []
         _check_batch(jobs)
-        lines = " ".join([f"{job.id} {-1 if job.urgent and not job.delay_s else _ms(job.delay_s)}" for job in jobs])
+        lines = " ".join([f"{job.id} {-1 if job.urgent else _ms(job.delay_s)}" for job in jobs])
         keys = [job.key or "/" for job in jobs]
         _check_range("wait_replicas", wait_replicas, 0, 100)
         _check_range("replicas_timeout_s", replicas_timeout_s, 0.001, 60.0)

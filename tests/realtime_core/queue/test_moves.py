@@ -96,6 +96,19 @@ def _wake(queue: Queue, waiting: int) -> None:
     assert sorted(got) == [f"j{n}" for n in range(waiting)]
 
 
+def test_an_urgent_job_cannot_be_delayed_and_is_told_so() -> None:
+    with pytest.raises(ConfigurationError, match=r"job a: urgent, and delay_s=5.*put it urgent when it is time"):
+        Job(id="a", body=b"", urgent=True, delay_s=5)
+
+
+def test_a_cancelled_urgent_job_without_a_key_joins_the_end_of_the_line(queue: Queue) -> None:
+    queue.put([Job(id="u", body=b"", urgent=True), *jobs("a", "b")])
+    (urgent,) = queue.claim("w", 1)
+    assert urgent.id == "u"
+    queue.settle([Cancel(urgent, "not now", delay_s=0)])
+    assert [claim.id for claim in queue.claim("w", 10)] == ["a", "b", "u"]
+
+
 def test_cancel_counts_the_attempt_and_the_job_comes_back(queue: Queue) -> None:
     queue.put(jobs("a"))
     for attempt in (1, 2, 3):
@@ -350,6 +363,7 @@ def test_a_put_that_does_not_fit_writes_nothing(make_queue: MakeQueue, redis_cli
         {"delay_s": -1},
         {"delay_s": float("nan")},
         {"delay_s": 1e9},
+        {"urgent": True, "delay_s": 0.001},
     ],
 )
 def test_a_job_out_of_its_limits_cannot_even_be_made(wrong: dict[str, object]) -> None:
