@@ -62,8 +62,8 @@ class Job:
             raise ConfigurationError(f"job {self.id}: delay_s={self.delay_s}, the limits are 0 and {MAX_DELAY_S:.0f}")
         if self.urgent and self.delay_s:
             raise ConfigurationError(
-                f"job {self.id}: urgent, and delay_s={self.delay_s}: an urgent job goes before all that wait now, with a delay "
-                "there is none of them left to pass; leave one of the two out, or put it urgent when it is time"
+                f"job {self.id}: urgent, and delay_s={self.delay_s}: urgent is before all that wait at its put, and a delay would "
+                "lose that: leave one of the two out, or put it urgent when it is time"
             )
 
     def record(self) -> bytes:

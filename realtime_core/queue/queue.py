@@ -177,10 +177,24 @@ class Queue:
             )
         return [taken == ord("1") for taken in reply]
 
-    def claim(self, worker: str, limit: int, wait_s: float = 0.0) -> list[Claim]:
+    def claim(
+        self,
+        worker: str,
+        limit: int,
+        wait_s: float = 0.0,
+        *,
+        waiting: Callable[[Callable[[], object]], bool] | None = None,
+    ) -> list[Claim]:
         """Take up to ``limit`` jobs for ``lease_s``; wait up to ``wait_s`` for the first of them.
 
         Leases of others that have ended are reaped on the way. A job's last attempt is given out alone.
+
+        Args:
+            worker: what the queue calls who claims.
+            limit: most jobs.
+            wait_s: 0 looks once. What comes due in the last instant is left for the next claim.
+            waiting: for who must be able to end the wait. It is given a call that waits for a wake-up, for a second at most, and
+                makes it; that takes no job, and may be broken off. False: nothing more is claimed.
 
         Raises:
             ConfigurationError: a worker's name that is no identifier, or a number out of its limits.
@@ -199,7 +213,10 @@ class Queue:
             if claims or left_s <= 0:
                 return claims
             block_s = max(SHORTEST_BLOCK_S, min(left_s, quiet_s, self._longest_block_s))
-            self._redis.blpop([self._keys["wake"]], timeout=block_s)
+            woken = self._wait(block_s, waiting)
+            # Where nothing came in the last part of the wait, looking once more would find what this look has found.
+            if woken is None or (not woken and left_s <= block_s < quiet_s):
+                return []
 
     def renew(self, claims: Sequence[Claim]) -> tuple[str, ...]:
         """Begin the leases anew; the ids that are no longer ours.
@@ -328,6 +345,20 @@ class Queue:
                 break
             found.append(read_stalled(id_, line))
         return found
+
+    def _wait(self, block_s: float, waiting: Callable[[Callable[[], object]], bool] | None) -> bool | None:
+        """Whether there was a wake-up; None where the wait was ended."""
+        token = None
+
+        def block() -> None:
+            nonlocal token
+            token = self._redis.blpop([self._keys["wake"]], timeout=block_s)
+
+        if waiting is None:
+            block()
+        elif not waiting(block):
+            return None
+        return token is not None
 
     def _take(self, worker: str, limit: int) -> tuple[list[Claim], float]:
         """Claims, and the seconds until a delayed job is due or a lease ends; 0 or less when one has ended."""

@@ -61,14 +61,38 @@ def test_an_empty_claim_waits_about_its_limit(queue: Queue) -> None:
     assert queue.claim("w", 1) == []
 
 
-def test_a_waiting_claim_looks_for_itself_about_once_a_second(queue: Queue, redis_client: Redis) -> None:
+@pytest.mark.parametrize("waits", [[2.0], [1.0, 1.0]], ids=["at once", "in two"])
+def test_a_waiting_claim_makes_two_calls_a_second(queue: Queue, redis_client: Redis, waits: list[float]) -> None:
     def calls() -> int:
         stats = redis_client.info("commandstats")
         return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "blpop"))
 
+    queue.claim("w", 1)  # the server knows the script from here on
     before = calls()
-    queue.claim("w", 1, wait_s=2.0)
-    assert calls() - before <= 8
+    for wait_s in waits:
+        assert queue.claim("w", 1, wait_s=wait_s) == []
+    assert calls() - before <= 4
+
+
+def test_a_claim_whose_wait_is_over_has_what_came_due_before_that(queue: Queue) -> None:
+    queue.put([Job(id="due", body=b"", delay_s=0.2)])
+    assert [claim.id for claim in queue.claim("w", 1, wait_s=0.5)] == ["due"]
+
+
+def test_a_wait_that_is_ended_claims_nothing_more_and_one_that_goes_on_does(queue: Queue) -> None:
+    def ended(block: Callable[[], object]) -> bool:
+        queue.put(jobs("a"))
+        return False
+
+    def kept(block: Callable[[], object]) -> bool:
+        queue.put(jobs("b"))
+        block()
+        return True
+
+    assert queue.claim("w", 10, wait_s=20, waiting=ended) == []
+    assert queue.counts().available == 1
+    assert [claim.id for claim in queue.claim("w", 10)] == ["a"]
+    assert [claim.id for claim in queue.claim("w", 10, wait_s=20, waiting=kept)] == ["b"]
 
 
 @pytest.mark.parametrize("waiting", [1, 4])
