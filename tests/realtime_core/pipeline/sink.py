@@ -14,13 +14,16 @@ HEAD_END = b"\r\n\r\n"
 class Sink:
     """Answers ``status`` after ``delay_s``, all that arrived together at once; on a channel of ``statuses`` what stands there.
 
-    ``heard``: requests that have arrived, answered or not. ``taken``: job id → times of its 2xx.
+    While ``answering`` is not set it answers nothing. ``heard``: requests that have arrived, answered or not.
+    ``taken``: job id → times of its 2xx.
     """
 
     def __init__(self, status: int = 200, delay_s: float = 0.0) -> None:
         self.status = status
         self.delay_s = delay_s
         self.statuses: dict[str, int] = {}
+        self.answering = threading.Event()
+        self.answering.set()
         self.heard = 0
         self.asked = 0
         self.refused = 0
@@ -31,6 +34,7 @@ class Sink:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
+        self.answering.set()
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         for link in self._links:
@@ -62,6 +66,7 @@ class Sink:
                     buffer = buffer[start + length :]
                 if bodies:
                     self.heard += len(bodies)
+                    self.answering.wait(30)
                     time.sleep(self.delay_s)
                     self._answer(link, bodies)
 
