@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from redis import ConnectionError as RedisConnectionError
@@ -15,15 +15,19 @@ from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError
 from redis.retry import Retry
 
-from realtime_core.queue import Cancel, Finish, Job, Queue
+from realtime_core.queue import Cancel, Finish, Job, Queue, Stall
+from realtime_core.queue.scripts import MOVES
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from redis import Redis
 
     from realtime_core.stack import Stack, Valkey
+
+T = TypeVar("T")
 
 WORKER = """
     import os, sys
@@ -50,23 +54,29 @@ def start(code: str, *args: str) -> subprocess.Popen[str]:
 
 
 def test_forgotten_scripts_are_loaded_again_by_every_move(queue: Queue, redis_client: Redis, redis_name: str) -> None:
-    def forget() -> None:
-        redis_client.script_flush()
+    made: set[str] = set()
 
-    forget()
-    queue.put(jobs("a", "b", "c"))
-    forget()
-    a, b = queue.claim("w", 2)
-    forget()
-    assert queue.renew([a, b]) == ()
-    forget()
-    assert len(queue.stamp([a, b], [["t"], ["t"]])) == 2
-    forget()
-    assert queue.settle([Finish(a)]).done == 1
-    forget()
-    assert queue.settle([Finish(b)], also=lambda pipe: pipe.set(f"also{redis_name}", 1)).done == 1
-    forget()
-    assert queue.retract(["c"]) == ["c"]
+    def forgotten(move: str, call: Callable[[], T]) -> T:
+        made.add(move)
+        redis_client.script_flush()
+        return call()
+
+    assert forgotten("put", lambda: queue.put(jobs("a", "b", "c", "d"))) == [True] * 4
+    a, b, c = forgotten("claim", lambda: queue.claim("w", 3))
+    assert forgotten("renew", lambda: queue.renew([a, b])) == ()
+    assert len(forgotten("stamp", lambda: queue.stamp([a, b], [["t"], ["t"]]))) == 2
+    assert forgotten("settle", lambda: queue.settle([Finish(a), Stall(c, "x")])).done == 2
+    also = f"also{redis_name}"
+    assert forgotten("settle", lambda: queue.settle([Finish(b)], also=lambda pipe: pipe.set(also, 1))).done == 1
+    assert redis_client.get(also) == b"1"
+    assert [job.id for job in forgotten("peek", queue.peek)] == ["d"]
+    assert forgotten("retry", lambda: queue.retry(["c"])) == ["c"]
+    (d,) = queue.claim("w", 1)
+    redis_client.zadd(queue._keys["claimed"], {d.id: 1})  # its lease is over
+    assert forgotten("reap", queue.reap) == 1
+    assert forgotten("retract", lambda: queue.retract(["c", "d"])) == ["c", "d"]
+    assert forgotten("audit", queue.audit).clean
+    assert made == set(MOVES)
 
 
 @pytest.mark.parametrize("key", [None, "k"])

@@ -18,15 +18,17 @@ from redis.retry import Retry
 
 from realtime_core.errors import ConfigurationError, NotReplicated, QueueFull
 from realtime_core.queue import Cancel, Finish, GiveBack, Job, Listener, Queue, Renewal, Stall
+from realtime_core.queue.scripts import MOVES, source
 from realtime_core.stack import free_port
 from tests.support.cutting import Cutter
 from tests.support.engines import require_engine
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from realtime_core.queue import Claim
     from realtime_core.stack import Stack, Valkey
 
 ONCE = Retry(NoBackoff(), 0)
@@ -95,8 +97,44 @@ def test_on_a_cluster_each_queue_lives_in_one_slot_and_does_all_it_does(cluster:
         assert len(where) > 1, "they did not all land on one node"
         with pytest.raises(ConfigurationError, match="connect="):
             Renewal(queue)
+        _hear_and_renew(redis, ports)
         with pytest.raises(ConfigurationError, match="wait_replicas needs a client of the node"):
             queue.put([Job(id="a", body=b"")], wait_replicas=1)
+
+
+def _hear_and_renew(redis: RedisCluster, ports: list[int]) -> None:
+    """On each node: somebody listens, and a claim is kept from a thread with a client of its own."""
+
+    def connect() -> Redis:
+        return RedisCluster(startup_nodes=[ClusterNode("127.0.0.1", port) for port in ports])  # type: ignore[return-value]
+
+    where = set()
+    for name in ("one", "two", "three", "four", "five", "six"):
+        queue = Queue(redis, f"heard-{name}", lease_s=1.0)  # type: ignore[arg-type]
+        where.add(redis.get_node_from_key(queue._keys["jobs"]).port)
+        listener = Listener(queue)
+        queue.put([Job(id="a", body=b"")])
+        (claim,) = queue.claim("w", 1)
+        renewal = Renewal(queue, connect=connect)
+
+        def until(queue: Queue = queue) -> float:
+            return queue.peek("claimed")[0].until or 0.0
+
+        before = until()
+        with renewal.holding([claim]):
+            wait_until(lambda until=until, before=before: until() > before, timeout_s=10)
+        renewal.close()
+        assert renewal.failures == 0, renewal.last_error
+        assert queue.settle([Finish(claim)]).done == 1
+        moves: list[str] = []
+        while "finished" not in moves:
+            notices = listener.notices(5.0)
+            assert notices, moves
+            moves += [notice.move for notice in notices]
+        assert moves == ["published", "claimed", "finished"]
+        assert (listener.lost, listener.blind) == (0, 0)
+        listener.close()
+    assert len(where) > 1, "they did not all land on one node"
 
 
 def test_on_a_cluster_without_memory_a_queue_takes_nothing_and_drains(cluster: list[Valkey]) -> None:
@@ -253,7 +291,9 @@ def test_a_connection_that_is_cut_in_the_middle_of_a_call_leaves_no_half_written
     proxy, redis = cutter
     queue = Queue(redis, "q")
     batch = [Job(id=f"j{n}", body=b"x" * 5000, key=f"k{n % 3}") for n in range(30)]
-    queue.put([Job(id="warm", body=b"")])  # each script is known to the server from here on
+    for move in MOVES:
+        redis.script_load(source(move)[0])  # so that no answer is "unknown script"
+    queue.put([Job(id="warm", body=b"")])
     queue.settle([Finish(claim) for claim in queue.claim("w", 1)])
 
     proxy.cut_request_after(50_000)
@@ -274,6 +314,8 @@ def test_a_connection_that_is_cut_in_the_middle_of_a_call_leaves_no_half_written
     claims = queue.claim("w", 30)
     assert len(claims) == 30
 
+    _renew_and_stamp_are_cut(proxy, redis, queue, claims)
+
     proxy.cut_request_after(200)
     with pytest.raises(RedisConnectionError):
         queue.settle([Finish(claim) for claim in claims[:15]])
@@ -284,4 +326,71 @@ def test_a_connection_that_is_cut_in_the_middle_of_a_call_leaves_no_half_written
     assert queue.settle([Finish(claim) for claim in claims]).done == 0
     assert queue.counts().finished_total == 31
     assert queue.audit().clean
-    assert proxy.cuts == 5
+    assert proxy.cuts == 5 + 4
+
+    _moves_by_id_and_reap_are_cut(proxy, redis, queue)
+    assert queue.audit().clean
+    assert proxy.cuts == 5 + 4 + 6
+
+
+def _renew_and_stamp_are_cut(proxy: Cutter, redis: Redis, queue: Queue, claims: Sequence[Claim]) -> None:
+    def leases() -> list[float]:
+        return [score for _, score in redis.zrange(queue._keys["claimed"], 0, -1, withscores=True)]
+
+    names = [[f"c{n % 3}"] for n in range(30)]
+    for id_, score in redis.zrange(queue._keys["claimed"], 0, -1, withscores=True):
+        redis.zadd(queue._keys["claimed"], {id_: score - 5_000})  # as if they had begun five seconds ago
+    before = leases()
+    proxy.cut_request_after(200)
+    with pytest.raises(RedisConnectionError):
+        queue.renew(claims)
+    assert leases() == before
+    proxy.cut_reply()
+    with pytest.raises(RedisConnectionError):
+        queue.renew(claims)
+    assert min(leases()) > max(before), "renewed, though nobody was told"
+    assert queue.renew(claims) == ()
+
+    proxy.cut_request_after(200)
+    with pytest.raises(RedisConnectionError):
+        queue.stamp(claims, names)
+    assert queue.counts().channels == 0
+    proxy.cut_reply()
+    with pytest.raises(RedisConnectionError):
+        queue.stamp(claims, names)
+    assert queue.counts().channels == 3
+    numbers = [int(of_job[0].partition("-")[2]) for of_job in queue.stamp(claims, names)]
+    assert sorted(numbers) == sorted([*range(1, 11)] * 3), "no number is used up by a try that was cut"
+
+
+def _moves_by_id_and_reap_are_cut(proxy: Cutter, redis: Redis, queue: Queue) -> None:
+    ids = [f"m{n}" for n in range(30)]
+    queue.put([Job(id=id_, body=b"x", key=f"k{n % 3}") for n, id_ in enumerate(ids)])
+    queue.settle([Stall(claim, "x") for claim in queue.claim("w", 30)])
+    for move, done in (
+        (queue.retry, lambda: queue.counts().retried_total),
+        (queue.retract, lambda: queue.counts().retracted_total),
+    ):
+        proxy.cut_request_after(200)
+        with pytest.raises(RedisConnectionError):
+            move(ids)
+        assert done() == 0
+        proxy.cut_reply()
+        with pytest.raises(RedisConnectionError):
+            move(ids)
+        assert done() == 30
+        assert move(ids) == []
+    queue.put([Job(id="r", body=b"x")])
+    (claim,) = queue.claim("w", 1)
+    expired = queue.counts().expired_total
+    redis.zadd(queue._keys["claimed"], {claim.id: 1})
+    proxy.cut_request_after(100)
+    with pytest.raises(RedisConnectionError):
+        queue.reap()
+    assert queue.counts().expired_total == expired
+    proxy.cut_reply()
+    with pytest.raises(RedisConnectionError):
+        queue.reap()
+    assert queue.counts().expired_total == expired + 1
+    assert queue.reap() == 0
+    queue.settle([Finish(claim) for claim in queue.claim("w", 1)])
