@@ -338,13 +338,13 @@ class Queue:
         return read_audit(self._scripts.call("audit", limit))
 
     def stalled(self, limit: int = 100) -> list[StalledJob]:
-        """Up to ``limit`` of the jobs that were set aside, in no order."""
-        found: list[StalledJob] = []
+        """Up to ``limit`` of the jobs that were set aside, in no order, each once."""
+        found: dict[bytes, StalledJob] = {}
         for id_, line in self._redis.hscan_iter(self._keys["stalled"], count=limit):
             if len(found) >= limit:
                 break
-            found.append(read_stalled(id_, line))
-        return found
+            found[id_] = read_stalled(id_, line)  # a hash that is resized meanwhile may name one twice
+        return list(found.values())
 
     def _wait(self, block_s: float, waiting: Callable[[Callable[[], object]], bool] | None) -> bool | None:
         """Whether there was a wake-up; None where the wait was ended."""

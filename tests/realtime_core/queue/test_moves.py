@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis import ResponseError
@@ -14,7 +14,7 @@ from realtime_core.queue import MAX_BODY_BYTES, Cancel, Finish, Job, Queue, Stal
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from redis import Redis
 
@@ -118,6 +118,22 @@ def _wake(queue: Queue, waiting: int) -> None:
     for thread in threads:
         thread.join(10)
     assert sorted(got) == [f"j{n}" for n in range(waiting)]
+
+
+def test_a_stalled_job_is_listed_once_though_the_server_may_name_it_twice_while_it_resizes(
+    queue: Queue, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.put(jobs(*(f"j{n}" for n in range(10))))
+    queue.settle([Stall(claim, "x") for claim in queue.claim("w", 10)])
+    scan = redis_client.hscan_iter
+
+    def twice(*args: Any, **settings: Any) -> Iterator[Any]:
+        for entry in scan(*args, **settings):
+            yield from (entry, entry)
+
+    monkeypatch.setattr(redis_client, "hscan_iter", twice)
+    assert sorted(job.id for job in queue.stalled()) == sorted(f"j{n}" for n in range(10))
+    assert len({job.id for job in queue.stalled(limit=7)}) == len(queue.stalled(limit=7)) == 7
 
 
 def test_an_urgent_job_cannot_be_delayed_and_is_told_so() -> None:
