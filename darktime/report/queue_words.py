@@ -65,12 +65,18 @@ def peek_lines(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def stalled_lines(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line a job, its reason last: that came from outside."""
-    return [
-        f"{_moment(job['at'])}  {visible(job['id'])}  key {visible(job['key'] or '-')}  attempts {job['attempts']}  "
-        f"{visible(job['worker'])}  {visible(job['reason'])}"
-        for job in jobs
-    ] or ["none"]
+    """A line a job, its reason last: that came from outside. Below it what ended the attempts before, where there were any."""
+    lines = []
+    for job in jobs:
+        lines.append(
+            f"{_moment(job['at'])}  {visible(job['id'])}  key {visible(job['key'] or '-')}  attempts {job['attempts']}  "
+            f"{visible(job['worker'])}  {visible(job['reason'])}"
+        )
+        lines += [
+            f"  {_moment(one['at'])}  attempt {one['attempt']}  {visible(one['worker'])}  {visible(one['reason'])}"
+            for one in job["history"][:-1]
+        ]
+    return lines or ["none"]
 
 
 def _moment(at: float) -> str:

@@ -322,12 +322,13 @@ class Queue:
 
     def stalled(self, limit: int = 100) -> list[StalledJob]:
         """Up to ``limit`` of the jobs that were set aside, in no order."""
-        found: list[StalledJob] = []
+        found: dict[bytes, bytes] = {}  # a scan may give an entry twice
         for id_, line in self._redis.hscan_iter(self._keys["stalled"], count=limit):
             if len(found) >= limit:
                 break
-            found.append(read_stalled(id_, line))
-        return found
+            found[id_] = line
+        histories: list[Any] = self._redis.hmget(self._keys["history"], list(found)) if found else []
+        return [read_stalled(id_, line, told) for (id_, line), told in zip(found.items(), histories, strict=True)]
 
     def _take(self, worker: str, limit: int) -> tuple[list[Claim], float]:
         """Claims, and the seconds until a delayed job is due or a lease ends; 0 or less when one has ended."""
