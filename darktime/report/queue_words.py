@@ -52,6 +52,20 @@ def audit_lines(audit: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def lost_lines(lost: Mapping[str, Any]) -> list[str]:
+    """What became of acknowledged puts, by the ledger."""
+    ids = lost["ids"]
+    more = f" and {len(ids) - MOST_IDS:,} more" if len(ids) > MOST_IDS else ""
+    lines = [f"acknowledged puts that are gone: {len(ids):,}"]
+    if ids:
+        lines.append(f"lost or retracted: {' '.join(map(visible, ids[:MOST_IDS]))}{more}")
+    if lost["unnamed"]:
+        lines.append(f"not settled, of unknown ids: {lost['unnamed']:,} at least; they may be in the queue")
+    if lost["open_producers"]:
+        lines.append(f"accounts that are open: {', '.join(map(visible, lost['open_producers'][:MOST_IDS]))}")
+    return lines
+
+
 def peek_lines(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line a job."""
     lines = []

@@ -309,6 +309,20 @@ class Queue:
         _check_range("limit", limit, 1, MAX_BATCH)
         return [read_seen(line) for line in self._scripts.call("peek", state, limit)]
 
+    def holds(self, ids: Sequence[str]) -> list[bool]:
+        """Whether each of them is in the queue, in whatever state.
+
+        Raises:
+            ConfigurationError: more than 10,000.
+        """
+        if not ids:
+            return []
+        _check_batch(ids)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for id_ in ids:
+                pipe.hexists(self._keys["jobs"], id_)
+            return [bool(there) for there in pipe.execute()]
+
     def counts(self) -> Counts:
         """Jobs by state and all totals, at one instant."""
         return read_counts(self._scripts.call("audit", 0))
