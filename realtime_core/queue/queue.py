@@ -309,6 +309,20 @@ class Queue:
         _check_range("limit", limit, 1, MAX_BATCH)
         return [read_seen(line) for line in self._scripts.call("peek", state, limit)]
 
+    def holds(self, ids: Sequence[str]) -> list[bool]:
+        """Whether each of them is in the queue, in whatever state.
+
+        Raises:
+            ConfigurationError: more than 10,000.
+        """
+        if not ids:
+            return []
+        _check_batch(ids)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for id_ in ids:
+                pipe.hexists(self._keys["jobs"], id_)
+            return [bool(there) for there in pipe.execute()]
+
     def counts(self) -> Counts:
         """Jobs by state and all totals, at one instant."""
         return read_counts(self._scripts.call("audit", 0))
@@ -322,12 +336,13 @@ class Queue:
 
     def stalled(self, limit: int = 100) -> list[StalledJob]:
         """Up to ``limit`` of the jobs that were set aside, in no order."""
-        found: list[StalledJob] = []
+        found: dict[bytes, bytes] = {}  # a scan may give an entry twice
         for id_, line in self._redis.hscan_iter(self._keys["stalled"], count=limit):
             if len(found) >= limit:
                 break
-            found.append(read_stalled(id_, line))
-        return found
+            found[id_] = line
+        histories: list[Any] = self._redis.hmget(self._keys["history"], list(found)) if found else []
+        return [read_stalled(id_, line, told) for (id_, line), told in zip(found.items(), histories, strict=True)]
 
     def _take(self, worker: str, limit: int) -> tuple[list[Claim], float]:
         """Claims, and the seconds until a delayed job is due or a lease ends; 0 or less when one has ended."""
