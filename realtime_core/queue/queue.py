@@ -148,7 +148,8 @@ class Queue:
         if not jobs:
             return []
         _check_batch(jobs)
-        lines = " ".join([f"{job.id} {-1 if job.urgent and not job.delay_s else _ms(job.delay_s)}" for job in jobs])
+        ids = " ".join([job.id for job in jobs])
+        waits = [-1 if job.urgent and not job.delay_s else _ms(job.delay_s) for job in jobs]
         keys = [job.key or "/" for job in jobs]
         _check_range("wait_replicas", wait_replicas, 0, 100)
         _check_range("replicas_timeout_s", replicas_timeout_s, 0.001, 60.0)
@@ -156,7 +157,8 @@ class Queue:
             self.max_length,
             _ms(self.idempotent_s),
             (self.max_remembered + 1) // 2,
-            lines,
+            ids,
+            " ".join(map(str, waits)) if any(waits) else "",
             "" if keys.count("/") == len(keys) else " ".join(keys),
             *[job.record() for job in jobs],
         ]
