@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import gevent
 from gevent.event import Event as Flag
+from gevent.util import wrap_errors
 from redis.exceptions import RedisError
 
 from realtime_core.errors import ConfigurationError, OlderFormat
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WAIT_S: Final = 0.5  # for jobs, and so the longest an idle worker takes to notice that it is to end
+WAIT_S: Final = 1.0  # for jobs: how often an idle worker looks, and keeps house
 NOT_READY_S: Final = 0.1
 CLOSE_S: Final = 0.5
 MOST_HANDS: Final = 256
@@ -66,7 +67,7 @@ class Runner:
             hands: most batches at a time.
             ack: when a job may leave the queue, where its pipeline says nothing about it.
             drain_s: how long batches in hand may take to end once the worker is to end.
-            house_s: how often expired leases are reaped and the ledger is flushed in passing.
+            house_s: how often the ledger is flushed in passing, and expired leases are reaped while nothing is claimed.
             progress_timeout_s: a stage that shows no progress for so long is reported, and its batch taken back. It holds for
                 what waits; a stage that computes without end is for the renewal and the supervisor.
             metrics: where to count; without it nothing is exported.
@@ -113,6 +114,7 @@ class Runner:
         self._drain_s = drain_s
         self._house_s = house_s
         self._house_at = 0.0
+        self._looked_at = 0.0
         self._drain_at = 0.0
         self._refused: OlderFormat | None = None
         self._close = close
@@ -173,17 +175,31 @@ class Runner:
         if not hand.pipeline.ready():
             self._draining.wait(NOT_READY_S)
             return False
-        claims = self._shop.queue.claim(self._worker, self._batch, WAIT_S)
+        claims = self._shop.queue.claim(self._worker, self._batch, WAIT_S, waiting=self._wait)
+        self._looked_at = time.monotonic()
         if claims:
             self._crew.give(hand, claims)
         return len(claims) >= self._batch
 
+    def _wait(self, block: Callable[[], object]) -> bool:
+        """Wait for jobs until the worker is to end. What is broken off then has no job in hand; a claim never is."""
+        waiting = gevent.spawn(wrap_errors(Exception, block))
+        try:
+            gevent.wait([waiting, self._draining], count=1)
+        finally:
+            waiting.kill()
+        if isinstance(waiting.value, Exception):
+            raise waiting.value
+        return not self._draining.is_set()
+
     def _keep_house(self) -> None:
-        if time.monotonic() - self._house_at < self._house_s:
+        now = time.monotonic()
+        if now - self._house_at < self._house_s:
             return
-        self._house_at = time.monotonic()
+        self._house_at = now
         self._crew.keep()
-        self._shop.queue.reap()
+        if now - self._looked_at >= self._house_s:  # a claim reaps too: this is for while all hands are busy
+            self._shop.queue.reap()
         # Between two settlements, so that no count is written before the settlement that it belongs to.
         if self._shop.settling.acquire(blocking=False):
             try:

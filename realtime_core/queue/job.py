@@ -32,7 +32,9 @@ class Job:
         id: unique; the same id within the queue's window is the same job.
         body: what the worker needs, 1 MiB at most.
         key: what the job is about. Jobs of one key are given out in the order of their puts, to one consumer at a time.
-        urgent: goes to the head of the line; with a key, to the head of its key's line, and the key to the head of the keys.
+        urgent: goes to the head of the line; with a key, to the head of its key's line, and the key to the head of the keys. Not
+            with a delay. Another attempt of a job with a key is as urgent as the first; without a key one that was cancelled or
+            retried joins the end of the line, like all others.
         delay_s: seconds until it joins the line, 30 days at most: at its end; with a key, at the place of its put.
 
     Raises:
@@ -58,6 +60,11 @@ class Job:
             check_identifier("job key", self.key)
         if not 0 <= self.delay_s <= MAX_DELAY_S:
             raise ConfigurationError(f"job {self.id}: delay_s={self.delay_s}, the limits are 0 and {MAX_DELAY_S:.0f}")
+        if self.urgent and self.delay_s:
+            raise ConfigurationError(
+                f"job {self.id}: urgent, and delay_s={self.delay_s}: urgent is before all that wait at its put, and a delay would "
+                "lose that: leave one of the two out, or put it urgent when it is time"
+            )
 
     def record(self) -> bytes:
         """The job as it is sent: its key, a space, its body. Stored, a key has the number of its put before it: ``SEQ:``."""

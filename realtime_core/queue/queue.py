@@ -149,7 +149,7 @@ class Queue:
             return []
         _check_batch(jobs)
         ids = " ".join([job.id for job in jobs])
-        waits = [-1 if job.urgent and not job.delay_s else _ms(job.delay_s) for job in jobs]
+        waits = [-1 if job.urgent else _ms(job.delay_s) for job in jobs]
         keys = [job.key or "/" for job in jobs]
         _check_range("wait_replicas", wait_replicas, 0, 100)
         _check_range("replicas_timeout_s", replicas_timeout_s, 0.001, 60.0)
@@ -179,10 +179,24 @@ class Queue:
             )
         return [taken == ord("1") for taken in reply]
 
-    def claim(self, worker: str, limit: int, wait_s: float = 0.0) -> list[Claim]:
+    def claim(
+        self,
+        worker: str,
+        limit: int,
+        wait_s: float = 0.0,
+        *,
+        waiting: Callable[[Callable[[], object]], bool] | None = None,
+    ) -> list[Claim]:
         """Take up to ``limit`` jobs for ``lease_s``; wait up to ``wait_s`` for the first of them.
 
         Leases of others that have ended are reaped on the way. A job's last attempt is given out alone.
+
+        Args:
+            worker: what the queue calls who claims.
+            limit: most jobs.
+            wait_s: 0 looks once. What comes due in the last instant is left for the next claim.
+            waiting: for who must be able to end the wait. It is given a call that waits for a wake-up, for a second at most, and
+                makes it; that takes no job, and may be broken off. False: nothing more is claimed.
 
         Raises:
             ConfigurationError: a worker's name that is no identifier, or a number out of its limits.
@@ -201,7 +215,10 @@ class Queue:
             if claims or left_s <= 0:
                 return claims
             block_s = max(SHORTEST_BLOCK_S, min(left_s, quiet_s, self._longest_block_s))
-            self._redis.blpop([self._keys["wake"]], timeout=block_s)
+            woken = self._wait(block_s, waiting)
+            # Where nothing came in the last part of the wait, looking once more would find what this look has found.
+            if woken is None or (not woken and left_s <= block_s < quiet_s):
+                return []
 
     def renew(self, claims: Sequence[Claim]) -> tuple[str, ...]:
         """Begin the leases anew; the ids that are no longer ours.
@@ -345,6 +362,20 @@ class Queue:
             found[id_] = line
         histories: list[Any] = self._redis.hmget(self._keys["history"], list(found)) if found else []
         return [read_stalled(id_, line, told) for (id_, line), told in zip(found.items(), histories, strict=True)]
+
+    def _wait(self, block_s: float, waiting: Callable[[Callable[[], object]], bool] | None) -> bool | None:
+        """Whether there was a wake-up; None where the wait was ended."""
+        token = None
+
+        def block() -> None:
+            nonlocal token
+            token = self._redis.blpop([self._keys["wake"]], timeout=block_s)
+
+        if waiting is None:
+            block()
+        elif not waiting(block):
+            return None
+        return token is not None
 
     def _take(self, worker: str, limit: int) -> tuple[list[Claim], float]:
         """Claims, and the seconds until a delayed job is due or a lease ends; 0 or less when one has ended."""

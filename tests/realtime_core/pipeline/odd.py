@@ -63,6 +63,27 @@ class SlowToMake(Odd):
         SlowToMake.made += 1
 
 
+class Held(JSONParser, HTTPPublisher, Pipeline):
+    """Waits at each first attempt while the file of the setting ``while`` is there; ``JOB ATTEMPT`` into ``runs``."""
+
+    def __init__(self, **given):
+        super().__init__(**given)
+        self._while, self._runs = Path(self.setting("while")), Path(self.setting("runs") or os.devnull)
+        self._first: set[str] = set()
+
+    def parse(self, claim: Claim) -> Message:
+        if claim.attempt == 1:
+            self._first.add(claim.id)
+        with self._runs.open("a") as file:
+            file.write(f"{claim.id} {claim.attempt}\n")
+        return super().parse(claim)
+
+    def compute(self, message: Message) -> Message | None:
+        while message.job in self._first and self._while.exists():
+            gevent.sleep(0.02)
+        return super().compute(message)
+
+
 class Breaking(JSONParser, HTTPPublisher, Pipeline):
     """Breaks at a job, where its data says and as it says; notes ``JOB ATTEMPT`` in the file of the setting ``runs``."""
 

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from realtime_core.queue import Job, Listener
 from realtime_core.stack import ready_line
 from tests.realtime_core.pipeline.conftest import body
+from tests.support.pauses import Pauses
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -169,6 +170,27 @@ def test_a_slow_box_is_met_with_more_hands_and_a_quick_one_with_few(
     for key in range(60):
         numbers = [int(job[1:]) for job in sink.taken if int(job[1:]) % 60 == key]
         assert numbers == sorted(numbers), "each key in the order of its puts, whichever hand had it"
+
+
+def test_when_a_failing_box_is_well_again_what_waited_and_what_comes_goes_at_full_speed(
+    run: Callable[..., Service], put: Callable[..., list[str]], queue: Queue, sink: Sink
+) -> None:
+    """The short form: the longest pause, 2 s, and as much again for both; what the machine paused is its own."""
+    sink.status = 500
+    run("JSONParser+HTTPPublisher", "--box", f"push={sink.url}", "--lease", "60")
+    put(100)
+    wait_until(lambda: sink.refused > 0, timeout_s=10)
+    until = time.monotonic() + 1.0
+    wait_until(lambda: time.monotonic() > until, timeout_s=5)
+    assert queue.counts().finished_total == 0
+    with Pauses() as pauses:
+        sink.status, began = 200, time.time()
+        wait_until(lambda: queue.counts().finished_total == 100, timeout_s=15)
+        put(100, first=100)
+        wait_until(lambda: queue.counts().finished_total == 200, timeout_s=10)
+        took_s, paused_s = time.time() - began, pauses.between(began, time.time())
+    assert took_s <= 4.0 + paused_s
+    assert all(len(times) == 1 for times in sink.taken.values()), "nothing is sent again that was taken"
 
 
 @pytest.mark.long

@@ -199,7 +199,6 @@ def test_limits_of_the_supervisor_that_cannot_be_are_refused(wrong: dict[str, in
         supervisor("exit 0", **wrong)
 
 
-@pytest.mark.long
 def test_told_once_it_drains_and_told_twice_it_ends_at_once_with_130(
     run: Run, put: Put, queue: Queue, words: list[str]
 ) -> None:

@@ -61,14 +61,38 @@ def test_an_empty_claim_waits_about_its_limit(queue: Queue) -> None:
     assert queue.claim("w", 1) == []
 
 
-def test_a_waiting_claim_looks_for_itself_about_once_a_second(queue: Queue, redis_client: Redis) -> None:
+@pytest.mark.parametrize("waits", [[2.0], [1.0, 1.0]], ids=["at once", "in two"])
+def test_a_waiting_claim_makes_two_calls_a_second(queue: Queue, redis_client: Redis, waits: list[float]) -> None:
     def calls() -> int:
         stats = redis_client.info("commandstats")
         return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "blpop"))
 
+    queue.claim("w", 1)  # the server knows the script from here on
     before = calls()
-    queue.claim("w", 1, wait_s=2.0)
-    assert calls() - before <= 8
+    for wait_s in waits:
+        assert queue.claim("w", 1, wait_s=wait_s) == []
+    assert calls() - before <= 4
+
+
+def test_a_claim_whose_wait_is_over_has_what_came_due_before_that(queue: Queue) -> None:
+    queue.put([Job(id="due", body=b"", delay_s=0.2)])
+    assert [claim.id for claim in queue.claim("w", 1, wait_s=0.5)] == ["due"]
+
+
+def test_a_wait_that_is_ended_claims_nothing_more_and_one_that_goes_on_does(queue: Queue) -> None:
+    def ended(block: Callable[[], object]) -> bool:
+        queue.put(jobs("a"))
+        return False
+
+    def kept(block: Callable[[], object]) -> bool:
+        queue.put(jobs("b"))
+        block()
+        return True
+
+    assert queue.claim("w", 10, wait_s=20, waiting=ended) == []
+    assert queue.counts().available == 1
+    assert [claim.id for claim in queue.claim("w", 10)] == ["a"]
+    assert [claim.id for claim in queue.claim("w", 10, wait_s=20, waiting=kept)] == ["b"]
 
 
 @pytest.mark.parametrize("waiting", [1, 4])
@@ -94,6 +118,19 @@ def _wake(queue: Queue, waiting: int) -> None:
     for thread in threads:
         thread.join(10)
     assert sorted(got) == [f"j{n}" for n in range(waiting)]
+
+
+def test_an_urgent_job_cannot_be_delayed_and_is_told_so() -> None:
+    with pytest.raises(ConfigurationError, match=r"job a: urgent, and delay_s=5.*put it urgent when it is time"):
+        Job(id="a", body=b"", urgent=True, delay_s=5)
+
+
+def test_a_cancelled_urgent_job_without_a_key_joins_the_end_of_the_line(queue: Queue) -> None:
+    queue.put([Job(id="u", body=b"", urgent=True), *jobs("a", "b")])
+    (urgent,) = queue.claim("w", 1)
+    assert urgent.id == "u"
+    queue.settle([Cancel(urgent, "not now", delay_s=0)])
+    assert [claim.id for claim in queue.claim("w", 10)] == ["a", "b", "u"]
 
 
 def test_cancel_counts_the_attempt_and_the_job_comes_back(queue: Queue) -> None:
@@ -394,6 +431,7 @@ def test_a_put_that_does_not_fit_writes_nothing(make_queue: MakeQueue, redis_cli
         {"delay_s": -1},
         {"delay_s": float("nan")},
         {"delay_s": 1e9},
+        {"urgent": True, "delay_s": 0.001},
     ],
 )
 def test_a_job_out_of_its_limits_cannot_even_be_made(wrong: dict[str, object]) -> None:

@@ -43,6 +43,7 @@ class Walk:
 
     def put(self, ids: list[str], delay_s: float, urgent: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
         try:
+            urgent = urgent and not delay_s
             self.queue.put([Job(id=id_, body=id_.encode(), delay_s=delay_s, urgent=urgent) for id_ in ids])
         except QueueFull:
             assert self.queue.counts().held > 6 - len(set(ids))
