@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import resource
 import signal
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from darktime.split.record.file import MAX_BYTES, RecordLimits
 from darktime.split.record.recorder import RecordSettings
 from darktime.split.relay.ending import ENDS, Ending
 from darktime.split.relay.expendable import dies_first
+from darktime.split.relay.open_files import fitted, may_have
 from darktime.split.relay.settings import MOST_STREAM_LIFE_S, CompareSettings, Hops, Limits, RelaySettings
 from darktime.split.relay.shares import share_of
 from darktime.split.settings import MOST_BODY
@@ -210,11 +210,10 @@ def main(argv: list[str] | None = None) -> int:
     from darktime.split.relay.relay import Relay
 
     options = _arguments().parse_args(argv)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    files = may_have(raised=True)
     dies_first()
     try:
-        settings = _settings(options)
+        settings = fitted(_settings(options), files)
         if settings.compare is not None:
             sys.setswitchinterval(_SWITCH_S)
         relay = Relay(settings)

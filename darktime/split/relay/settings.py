@@ -35,7 +35,7 @@ class Limits:
     queue_age_s: float = 2.0
     head_bytes: int = 131_072
     lines_bytes: int = line_room.WANTED  # of log lines that wait; the kernel takes twice that, and may give less
-    streams: int = 10_000
+    streams: int = 50_000  # held at one dark instance; open_files.py lowers it to what this process may have open
     connect_s: float = 1.0
     reply_s: float = 10.0  # for a reply; where production's own takes long, this much longer than production's
     lasting_after_s: float = 1.0  # such a copy then leaves its connection's place to others
