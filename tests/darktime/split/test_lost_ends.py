@@ -43,6 +43,11 @@ class HeldUp(Relay):
     def go_on(self) -> None:
         self._on.set()
 
+    def turn(self) -> None:
+        """What it has begun to read it has taken in."""
+        seen = self.heartbeat.turned
+        wait_until(lambda: self.heartbeat.turned > seen, what="the loop's next turn")
+
     def _turn(self, wait_s: float) -> float:
         if not self._on.is_set():
             self._stands.set()
@@ -100,10 +105,11 @@ def test_a_stream_whose_end_was_lost_is_let_go_soon_and_what_began_after_the_gap
         wait_until(lambda: relay.state()["log_lines"] > 0, what="lines that are read")
         tap.fill(main_line(0, split.settings.secret, other=1), 1)  # the kernel tells of lost lines with the next one
         wait_until(lambda: relay.state()["log_lost"] >= 2, what="the gap")
+        relay.turn()
         clients[3].send("/ev/thread:2", *STREAM)
         wait_until(lambda: dark.asked["GET /ev/thread:2"] == 1, what="a stream after the gap")
         began = time.monotonic()
-        wait_until(lambda: dark.streams == relay.state()["streams"] == 1, what="the end of the three")
+        wait_until(lambda: dark.streams == relay.state()["streams"] == 1, timeout_s=10, what="the end of the three")
         assert relay.state()["reasons"] == {"log_lost": 3}
         wait_until(lambda: time.monotonic() - began > 2 * LINE_WAIT_S, what="as long as any line is waited for")
         assert dark.streams == production.streams - 1 == 1, "one began after the gap, and is held with production's"
