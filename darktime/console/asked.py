@@ -122,6 +122,21 @@ def workers_asked(asked: dict[str, Any]) -> int:
     return workers
 
 
+def stream_life(asked: dict[str, Any]) -> float:
+    """How long a stream may be held, in seconds; as long as the split where nobody says. Raises UsageError."""
+    from darktime.split.relay.settings import MOST_STREAM_LIFE_S
+
+    life: float | None = asked.get("stream_life")
+    if life is None:
+        return float(asked["ttl"])
+    if not 0 < life <= MOST_STREAM_LIFE_S:
+        raise UsageError(
+            f"--stream-life {life:g}: above 0, at most {MOST_STREAM_LIFE_S:,.0f} seconds; left out, streams are held as long as "
+            "--ttl allows"
+        )
+    return life
+
+
 def choices(asked: dict[str, Any]) -> dict[str, Any]:
     """Whose requests are copied, and what of them, as the settings take it."""
     from darktime.split.settings import ALLOWED_HEADERS, EXCLUDED

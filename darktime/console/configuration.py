@@ -50,6 +50,7 @@ KEYS: dict[str, dict[str, str]] = {
         "allow_cookie": TEXTS,
         "allow_query": TEXTS,
         "ttl": NUMBER,
+        "stream_life": NUMBER,
         "relay_workers": WHOLE,
         "nginx": TEXT,
         "redis": TEXT,
@@ -218,6 +219,7 @@ dark_state = "isolated"                # isolated | readonly | shared: what the 
 # endpoints = "openapi.json"           # the application's own endpoints; or one template a line, or "django:project.settings"
 # transform = "sessions:transform"     # MODULE:FUNCTION of yours that each copy goes through
 # secondary = "http://127.0.0.1:8002"  # a second instance of TODAY's code: answers are compared field by field
+# stream_life = 600.0                  # no mirrored stream is held longer; as long as the split when left out
 # relay_workers = 2                    # relays that share the users, one core each
 # compare = "length"                   # besides status, type and latency
 # compare_share = 0.1                  # of the copies, by a hash of the request's id

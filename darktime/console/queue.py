@@ -16,6 +16,7 @@ from darktime.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from realtime_core.hooks.lost_puts import LostPuts
     from realtime_core.queue import Queue
 
 CONNECT_S = 3.0
@@ -75,13 +76,41 @@ def counts(*, queue: Queue) -> tuple[dict[str, Any], Sequence[str], bool]:
 
 @queue_command("audit")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=100_000, help="Look at so many jobs at the most.")
-def audit(*, queue: Queue, limit: int) -> tuple[dict[str, Any], Sequence[str], bool]:
-    """Whether every job is in exactly one place and the counters say so. The server answers nobody else while it looks."""
-    from darktime.report.queue_words import audit_lines
+@click.option(
+    "--ledger-name", metavar="NAME", help="Name puts that were acknowledged and are gone too, by this ledger."
+)
+@click.option("--ledger", metavar="URL", help="The Redis or Valkey that holds the ledger, where it is another one.")
+def audit(
+    *, queue: Queue, limit: int, ledger_name: str | None, ledger: str | None
+) -> tuple[dict[str, Any], Sequence[str], bool]:
+    """Whether every job is in exactly one place and the counters say so. The server answers nobody else while it looks.
 
+    A server that lost its last writes, as in a failover, does not know what it lost: producers' accounts in the ledger do.
+    """
+    from darktime.report.queue_words import audit_lines, lost_lines
+
+    if ledger is not None and ledger_name is None:
+        raise UsageError(f"--ledger {ledger}: name the ledger in it with --ledger-name NAME")
     result = queue.audit(limit)
     found = asdict(result) | {"clean": result.clean, "balanced": result.counts.balanced}
-    return {"audit": found}, audit_lines(found), result.clean
+    if ledger_name is None:
+        return {"audit": found}, audit_lines(found), result.clean
+    lost = asdict(_lost(queue, ledger_name, ledger))
+    return (
+        {"audit": found, "lost_puts": lost},
+        [*audit_lines(found), *lost_lines(lost)],
+        result.clean and not lost["ids"],
+    )
+
+
+def _lost(queue: Queue, name: str, url: str | None) -> LostPuts:
+    from realtime_core.hooks.lost_puts import lost_puts
+    from realtime_core.redis_url import connect
+
+    if url is None:
+        return lost_puts(queue, queue.redis, name)
+    with connect(url, answer_s=ANSWER_S, connect_s=CONNECT_S, called="--ledger") as redis:
+        return lost_puts(queue, redis, name)
 
 
 @queue_command("peek")

@@ -8,6 +8,7 @@ import os
 import secrets
 import shlex
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,9 +108,11 @@ def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     from darktime.split.folder import alone
     from darktime.split.relay.alone import AloneRelay
     from darktime.split.relay.expendable import dies_first
+    from darktime.split.relay.open_files import fewer, fitted, may_have
 
     dies_first()
-    settings, lists = settings_of(folder, asked), lists_of(asked)
+    wanted, files, lists = settings_of(folder, asked), may_have(raised=True), lists_of(asked)
+    settings = replace(wanted, limits=fitted(wanted, files).limits)
     state = settings.folder
     began = datetime.now(UTC)
     with ExitStack() as last:
@@ -128,7 +131,8 @@ def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
         say(
             f"relay on {settings.listen[0]}:{relay.port}; copies of {levels.percent_of(state):g} % of users go to {urls}"
         )
-        for line in whole_bodies(settings.copy):
+        fits = fewer(wanted.limits, settings.limits, files)
+        for line in (*whole_bodies(settings.copy), *([] if fits is None else [fits])):
             say(line)
         say(f"to stop: Ctrl-C, 'darktime kill', or touch {shlex.quote(str(state / 'kill'))}")
         ended = watch(relay, settings.state, ttl_s=settings.ttl_s)

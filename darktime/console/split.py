@@ -81,6 +81,12 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @transform_option
 @endpoints_option
 @click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then mirroring ends by itself.")
+@click.option(
+    "--stream-life",
+    type=float,
+    metavar="SECONDS",
+    help="No mirrored stream is held longer, though production's goes on; --ttl when left out.",
+)
 @click.option("--duration", type=float, metavar="SECONDS", help="Stop by itself after so long.")
 @click.option(
     "--compare",

@@ -11,6 +11,7 @@ from darktime.console.asked import (
     endpoints_of,
     given,
     lists_of,
+    stream_life,
     whole_bodies,
     workers_asked,
 )
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from darktime.split.commands import CompareOptions, LedgerNames
+    from darktime.split.dark_side import DarkSide
     from darktime.split.running import RunningSplit
     from darktime.split.settings import CopySettings
     from realtime_core.stack import Stack
@@ -73,6 +75,7 @@ def whole(asked: dict[str, Any]) -> Start:
             say(line)
         both = in_either_way(settings, results, ledger)
         running = start_split(stack, settings, folder=private, nginx=nginx.path, dark=side, percent=percent, **both)
+        say_what_fits(side, compare, workers)
         say(
             f"mirroring {percent:g} % of users {to_whom(asked)}; production's requests go to {front.address(settings.listen)}"
         )
@@ -86,6 +89,7 @@ def joined(asked: dict[str, Any]) -> Start:
     from darktime.split.dark_side import parse_instance
     from darktime.split.instances import check_instances, check_secondary
     from darktime.split.running import start_joined
+    from darktime.split.workers import workers_of
 
     folder, side = asked["joined"].resolve(), side_of(asked)
     asked["dark"] = None if side is None else ", ".join(side.urls)
@@ -109,17 +113,41 @@ def joined(asked: dict[str, Any]) -> Start:
         running = start_joined(
             stack, settings, folder=folder, dark=side, percent=percent, front=where, hosts=hosts, **both
         )
+        say_what_fits(side, compare, len(workers_of(settings)))
         say(f"mirroring {percent:g} % of users {to_whom(asked)}, in the nginx that has the includes of {folder}")
         return running
 
     return start
 
 
+def say_what_fits(side: DarkSide | None, compare: CompareOptions, relays: int) -> None:
+    """Where each relay may have too few files open for the streams that it would hold, say how many it holds."""
+    from darktime.split.relay.open_files import fewer, fitting, may_have
+    from darktime.split.relay.settings import CompareSettings, Limits
+
+    if side is None:
+        return
+    wanted, files, beside = Limits(), may_have(), 0
+    if compare.secondary is not None:
+        usual = CompareSettings(secondary=("", 0))
+        beside = usual.connections + usual.streams + (side.connections if compare.calibrate_s else 0)
+    fit = fitting(
+        wanted,
+        files,
+        instances=len(side.instances),
+        connections=max(side.connections // relays, 1),
+        beside=beside // relays,
+    )
+    line = fewer(wanted, fit, files)
+    if line is not None:
+        say(line)
+
+
 def _in_either_way(
     asked: dict[str, Any], compare: CompareOptions
 ) -> Callable[[CopySettings, Path, LedgerNames], dict[str, Any]]:
     """What ``start_split`` and ``start_joined`` are both told; what can be refused is refused now."""
-    lists, endpoints = lists_of(asked), endpoints_of(asked)
+    lists, endpoints, life_s = lists_of(asked), endpoints_of(asked), stream_life(asked)
 
     def told(settings: CopySettings, results: Path, ledger: LedgerNames) -> dict[str, Any]:
         return {
@@ -132,6 +160,7 @@ def _in_either_way(
             "compare": compare,
             "endpoints": endpoints,
             "transform": asked.get("transform"),
+            "stream_life_s": life_s,
         }
 
     return told

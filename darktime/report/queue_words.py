@@ -52,6 +52,20 @@ def audit_lines(audit: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def lost_lines(lost: Mapping[str, Any]) -> list[str]:
+    """What became of acknowledged puts, by the ledger."""
+    ids = lost["ids"]
+    more = f" and {len(ids) - MOST_IDS:,} more" if len(ids) > MOST_IDS else ""
+    lines = [f"acknowledged puts that are gone: {len(ids):,}"]
+    if ids:
+        lines.append(f"lost or retracted: {' '.join(map(visible, ids[:MOST_IDS]))}{more}")
+    if lost["unnamed"]:
+        lines.append(f"not settled, of unknown ids: {lost['unnamed']:,} at least; they may be in the queue")
+    if lost["open_producers"]:
+        lines.append(f"accounts that are open: {', '.join(map(visible, lost['open_producers'][:MOST_IDS]))}")
+    return lines
+
+
 def peek_lines(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line a job."""
     lines = []
@@ -65,12 +79,18 @@ def peek_lines(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def stalled_lines(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line a job, its reason last: that came from outside."""
-    return [
-        f"{_moment(job['at'])}  {visible(job['id'])}  key {visible(job['key'] or '-')}  attempts {job['attempts']}  "
-        f"{visible(job['worker'])}  {visible(job['reason'])}"
-        for job in jobs
-    ] or ["none"]
+    """A line a job, its reason last: that came from outside. Below it what ended the attempts before, where there were any."""
+    lines = []
+    for job in jobs:
+        lines.append(
+            f"{_moment(job['at'])}  {visible(job['id'])}  key {visible(job['key'] or '-')}  attempts {job['attempts']}  "
+            f"{visible(job['worker'])}  {visible(job['reason'])}"
+        )
+        lines += [
+            f"  {_moment(one['at'])}  attempt {one['attempt']}  {visible(one['worker'])}  {visible(one['reason'])}"
+            for one in job["history"][:-1]
+        ]
+    return lines or ["none"]
 
 
 def _moment(at: float) -> str:

@@ -22,7 +22,7 @@ MEANINGS: Final = {
     "too_big": "its body was longer than may be copied",
     "unsafe_method": "its method is not to be copied",
     "upgrade": "it wanted another protocol",
-    "expired": "it had waited too long to be of use",
+    "expired": "it had waited too long to be of use, or its stream lasted longer than one may be held",
     "dark_refused": "the dark instance took no connection, or was left alone after failures",
     "dark_timeout": "the dark instance did not answer in time",
     "dark_reset": "the dark instance broke the connection off",

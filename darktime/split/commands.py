@@ -108,6 +108,7 @@ def relay_command(
     endpoints: Path | None = None,
     one_of: int = 1,
     transform: str | None = None,
+    stream_life_s: float | None = None,
 ) -> Command:
     """The relay of a split, before its dark side; None: it records only. The secret goes by file: anybody can read arguments.
 
@@ -135,6 +136,7 @@ def relay_command(
         ("--metrics", metrics_port),
         ("--one-of", one_of if one_of > 1 else None),
         ("--transform", transform),
+        ("--stream-life", stream_life_s),
     ):
         if value is not None:
             argv += [option, str(value)]

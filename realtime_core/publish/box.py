@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FLIGHT_EVENTS: Final = 128
 FLIGHT_BYTES: Final = 262_144
 SERVER_ERROR: Final = 500
-PROBE_CHANNEL: Final = "realtime.probe"
+PROBE_CHANNEL: Final = b"realtime.probe"
 
 
 class Box:
@@ -102,9 +102,12 @@ class Box:
         in_order = iter(outcomes)
         return [next(in_order) if len(event.line) <= self.max_bytes else self._too_big(event) for event in events]
 
-    def probe(self) -> bool:
-        """Ask whether the box answers at all, without publishing anything."""
-        request = b"GET %b/pub?id=%b HTTP/1.1\r\nHost: %b\r\n\r\n" % (self._prefix, PROBE_CHANNEL.encode(), self._host)
+    def probe(self, *, publishing: bool = False) -> bool:
+        """Ask whether the box answers at all; or (``publishing``) whether it takes an event, on a channel of nobody's."""
+        method = b"POST" if publishing else b"GET"
+        request = b"%b %b/pub?id=%b HTTP/1.1\r\nHost: %b\r\n" % (method, self._prefix, PROBE_CHANNEL, self._host)
+        # Without an Event-Id, so that no ledger counts it.
+        request += b"Content-Length: 2\r\n\r\n{}" if publishing else b"\r\n"
         replies: list[Reply] = []
         with Timeout(self.timeout_s, False):
             self._connection.exchange([request], replies)

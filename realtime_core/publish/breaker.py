@@ -13,6 +13,9 @@ class Breaker:
 
     A probe that fails opens it again, for twice as long each time, up to ``max_open_s``. All times are seconds of the
     caller's monotonic clock.
+
+    Attributes:
+        answered: whether what failed last was answered, though with errors: then a box that answers is not yet well.
     """
 
     def __init__(self, *, failures: int = 3, open_s: float = 0.25, max_open_s: float = 2.0) -> None:
@@ -31,6 +34,7 @@ class Breaker:
         self._max_open_s = max_open_s
         self._failures = 0
         self._openings = 0
+        self.answered = False
         self._until: float | None = None  # None: closed
 
     @property
@@ -57,11 +61,13 @@ class Breaker:
     def success(self) -> None:
         """The box took what it was given."""
         self._failures = self._openings = 0
+        self.answered = False
         self._until = None
 
-    def failure(self, now: float) -> None:
-        """The box did not answer, or only with errors of its own."""
+    def failure(self, now: float, *, answered: bool = False) -> None:
+        """The box did not answer, or (``answered``) only with errors of its own."""
         self._failures += 1
+        self.answered = answered
         if self._failures >= self._limit:
             doublings = min(self._openings, 30)
             self._until = now + min(self._open_s * 2**doublings, self._max_open_s)

@@ -48,7 +48,7 @@ class Tries:
                 log.exception("publishing %d events at %s", len(events), self.box.name)
                 self.box.close()
                 outcomes = [failed(RESET)] * len(events)
-            self._note(not _down(outcomes), outcomes)
+            self._note(not _down(outcomes), outcomes, answered=any(one.status is not None for one in outcomes))
         self.count(outcomes)
         return outcomes
 
@@ -75,13 +75,16 @@ class Tries:
         return outcomes
 
     def ready(self) -> bool:
-        """Whether the box is taken to be well; one that was left alone long enough is asked, without publishing."""
+        """Whether the box is taken to be well; one that was left alone long enough is asked, on a channel of nobody's."""
         if self.breaker.closed:
             return True
         if not self.breaker.allow(time.monotonic()):
             return False
-        well = self.box.probe()
-        self._note(well, ())
+        # One that answers publishes with errors may be full, and read well enough: what it is asked must be a publish too,
+        # or jobs would be claimed again and again, and each time an attempt of theirs be lost.
+        publishing = self.breaker.answered
+        well = self.box.probe(publishing=publishing)
+        self._note(well, (), answered=publishing)
         return well
 
     def count(self, outcomes: Sequence[Outcome]) -> None:
@@ -89,12 +92,12 @@ class Tries:
         for outcome, times in Counter([one.reason or "accepted" for one in outcomes]).items():
             self._metrics.published.labels(self.box.name, outcome).inc(times)
 
-    def _note(self, well: bool, outcomes: Sequence[Outcome]) -> None:  # noqa: FBT001 - what is noted
+    def _note(self, well: bool, outcomes: Sequence[Outcome], *, answered: bool) -> None:  # noqa: FBT001 - what is noted
         before = self.breaker.closed
         if well:
             self.breaker.success()
         else:
-            self.breaker.failure(time.monotonic())
+            self.breaker.failure(time.monotonic(), answered=answered)
         if before != self.breaker.closed:
             self._metrics.breaker_open.labels(self.box.name).set(before)
             why = (

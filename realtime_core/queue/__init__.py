@@ -4,7 +4,7 @@ from realtime_core.queue.job import MAX_BODY_BYTES, Claim, Job
 from realtime_core.queue.listener import Listener, Notice
 from realtime_core.queue.queue import MAX_BATCH, Queue
 from realtime_core.queue.renewal import Renewal
-from realtime_core.queue.state import Audit, Counts, SeenJob, StalledJob
+from realtime_core.queue.state import Audit, Counts, Failure, SeenJob, StalledJob
 from realtime_core.queue.verdict import Cancel, Finish, GiveBack, Settled, SettledAlone, Stall, Verdict
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Cancel",
     "Claim",
     "Counts",
+    "Failure",
     "Finish",
     "GiveBack",
     "Job",

@@ -26,6 +26,7 @@ PARTS: Final = (
     "claimed",  # sorted set: id -> when its lease ends, ms (and a fraction, for the order)
     "owners",  # hash: claimed id -> TOKEN:ATTEMPT:WORKER, and " KEY SEQ" if it has a key
     "tries",  # hash: id -> attempts, of jobs that were tried and are not done
+    "history",  # hash: id -> lines "MS ATTEMPT WORKER REASON", what ended the last of those
     "stalled",  # hash: id -> "MS ATTEMPTS WORKER SEQ:KEY REASON" ("/" without a key)
     "stamps",  # hash: id -> "CHANNEL EVENT-ID CHANNEL EVENT-ID …"
     "channels",  # hash: channel -> its last number, and " EPOCH" if it has one of its own; "" -> epoch

@@ -148,7 +148,8 @@ class Queue:
         if not jobs:
             return []
         _check_batch(jobs)
-        lines = " ".join([f"{job.id} {-1 if job.urgent else _ms(job.delay_s)}" for job in jobs])
+        ids = " ".join([job.id for job in jobs])
+        waits = [-1 if job.urgent else _ms(job.delay_s) for job in jobs]
         keys = [job.key or "/" for job in jobs]
         _check_range("wait_replicas", wait_replicas, 0, 100)
         _check_range("replicas_timeout_s", replicas_timeout_s, 0.001, 60.0)
@@ -156,7 +157,8 @@ class Queue:
             self.max_length,
             _ms(self.idempotent_s),
             (self.max_remembered + 1) // 2,
-            lines,
+            ids,
+            " ".join(map(str, waits)) if any(waits) else "",
             "" if keys.count("/") == len(keys) else " ".join(keys),
             *[job.record() for job in jobs],
         ]
@@ -326,6 +328,20 @@ class Queue:
         _check_range("limit", limit, 1, MAX_BATCH)
         return [read_seen(line) for line in self._scripts.call("peek", state, limit)]
 
+    def holds(self, ids: Sequence[str]) -> list[bool]:
+        """Whether each of them is in the queue, in whatever state.
+
+        Raises:
+            ConfigurationError: more than 10,000.
+        """
+        if not ids:
+            return []
+        _check_batch(ids)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for id_ in ids:
+                pipe.hexists(self._keys["jobs"], id_)
+            return [bool(there) for there in pipe.execute()]
+
     def counts(self) -> Counts:
         """Jobs by state and all totals, at one instant."""
         return read_counts(self._scripts.call("audit", 0))
@@ -338,13 +354,14 @@ class Queue:
         return read_audit(self._scripts.call("audit", limit))
 
     def stalled(self, limit: int = 100) -> list[StalledJob]:
-        """Up to ``limit`` of the jobs that were set aside, in no order, each once."""
-        found: dict[bytes, StalledJob] = {}
+        """Up to ``limit`` of the jobs that were set aside, in no order."""
+        found: dict[bytes, bytes] = {}  # a scan may give an entry twice
         for id_, line in self._redis.hscan_iter(self._keys["stalled"], count=limit):
             if len(found) >= limit:
                 break
-            found[id_] = read_stalled(id_, line)  # a hash that is resized meanwhile may name one twice
-        return list(found.values())
+            found[id_] = line
+        histories: list[Any] = self._redis.hmget(self._keys["history"], list(found)) if found else []
+        return [read_stalled(id_, line, told) for (id_, line), told in zip(found.items(), histories, strict=True)]
 
     def _wait(self, block_s: float, waiting: Callable[[Callable[[], object]], bool] | None) -> bool | None:
         """Whether there was a wake-up; None where the wait was ended."""

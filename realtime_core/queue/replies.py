@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from realtime_core.queue.job import Claim, split_record
-from realtime_core.queue.state import Audit, Counts, SeenJob, StalledJob
+from realtime_core.queue.state import Audit, Counts, Failure, SeenJob, StalledJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,8 +75,8 @@ def read_audit(reply: Sequence[Any]) -> Audit:
     )
 
 
-def read_stalled(id_: bytes, line: bytes) -> StalledJob:
-    """One entry of the stalled jobs."""
+def read_stalled(id_: bytes, line: bytes, history: bytes | None) -> StalledJob:
+    """One entry of the stalled jobs, and what ended its attempts."""
     at_ms, attempts, worker, place, reason = line.decode(errors="replace").split(" ", 4)
     return StalledJob(
         id=id_.decode(),
@@ -85,7 +85,13 @@ def read_stalled(id_: bytes, line: bytes) -> StalledJob:
         worker=worker,
         key=place.partition(":")[2] or None,
         reason=reason,
+        history=tuple(map(_failure, history.decode(errors="replace").split("\n"))) if history else (),
     )
+
+
+def _failure(line: str) -> Failure:
+    at_ms, attempt, worker, reason = line.split(" ", 3)
+    return Failure(at=int(at_ms) / 1000, attempt=int(attempt), worker=worker, reason=reason)
 
 
 def read_seen(line: Sequence[Any]) -> SeenJob:

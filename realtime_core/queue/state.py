@@ -83,8 +83,26 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What ended an attempt that did not succeed. ``at``: seconds UTC; ``reason``: its first 200 bytes."""
+
+    at: float
+    attempt: int
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StalledJob:
-    """A job set aside. ``at``: seconds UTC; ``worker``: who had it last; ``key``: the job's."""
+    """A job set aside.
+
+    Attributes:
+        at: seconds UTC.
+        worker: who had it last.
+        key: the job's.
+        reason: why it is here.
+        history: what ended its attempts, the last eight, the earliest first; those before it was retried too.
+    """
 
     id: str
     at: float
@@ -92,6 +110,7 @@ class StalledJob:
     worker: str
     key: str | None
     reason: str
+    history: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

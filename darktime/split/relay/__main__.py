@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import resource
 import signal
 import sys
 from pathlib import Path
@@ -18,7 +17,8 @@ from darktime.split.record.file import MAX_BYTES, RecordLimits
 from darktime.split.record.recorder import RecordSettings
 from darktime.split.relay.ending import ENDS, Ending
 from darktime.split.relay.expendable import dies_first
-from darktime.split.relay.settings import CompareSettings, Hops, Limits, RelaySettings
+from darktime.split.relay.open_files import fitted, may_have
+from darktime.split.relay.settings import MOST_STREAM_LIFE_S, CompareSettings, Hops, Limits, RelaySettings
 from darktime.split.relay.shares import share_of
 from darktime.split.settings import MOST_BODY
 from darktime.split.workers import check_workers
@@ -67,6 +67,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--allow-query", action="append", default=[], metavar="NAME", help="pass its values unmasked")
     parser.add_argument("--allow-method", action="append", default=[], metavar="NAME", help="default: GET and HEAD")
     parser.add_argument("--max-body", type=int, default=Limits().body_bytes, metavar="BYTES", help="longer: too_big")
+    parser.add_argument(
+        "--stream-life", type=float, default=Limits().stream_life_s, metavar="SECONDS", help="no stream is held longer"
+    )
     parser.add_argument("--ledger", metavar="URL", help="Redis in which to count")
     parser.add_argument("--ledger-file", type=Path, metavar="FILE", help="holds that URL, if it has a password")
     parser.add_argument("--ledger-name", default="darktime", metavar="NAME")
@@ -148,6 +151,8 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         raise UsageError(f"--secret-file {options.secret_file} is empty")
     if not 0 < options.max_body <= MOST_BODY:
         raise UsageError(f"--max-body {options.max_body}: 1 to {MOST_BODY:,} bytes, please")
+    if not 0 < options.stream_life <= MOST_STREAM_LIFE_S:
+        raise UsageError(f"--stream-life {options.stream_life:g}: above 0, at most {MOST_STREAM_LIFE_S:,.0f} seconds")
     check_workers(options.one_of)
     settings = RelaySettings(
         socket=options.socket,
@@ -170,7 +175,7 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         compare=_compare(options),
         endpoints=_templates(options.endpoints),
         transform=options.transform,
-        limits=Limits(body_bytes=options.max_body),
+        limits=Limits(body_bytes=options.max_body, stream_life_s=options.stream_life),
     )
     return share_of(settings, options.one_of)
 
@@ -205,11 +210,10 @@ def main(argv: list[str] | None = None) -> int:
     from darktime.split.relay.relay import Relay
 
     options = _arguments().parse_args(argv)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    files = may_have(raised=True)
     dies_first()
     try:
-        settings = _settings(options)
+        settings = fitted(_settings(options), files)
         if settings.compare is not None:
             sys.setswitchinterval(_SWITCH_S)
         relay = Relay(settings)

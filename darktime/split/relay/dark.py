@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from darktime.wire.poller import Poller
 
 _MOST_SAID: Final = 200  # characters of an error
+_NOT_ITS_FAULT: Final = frozenset({reasons.RELAY_FULL, reasons.EXPIRED})
 _SENDING, _WAITING = State.SENDING, State.WAITING
 
 
@@ -141,14 +142,7 @@ class Dark:
         """End what has taken too long."""
         for link in list(self._busy.values()):
             if now > link.deadline:
-                # With production open still it would have been let last, had there been room.
-                full = (
-                    link.state is _WAITING
-                    and self._limits.lasting > 0
-                    and link.request_id not in self._lasting
-                    and not self._outcomes.ended(link.request_id)
-                )
-                self._broken(link, reasons.RELAY_FULL if full else reasons.DARK_TIMEOUT, now)
+                self._broken(link, self._overdue(link), now)
             elif link.state is _WAITING and now - link.sent_at > self._limits.lasting_after_s:
                 self._let_last(link, now)
         for link in self._held.overdue(now):
@@ -266,6 +260,13 @@ class Dark:
             else:
                 link.forget_head()
 
+    def _overdue(self, link: Link) -> str:
+        """Whose fault it is that a reply did not come in time: while production is at it too, not the dark instance's."""
+        if link.state is not _WAITING or not self._limits.lasting or self._outcomes.ended(link.request_id):
+            return reasons.DARK_TIMEOUT
+        # It would have been let last, had there been room.
+        return reasons.EXPIRED if link.request_id in self._lasting else reasons.RELAY_FULL
+
     def _let_last(self, link: Link, now: float) -> None:
         """Production has not ended the request either, as at a long poll: hold it as long, beside the pool."""
         request_id = link.request_id
@@ -335,7 +336,7 @@ class Dark:
 
     def _fail(self, request_id: str, reason: str, now: float) -> None:
         self._leave(request_id, reason)
-        if reason == reasons.RELAY_FULL:
+        if reason in _NOT_ITS_FAULT:
             return
         self.breaker.failed(reason, now)
         if self.breaker.reason is not None:

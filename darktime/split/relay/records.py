@@ -3,11 +3,15 @@
 A request's ways to here are two, in any order: its copy, and production's log line. Every copy that arrives is settled
 exactly once: compared (or recorded), or left for a reason. A line that has no copy stays missing unless nginx's sink,
 or the client's own abort, explains it, or lines were lost while the request lasted: the sink's may be among them.
+
+What lasts (a stream, a long poll) is waited for as long as one may be held. Once lines were lost while it lasted its end may be
+among them, and nobody can ask: then it waits for its line as long as anything else does.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 from darktime.split.compare import Pair, Side, compare
@@ -30,7 +34,7 @@ _REMEMBERED: Final = 20_000
 # nginx writes a request's line after its mirror has ended: by then the copy is in our socket, if it ever comes.
 ORPHAN_WAIT_S: Final = 2.0
 # Where lines were lost, and all others have been read: what began before and has no line yet lost it, or production is at it
-# still. Few things take longer, and what does (a stream, or what takes the dark instance long, too) keeps its time.
+# still. Few things take longer, and what does (a stream, or what takes the dark instance long, too) is given longer.
 LOST_WAIT_S: Final = 5.0
 
 
@@ -45,7 +49,7 @@ class Counts(Protocol):
 
 class _Record:
     __slots__ = (
-        "at", "copy", "dark", "endpoint", "gapped", "line", "patient", "settled", "shed", "since", "stream", "user",
+        "at", "copy", "dark", "doubted", "endpoint", "gapped", "line", "patient", "settled", "shed", "since", "stream", "user",
     )  # fmt: skip
 
     def __init__(self, at: float, since: float) -> None:
@@ -58,6 +62,7 @@ class _Record:
         self.stream = self.settled = self.shed = False
         self.gapped = False  # lines were lost between its beginning and its line
         self.patient = False  # it may last as long as a stream
+        self.doubted = inf  # since when its end may have been among lines that were lost
 
 
 class Records:
@@ -215,19 +220,29 @@ class Records:
         gone: list[str] = []
         told = self._lost.over_for(now) > LOST_WAIT_S
         for request_id, record in list(self._open.items()):
-            lost = told and self._lost_its_line(record)
-            if lost:
-                self._lost.explain()
-            if lost or now - record.since > self._patience_s(record):
+            reason = self._overdue(record, now, told=told)
+            if reason is not None:
                 if not record.settled and record.copy is not None:
                     gone.append(request_id)
-                self._give_up(request_id, record, reasons.LOG_LOST)
+                self._give_up(request_id, record, reason)
         return gone
 
-    def _lost_its_line(self, record: _Record) -> bool:
-        if record.copy is None or record.line is not None or (record.patient and not record.settled):
-            return False
-        return self._lost.may_hold(record.at)
+    def _overdue(self, record: _Record, now: float, *, told: bool) -> str | None:
+        """Why it is waited for no longer; None: it is. ``told``: whose line is not here by now lost it, or lasts."""
+        lasts = record.patient and not record.settled
+        if record.copy is not None and record.line is None and self._lost.may_hold(record.at):
+            if lasts:
+                record.doubted = min(record.doubted, now)
+            elif told:
+                self._lost.explain()
+                return reasons.LOG_LOST
+        else:
+            record.doubted = inf  # every line that was lost is known: its own is none of them
+        if now - record.doubted > self._wait_s:
+            return reasons.LOG_LOST
+        if now - record.since <= self._patience_s(record):
+            return None
+        return reasons.EXPIRED if lasts and record.copy is not None else reasons.LOG_LOST
 
     def _patience_s(self, record: _Record) -> float:
         if record.copy is None:

@@ -21,6 +21,7 @@ MOST_PER_S = 10_000
 LEAST_BODY = 1_024
 MOST_BODY = 1_048_576
 MOST_CALIBRATION_S = 86_400.0
+MOST_STREAM_LIFE_S = 7 * 86_400.0  # as long as a split may last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +35,14 @@ class Limits:
     queue_age_s: float = 2.0
     head_bytes: int = 131_072
     lines_bytes: int = line_room.WANTED  # of log lines that wait; the kernel takes twice that, and may give less
-    streams: int = 10_000
+    streams: int = 50_000  # held at one dark instance; open_files.py lowers it to what this process may have open
     connect_s: float = 1.0
     reply_s: float = 10.0  # for a reply; where production's own takes long, this much longer than production's
     lasting_after_s: float = 1.0  # such a copy then leaves its connection's place to others
     lasting: int = 1_000  # of them
     idle_s: float = 1.0  # a kept connection that long unused is closed, before the dark instance does it
     line_wait_s: float = 60.0  # how long a copy waits for production's line, and a line for its copy
-    stream_life_s: float = 3_600.0
+    stream_life_s: float = 3_600.0  # no stream is held longer, nor a reply that lasts as long as production's
     farewell_s: float = 0.5  # how long a stream that production has ended may still be read to its end
     open_records: int = 100_000
     pairs_bytes: int = 67_108_864

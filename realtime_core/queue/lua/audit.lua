@@ -1,5 +1,5 @@
 -- How many jobs are in each state and how many there ever were; on demand, which ids are not in exactly one state.
--- KEYS jobs ready line turns busy later delayed claimed owners tries stalled stamps channels former counts
+-- KEYS jobs ready line turns busy later delayed claimed owners tries history stalled stamps channels former counts
 -- ARGV 1 most jobs whose ids are looked at (0: only the numbers)
 -- returns {available, delayed, claimed, stalled, channels, keys in turn, keys claimed, jobs with a key that wait for another
 --          attempt, {COUNTER, VALUE, …}, 1 if the ids were looked at, ids without a state, states without a job, ids in two
@@ -46,7 +46,7 @@ for i = 1, #holders, 2 do
   if key then hands[key] = (hands[key] or 0) + 1 end
 end
 for id in pairs(leased) do left[#left + 1] = id end
-for _, key in ipairs({ tries, stamps }) do
+for _, key in ipairs({ tries, history, stamps }) do
   for _, id in ipairs(redis.call('HKEYS', key)) do
     if not present[id] then left[#left + 1] = id end
   end

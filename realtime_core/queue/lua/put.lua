@@ -2,26 +2,35 @@
 -- KEYS jobs ready line turns busy later delayed counts wake recent older
 -- USES turns notices
 -- ARGV 1 most jobs the queue may hold, 2 how long an id is remembered (ms), 3 most ids in one of the two sets that remember,
---      4 "ID DELAY ID DELAY …" (delay in ms; -1: urgent), 5 "KEY KEY …" in the same order ("/": none) or "" when none has a key,
---      6.. their records in the same order
+--      4 "ID ID …", 5 "DELAY DELAY …" in the same order (ms; -1: urgent) or "" when none has one, 6 "KEY KEY …" in the same order
+--      ("/": none) or "" when none has a key, 7.. their records in the same order
 -- returns "1" or "0" for each job: taken, or its id is known; when they do not fit, how many jobs the queue holds
 -- cost O(jobs put), for those with a key × log(jobs with a key)
-local ids, delays = {}, {}
-for id, delay in string.gmatch(ARGV[4], '(%S+) (%S+)') do
-  ids[#ids + 1], delays[#delays + 1] = id, tonumber(delay)
+local function listed(text)
+  local words, number = {}, 0
+  for word in string.gmatch(text, '%S+') do
+    number = number + 1
+    words[number] = word
+  end
+  return words
 end
-local key_of = {}
-for key in string.gmatch(ARGV[5], '%S+') do key_of[#key_of + 1] = key ~= '/' and key end
+local ids, delays, key_of = listed(ARGV[4]), listed(ARGV[5]), listed(ARGV[6])
 
 -- Ids are remembered in two sets: an id stays for one window at least and for two at most, and forgetting is two renames.
-local window, since = tonumber(ARGV[2]), tonumber(redis.call('HGET', counts, 'recent_since') or '0')
-local age = now - since
+local stood = redis.call('HMGET', counts, 'recent_since', 'seq')
+local window, age = tonumber(ARGV[2]), now - tonumber(stood[1] or '0')
 local in_recent = age < 2 * window and fetch('SMISMEMBER', recent, ids) or {}
 local in_older = age < window and fetch('SMISMEMBER', older, ids) or {}
 
+-- A job that is forgotten may be here still. Of a few ids that is one question, whose answer has their records: 16 MiB at most.
+local records_of = #ids <= 16 and redis.call('HMGET', jobs, unpack(ids))
+local function is_here(i, id)
+  if records_of then return records_of[i] end
+  return redis.call('HEXISTS', jobs, id) == 1
+end
 local taken, known, fresh = {}, {}, {}
 for i, id in ipairs(ids) do
-  if known[id] or in_recent[i] == 1 or in_older[i] == 1 or redis.call('HEXISTS', jobs, id) == 1 then
+  if known[id] or in_recent[i] == 1 or in_older[i] == 1 or is_here(i, id) then
     taken[i] = '0'
   else
     taken[i] = '1'
@@ -33,20 +42,20 @@ local held = redis.call('HLEN', jobs)
 if held + #fresh > tonumber(ARGV[1]) then return held end
 
 local put, records, plain, urgent, wait = {}, {}, {}, {}, {}
-local places, names, hurry = {}, {}, {}
-local keyed = #key_of > 0 and tonumber(redis.call('HGET', counts, 'seq') or '0')
+local places, names, hurry, format, placed = {}, {}, {}, string.format, 0
+local keyed, delayed_some = #key_of > 0 and tonumber(stood[2] or '0'), #delays > 0
 for at, i in ipairs(fresh) do
-  local id, delay, record, key = ids[i], delays[i], ARGV[5 + i], key_of[i]
+  local id, delay, record, key = ids[i], delayed_some and tonumber(delays[i]) or 0, ARGV[6 + i], key_of[i]
   local member = id
   put[at] = id
-  if key then
+  if key and key ~= '/' then
     -- Of several urgent ones put together the first goes first, and all go before what was put earlier.
-    local seq = delay < 0 and string.format('0%015d', 999999999999999 - keyed - #fresh + at)
-      or string.format('1%015d', keyed + at)
+    local seq = delay < 0 and format('0%015d', 999999999999999 - keyed - #fresh + at) or format('1%015d', keyed + at)
     record = seq .. ':' .. record
     member = key .. ' ' .. seq .. ' ' .. id
     if delay <= 0 then
-      places[#places + 1], places[#places + 2] = 0, member
+      places[placed + 1], places[placed + 2] = 0, member
+      placed = placed + 2
       if hurry[key] == nil then names[#names + 1] = key end
       hurry[key] = hurry[key] or delay < 0
     end

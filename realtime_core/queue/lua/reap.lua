@@ -1,16 +1,17 @@
 -- Take back jobs whose lease has ended: to the head of the line, or stalled after the last attempt. Due jobs join the line.
--- KEYS ready line turns busy later delayed claimed owners tries stalled counts wake
--- USES turns due notices
+-- KEYS ready line turns busy later delayed claimed owners tries history stalled counts wake
+-- USES turns due notices history
 -- ARGV 1 attempts a job may have, 2 most leases to end
 -- returns how many leases were ended
 -- cost O(leases ended × log(jobs held))
 join_due()
 local ids = redis.call('ZRANGEBYSCORE', claimed, '-inf', now, 'LIMIT', 0, ARGV[2])
 local holders = fetch('HMGET', owners, ids)
-local back, places, failures, stalls, names, ended = {}, {}, {}, {}, {}, {}
+local back, places, failures, stalls, names, ended, told = {}, {}, {}, {}, {}, {}, {}
 for i = 1, #ids do
   local attempt, worker, place = string.match(holders[i] or '0:1:unknown', '^%d+:(%d+):(%S*) ?(.*)$')
   failures[#failures + 1], failures[#failures + 2] = ids[i], attempt
+  told[i] = failure(attempt, worker, 'lease ended')
   local key, seq = string.match(place, '^(%S+) (%d+)$')
   if key then
     if not ended[key] then names[#names + 1] = key end
@@ -28,6 +29,7 @@ end
 each('ZREM', claimed, ids)
 each('HDEL', owners, ids)
 each('HSET', tries, failures)
+remember(ids, told)
 local backwards = {}
 for i = #back, 1, -1 do backwards[#backwards + 1] = back[i] end
 each('LPUSH', ready, backwards)

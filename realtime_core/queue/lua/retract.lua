@@ -1,5 +1,5 @@
 -- Take jobs out of the queue, wherever they are. The claim of one that was claimed is stale from now on.
--- KEYS jobs ready line turns busy later delayed claimed owners tries stalled stamps counts wake
+-- KEYS jobs ready line turns busy later delayed claimed owners tries history stalled stamps counts wake
 -- USES turns notices
 -- ARGV ids
 -- returns the ids that were in the queue
@@ -45,6 +45,7 @@ else
 end
 each('HDEL', owners, gone)
 each('HDEL', tries, gone)
+each('HDEL', history, gone)
 each('HDEL', stamps, gone)
 release(names, ended)
 advance(touched)

@@ -1,7 +1,7 @@
 -- End claims: finished, cancelled (another attempt later, or stalled after the last), stalled or given back (to where it was,
 -- at the attempt it had); a mixed batch at once.
--- KEYS jobs ready line turns busy later delayed claimed owners tries stalled stamps counts wake
--- USES turns notices
+-- KEYS jobs ready line turns busy later delayed claimed owners tries history stalled stamps counts wake
+-- USES turns notices history
 -- ARGV 1 attempts a job may have, 2 "ID TOKEN ID TOKEN …" of the finished, 3 "ID ID …" of those that leave a result, 4 how long
 --      results are kept (ms), 5 most results kept, 6.. the results, then five for each other verdict:
 --      "cancel", "stall" or "back", id, token, delay in ms, reason. After the named KEYS, where there are
@@ -29,7 +29,7 @@ local ended, finished, stale = {}, {}, {}
 local waits, holds, failures, stalls = {}, {}, {}, {}
 -- Jobs with a key are in hands only while a key is busy.
 local keyed, names, left = redis.call('HLEN', busy) > 0, {}, {}
-local cancels, cancel_tries, stall_tries = {}, {}, {}
+local cancels, cancel_tries, stall_tries, failed, told = {}, {}, {}, {}, {}
 local backs, back_tries, plain, places, front = {}, {}, {}, {}, {}
 local seen, token, prefix = {}, nil, nil
 for i, id in ipairs(ids) do
@@ -53,7 +53,10 @@ for i, id in ipairs(ids) do
       local attempt, worker, place = string.match(holder, '^%d+:(%d+):(%S*) ?(.*)$')
       local key, seq = string.match(place, '^(%S+) (%d+)$')
       -- What is counted of a job are the attempts before this one: given back it leaves them as they are.
-      if ARGV[at] ~= 'back' then failures[#failures + 1], failures[#failures + 2] = id, attempt end
+      if ARGV[at] ~= 'back' then
+        failures[#failures + 1], failures[#failures + 2] = id, attempt
+        failed[#failed + 1], told[#told + 1] = id, failure(attempt, worker, ARGV[at + 4])
+      end
       if ARGV[at] == 'cancel' then cancels[#cancels + 1], cancel_tries[#cancel_tries + 1] = id, attempt end
       if ARGV[at] == 'back' then
         backs[#backs + 1], back_tries[#back_tries + 1] = id, attempt
@@ -78,7 +81,10 @@ end
 each('ZREM', claimed, ended)
 each('HDEL', owners, ended)
 each('HDEL', jobs, finished)
-if #finished > 0 and redis.call('HLEN', tries) > 0 then each('HDEL', tries, finished) end
+if #finished > 0 and redis.call('HLEN', tries) > 0 then
+  each('HDEL', tries, finished)
+  each('HDEL', history, finished)
+end
 if #finished > 0 and redis.call('HLEN', stamps) > 0 then each('HDEL', stamps, finished) end
 if #leave > 0 then
   -- Those that are over are in nobody's way; where there are too many, the new one is not kept, and counted.
@@ -102,6 +108,7 @@ if #leave > 0 then
   count(counts, 'undelivered', dropped)
 end
 each('HSET', tries, failures)
+remember(failed, told)
 each('ZADD', delayed, waits)
 each('ZADD', later, holds)
 each('HSET', stalled, stalls)

@@ -31,22 +31,32 @@ if not since or now - since > window then
   redis.call('HSET', counts, 'channels_since', now)
 end
 
-local ids = {}
-for i, words in ipairs(ARGV) do ids[i] = string.match(words, '^%S+') end
+local ids, held_by, rest = {}, {}, {}
+for i, words in ipairs(ARGV) do ids[i], held_by[i], rest[i] = string.match(words, '^(%S+) (%S+) ?(.*)$') end
 local holders = fetch('HMGET', owners, ids)
 local given = redis.call('HLEN', stamps) > 0 and fetch('HMGET', stamps, ids) or {}
 
-local wanted, names, known = {}, {}, {}
-for i, words in ipairs(ARGV) do
-  local _, token, rest = string.match(words, '^(%S+) (%S+)(.*)$')
-  wanted[i] = {}
-  if holders[i] and string.sub(holders[i], 1, #token + 1) == token .. ':' then
-    for channel in string.gmatch(rest, '%S+') do
-      table.insert(wanted[i], channel)
-      if not known[channel] then
-        known[channel] = true
-        names[#names + 1] = channel
+-- Most jobs have one channel: `wanted` is its name then, and a list of them else; false where the token is no longer the job's.
+local wanted, names, known, token, prefix = {}, {}, {}, nil, nil
+local function want(channel)
+  if not known[channel] then
+    known[channel] = true
+    names[#names + 1] = channel
+  end
+end
+for i, text in ipairs(rest) do
+  if held_by[i] ~= token then token, prefix = held_by[i], held_by[i] .. ':' end
+  wanted[i] = false
+  if holders[i] and string.sub(holders[i], 1, #prefix) == prefix and text ~= '' then
+    if string.find(text, ' ', 1, true) then
+      wanted[i] = {}
+      for channel in string.gmatch(text, '%S+') do
+        table.insert(wanted[i], channel)
+        want(channel)
       end
+    else
+      wanted[i] = text
+      want(text)
     end
   end
 end
@@ -68,25 +78,39 @@ for i, counter in ipairs(fetch('HMGET', former, new)) do
     last[new[i]], own[new[i]] = 0, aged
   end
 end
+
+local its = string.format('%.0f', epoch)
+local function next_of(channel)
+  last[channel] = last[channel] + 1
+  local theirs = own[channel]
+  local before = theirs and theirs > tonumber(epoch) and string.format('%.0f', theirs) or its
+  return before .. '-' .. string.format('%d', last[channel])
+end
 local lines, kept = {}, {}
 for i, id in ipairs(ids) do
-  local mine, parts, events, more = {}, {}, {}, false
-  for channel, event in string.gmatch(given[i] or '', '(%S+) (%S+)') do
-    mine[channel] = event
-    parts[#parts + 1] = channel .. ' ' .. event
-  end
-  for at, channel in ipairs(wanted[i]) do
-    if not mine[channel] then
-      last[channel] = last[channel] + 1
-      local its = math.max(tonumber(epoch), own[channel] or 0)
-      mine[channel] = string.format('%.0f-%d', its, last[channel])
-      parts[#parts + 1] = channel .. ' ' .. mine[channel]
-      more = true
+  local stamped = given[i] or ''
+  if wanted[i] and wanted[i] == rest[i] and stamped == '' then
+    lines[i] = next_of(wanted[i])
+    kept[#kept + 1], kept[#kept + 2] = id, wanted[i] .. ' ' .. lines[i]
+  elseif wanted[i] then
+    local mine, parts, events, more = {}, {}, {}, false
+    for channel, event in string.gmatch(stamped, '(%S+) (%S+)') do
+      mine[channel] = event
+      parts[#parts + 1] = channel .. ' ' .. event
     end
-    events[at] = mine[channel]
+    for at, channel in ipairs(type(wanted[i]) == 'table' and wanted[i] or { wanted[i] }) do
+      if not mine[channel] then
+        mine[channel] = next_of(channel)
+        parts[#parts + 1] = channel .. ' ' .. mine[channel]
+        more = true
+      end
+      events[at] = mine[channel]
+    end
+    if more then kept[#kept + 1], kept[#kept + 2] = id, table.concat(parts, ' ') end
+    lines[i] = table.concat(events, ' ')
+  else
+    lines[i] = ''
   end
-  if more then kept[#kept + 1], kept[#kept + 2] = id, table.concat(parts, ' ') end
-  lines[i] = table.concat(events, ' ')
 end
 
 local numbers = {}

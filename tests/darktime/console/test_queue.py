@@ -6,6 +6,8 @@ import pytest
 
 from darktime.console.main import DARKTIME, run
 from darktime.errors import ExitCode
+from realtime_core.hooks.producer import HOP_OUT
+from realtime_core.ledger import Ledger
 from realtime_core.queue import Finish, Job, Queue, Stall
 from tests.support.schemas import require_schema
 
@@ -63,6 +65,23 @@ def test_an_audit_that_is_not_clean_names_the_ids_and_ends_with_3(queue, redis_c
     assert "phantom (states without a job): j7" in out
     assert "and 10 more" in out
     assert not told("audit", "--limit", "5", code=ExitCode.FAILED)["audit"]["complete"]
+
+
+def test_an_audit_with_a_ledger_names_puts_that_are_gone_and_ends_with_3(queue, redis_client, valkey, ask, told):
+    ledger = Ledger(redis_client, queue.name, "producer")
+    queue.put([Job(id="here", body=b"x"), Job(id="gone", body=b"x")])
+    ledger.sent(HOP_OUT, ["here", "gone"], 1_700_000_000.0)
+    ledger.name(["here", "gone"])
+    ledger.close()
+    named = ("--ledger-name", queue.name)
+    assert told("audit", *named)["lost_puts"] == {"ids": [], "unnamed": 0, "open_producers": []}
+    queue.retract(["gone"])
+    assert told("audit", *named, code=ExitCode.FAILED)["lost_puts"]["ids"] == ["gone"]
+    code, out = ask("audit", *named, "--ledger", valkey.url)
+    assert code == ExitCode.FAILED
+    assert out.endswith("acknowledged puts that are gone: 1\nlost or retracted: gone\n")
+    assert ask("audit", "--ledger", valkey.url)[0] == ExitCode.USAGE
+    assert "lost_puts" not in told("audit")
 
 
 def test_peek_shows_what_comes_next_and_changes_nothing(queue, ask, told):

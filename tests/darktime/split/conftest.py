@@ -132,7 +132,10 @@ class Split:
             levels.renew(self.folder, time.time(), self.settings.slot_s)
         self.nginx = start_nginx(self.stack, self.settings, self.folder, nginx or find_nginx().path)
 
-    def start_relay(self, dark: DarkSide | str, ledger: LedgerNames | None = None, *extra: str) -> None:
+    def start_relay(
+        self, dark: DarkSide | str, ledger: LedgerNames | None = None, *extra: str, under: tuple[str, ...] = ()
+    ) -> None:
+        """``extra``: more arguments; ``under``: what starts it, its own command behind."""
         self._lives += 1
         command = relay_command(
             self.ears,
@@ -143,7 +146,7 @@ class Split:
             ledger=ledger,
         )
         name = f"relay{self._lives}"
-        self.relay = self.stack.start(name, [*command.argv, *extra], ready=command.ready_line or "")
+        self.relay = self.stack.start(name, [*under, *command.argv, *extra], ready=command.ready_line or "")
 
     def state(self) -> dict[str, Any]:
         try:

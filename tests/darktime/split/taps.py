@@ -51,6 +51,13 @@ class LineTap:
         self._thread.join()
         self._socket.close()
 
+    def fill(self, line: bytes, times: int) -> None:
+        """Hand this on so often, as if nginx had sent it."""
+        assert self._to is not None
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nginx:
+            for _ in range(times):
+                nginx.sendto(line, self._to)
+
     def _serve(self) -> None:
         while not self._ended.is_set():
             try:

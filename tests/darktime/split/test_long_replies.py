@@ -79,6 +79,7 @@ def test_a_reply_that_lasts_has_an_end_though_production_s_line_never_comes(
     relay.copy(1, "/poll")
     wait_until(lambda: relay.state["lasting"] == 1, what="one that lasts")
     wait_until(lambda: sum(relay.state["reasons"].values()) == 1, what="its end")
+    assert relay.state["reasons"] == {"expired": 1}, "both sides were at it still"
     assert (relay.state["in_flight"], relay.state["lasting"]) == (0, 0)
 
 

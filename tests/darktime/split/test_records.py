@@ -180,6 +180,44 @@ def test_where_lines_were_lost_a_copy_without_one_is_named_soon_after_all_others
     assert not books.left()
 
 
+def test_a_stream_whose_end_may_be_among_lost_lines_waits_as_long_as_any_copy_however_many_more_are_lost() -> None:
+    records, books = fresh()
+    records.arrived(copy("stream", accept="text/event-stream"), "m", 0)
+    records.streaming("stream")
+    records.replied("stream", side(), 0)
+    assert records.sweep(20) == []
+    for second in range(20, 30):
+        records.gap(1, AT + second)
+        records.lines_read(second)
+        assert records.sweep(second) == []
+    assert records.sweep(30.1) == ["stream"]
+    assert (records.reasons, records.offered) == ({"log_lost": 1}, 1)
+    records.line(line("stream"), 31)  # it went on: production's client had not left
+    assert records.late_lines == 1
+    assert not books.left()
+
+
+def test_a_stream_is_in_doubt_no_more_once_each_lost_line_is_known_and_one_that_began_later_never_is() -> None:
+    records, _ = fresh()
+    records.arrived(copy("lost"), "m", 0)
+    records.arrived(copy("stream", accept="text/event-stream"), "m", 0)
+    records.gap(1, AT + 1)
+    records.lines_read(0)
+    assert records.sweep(LOST_WAIT_S + 0.1) == ["lost"]
+    records.gap(1, AT - 1)
+    records.arrived(copy("later", accept="text/event-stream"), "m", 50)
+    assert records.sweep(51) == records.sweep(99) == []
+
+
+def test_a_stream_that_lasts_longer_than_one_may_be_held_has_expired_and_no_line_was_lost() -> None:
+    records, books = fresh()
+    records.arrived(copy("stream", accept="text/event-stream"), "m", 0)
+    records.replied("stream", side(), 0)
+    assert records.sweep(100) == []
+    assert records.sweep(100.1) == ["stream"]
+    assert books.why == {("compared", "expired"): 1}
+
+
 def test_a_copy_that_began_after_lines_were_lost_waits_for_its_own_as_ever() -> None:
     records, _ = fresh()
     records.gap(5, AT + 3)  # read late: the next line says that it was written before this request began

@@ -326,7 +326,7 @@ def test_manual_transactions_are_refused_and_counted_not_raised(
     assert texts(queue) == ["y"]
 
 
-def test_events_that_another_callback_cut_off_are_put_with_the_next_transaction(
+def test_what_was_saved_before_a_callback_that_breaks_is_put_with_the_next_transaction_and_what_came_after_it_is_lost(
     site: Any, thread: Any, connect: Callable[..., None], queue: Watched, producer: Producer
 ) -> None:
     connect(site.Comment, producer=producer)

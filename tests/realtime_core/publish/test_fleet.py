@@ -16,6 +16,7 @@ from realtime_core.publish import Box, Event, Fleet, event_of
 from realtime_core.stack import find_nginx, free_port
 from tests.realtime_core.push.client import Reader, browser_events, metric
 from tests.support.engines import require_engine
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,6 +111,28 @@ def test_a_box_that_hangs_costs_its_time_limit_and_is_then_left_alone() -> None:
         assert reasons(fleet.publish(events(1))["hung"]) == ["breaker_open"]
         assert time.monotonic() - began < 0.2
         assert not fleet.ready()
+        fleet.close()
+
+
+def test_a_box_that_answers_questions_but_takes_no_event_is_well_only_once_it_takes_one() -> None:
+    taking = threading.Event()
+    asked: list[bytes] = []
+
+    def answer(link: socket.socket) -> None:
+        while request := link.recv(10_000):
+            asked.append(request)
+            well = request.startswith(b"GET") or taking.is_set()
+            link.sendall(OK if well else b"HTTP/1.1 507 Full\r\nContent-Length: 0\r\n\r\n")
+
+    with misbehaving(answer) as url:
+        fleet = Fleet([Box("full", url)], hold_s=0.0)
+        assert [reasons(fleet.publish(events(1))["full"]) for _ in range(3)] == [["status_5xx"]] * 3
+        wait_until(lambda: len(asked) > 3 or fleet.ready(), what="a probe")
+        assert not fleet.ready()
+        assert all(b"thread:1" in request for request in asked[:3])
+        assert not any(b"thread:1" in request for request in asked[3:]), "no channel of anybody's"
+        taking.set()
+        wait_until(fleet.ready, what="a probe that is taken")
         fleet.close()
 
 

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from realtime_core.errors import NotReplicated
+from realtime_core.hooks.lost_puts import lost_puts
+from realtime_core.hooks.producer import HOP_OUT
+from realtime_core.ledger import Ledger
 from realtime_core.queue import Cancel, Claim, Finish, Job, Queue
 from realtime_core.stack import free_port
 from tests.support.cutting import Cutter
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from realtime_core.stack import Stack, Valkey
 
 LEASE_S = 60.0
+AT = 1_700_000_000.0
 
 
 def on(redis: Redis) -> Queue:
@@ -166,6 +171,35 @@ def test_a_server_that_was_a_replica_for_a_while_is_not_taken_for_the_one_it_was
     assert [claim.id for claim in again] == ["b"]
     assert after.settle([Finish(lost[0])]).stale == ("b",)
     assert not {*known, *lost_events} & set(stamp(after, again))
+
+
+def test_puts_that_were_acknowledged_and_lost_are_named_by_the_ledger(pair: Pair, redis_client: Redis) -> None:
+    """The producer's account is elsewhere here; on the same server it would be written again with the next flush."""
+    before, after = on(pair.first), on(pair.copy)
+    producer, worker = Ledger(redis_client, "q", "producer"), Ledger(redis_client, "q", "worker")
+
+    def taken(*ids: str) -> None:
+        put(before, *ids)
+        producer.sent(HOP_OUT, list(ids), AT)
+        producer.name(list(ids))
+        producer.flush()
+
+    taken("a", "b", "c")
+    pair.copied()
+    pair.cut()
+    taken("d", "e")
+    assert lost_puts(before, redis_client, "q").ids == ()
+    pair.promote(pair.copy)
+    done = after.claim("w2", 1)
+    after.settle([Finish(claim) for claim in done], also=lambda _: worker.received(HOP_OUT, ["a"], AT))
+    worker.flush()
+    found = lost_puts(after, redis_client, "q")
+    assert after.audit().clean, "the structure is whole: it does not know of them"
+    assert found.ids == ("d", "e")
+    assert found.unnamed == 0
+    assert len(found.open_producers) == 2
+    with pytest.raises(NotReplicated):
+        after.put([Job(id="f", body=b"x")], wait_replicas=1)
 
 
 def test_neither_the_first_replica_nor_its_leaving_changes_the_epoch(stack: Stack) -> None:

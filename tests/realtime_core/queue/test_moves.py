@@ -10,7 +10,7 @@ import pytest
 from redis import ResponseError
 
 from realtime_core.errors import ConfigurationError, QueueFull
-from realtime_core.queue import MAX_BODY_BYTES, Cancel, Finish, Job, Queue, Stall
+from realtime_core.queue import MAX_BODY_BYTES, Cancel, Finish, GiveBack, Job, Queue, Stall
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -311,6 +311,50 @@ def test_the_last_attempt_is_made_alone_so_that_poison_takes_no_neighbour(make_q
     assert sorted(finished) == sorted(set(names) - {"j7"})
     (poison,) = queue.stalled()
     assert (poison.id, poison.attempts, poison.reason) == ("j7", 3, "lease ended")
+
+
+def test_a_stalled_job_tells_what_ended_its_last_eight_attempts_those_before_a_retry_too(make_queue: MakeQueue) -> None:
+    queue = make_queue(max_attempts=3, backoff_s=0.0)
+    queue.put(jobs("a", "b"))
+    began = _redis_ms(queue) / 1000
+    for reason in ("first\nreason", "second ✗", "third"):
+        a, b = [claim for _ in range(2) for claim in queue.claim("w1", 1, wait_s=5)]
+        queue.settle([Cancel(claim, reason) for claim in (a, b)])
+    (of_a, of_b) = sorted(queue.stalled(), key=lambda job: job.id)
+    for one in (of_a, of_b):
+        assert [(line.attempt, line.worker, line.reason) for line in one.history] == [
+            (1, "w1", "first reason"),
+            (2, "w1", "second ✗"),
+            (3, "w1", "third"),
+        ]
+        assert all(began - 1 <= line.at <= one.at for line in one.history)
+    for attempt in range(4, 11):
+        queue.retry(["a"])
+        (claim,) = queue.claim("w2", 1)
+        queue.settle([Stall(claim, f"no {attempt}: " + "x" * 400)])
+    (of_a, _) = sorted(queue.stalled(), key=lambda job: job.id)
+    assert [line.attempt for line in of_a.history] == list(range(3, 11))
+    assert {len(line.reason) for line in of_a.history[1:]} == {200}
+    queue.retry(["a", "b"])
+    again = queue.claim("w2", 1)
+    queue.settle([GiveBack(claim) for claim in again])
+    queue.retract(["b"])
+    queue.settle([Finish(claim) for claim in queue.claim("w2", 1)])
+    assert queue.counts().held == 0
+    assert queue.audit().clean, "nothing is left of either"
+
+
+def test_a_lease_that_ended_is_in_the_history(make_queue: MakeQueue) -> None:
+    queue = make_queue(lease_s=0.05, max_attempts=2)
+    queue.put(jobs("a"))
+    for _ in range(2):
+        assert len(queue.claim("w3", 1)) == 1
+        wait_until(lambda: queue.reap() == 1)
+    (stalled,) = queue.stalled()
+    assert [(line.attempt, line.worker, line.reason) for line in stalled.history] == [
+        (1, "w3", "lease ended"),
+        (2, "w3", "lease ended"),
+    ]
 
 
 def test_the_same_id_within_the_window_is_one_job(queue: Queue) -> None:
