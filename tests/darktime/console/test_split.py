@@ -344,6 +344,13 @@ def test_it_mirrors_sampled_users_until_it_is_stopped_and_ends_with_a_verdict(tm
     require_schema(results)
     assert results["verdict"]["outcome"] == "WAIT"
     assert results["copies"]["received"] == results["copies"]["compared"] == USERS
+    users = results["users"]
+    assert (users["sampled"], users["at_least"]) == (USERS, False)
+    assert [(step["percent"], step["buckets"], step["users"]) for step in users["steps"]] == [
+        (5, 50, 0), (100, 1000, USERS),
+    ]  # fmt: skip
+    assert users["steps"][1]["of"] == {"low": USERS, "high": USERS}
+    assert "1,000 of 1,000" in (tmp_path / "run" / "report.html").read_text()
     pairs = [json.loads(line) for line in (tmp_path / "run" / "pairs.jsonl").read_text().splitlines()]
     assert {pair["endpoint"] for pair in pairs} == {"/channels-{what}"}
     assert sum(row["pairs"] for row in results["timeline"]["rows"]) == USERS
