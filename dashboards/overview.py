@@ -171,6 +171,24 @@ def overview() -> models.Dashboard:
                 span=8,
             )
         )
+        .with_panel(
+            lines(
+                "Differing by endpoint",
+                PER_SECOND,
+                "Copies whose answer differs from production's: the five endpoints with most.",
+                [(q.DIFFERING_BY_ENDPOINT, "{{endpoint}}")],
+                span=12,
+            )
+        )
+        .with_panel(
+            lines(
+                "Not compared by endpoint",
+                PER_SECOND,
+                "Copies that left for any reason before they were compared: the five endpoints with most.",
+                [(q.NOT_COMPARED_BY_ENDPOINT, "{{endpoint}}")],
+                span=12,
+            )
+        )
         .with_row(board.Row("Latency"))
         .with_panel(
             lines(

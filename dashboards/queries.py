@@ -58,6 +58,13 @@ DROPPED_BY_REASON: Final = rate("realtime_push_dropped_subscribers_total", by="r
 CLOSED_BY_REASON: Final = rate("realtime_push_closed_clients_total", by="reason")
 COPIES_BY_OUTCOME: Final = at_most_five(rate("darktime_copies_total", by="outcome"))
 
+DIFFERING_BY_ENDPOINT: Final = at_most_five(
+    rate("darktime_endpoint_copies_total", by="endpoint", where='outcome="differs"')
+)
+NOT_COMPARED_BY_ENDPOINT: Final = at_most_five(
+    rate("darktime_endpoint_copies_total", by="endpoint", where='outcome="not_compared"')
+)
+
 FANOUT_P50: Final = quantile(0.5, "realtime_push_fanout_seconds")
 FANOUT_P90: Final = quantile(0.9, "realtime_push_fanout_seconds")
 FANOUT_BUCKETS: Final = rate("realtime_push_fanout_seconds_bucket", by="le")

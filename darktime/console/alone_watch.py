@@ -16,7 +16,7 @@ from darktime.console.watching import say
 from darktime.errors import DarktimeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from darktime.split.relay.alone import AloneRelay
@@ -35,7 +35,7 @@ class Ended:
     hung: bool
 
 
-def watch(relay: AloneRelay, state: Path, *, ttl_s: float) -> Ended:
+def watch(relay: AloneRelay, state: Path, *, ttl_s: float, look: Callable[[], object]) -> Ended:
     """Run it until it is over, one line every ten seconds. Raises DarktimeError when it broke.
 
     A second signal ends the waiting: KeyboardInterrupt.
@@ -44,6 +44,7 @@ def watch(relay: AloneRelay, state: Path, *, ttl_s: float) -> Ended:
         relay: made, and not running yet.
         state: the file that it writes.
         ttl_s: its time. It looks at it itself, where its loop can.
+        look: called a few times a second.
     """
     from darktime.split.vigil import read_state
 
@@ -63,6 +64,7 @@ def watch(relay: AloneRelay, state: Path, *, ttl_s: float) -> Ended:
         next_line = time.monotonic() + SAY_EVERY_S
         while thread.is_alive() and not seen and time.monotonic() < until:
             thread.join(LOOK_S)
+            look()
             remarks.look(read_state(state))
             if time.monotonic() >= next_line:
                 next_line += SAY_EVERY_S

@@ -212,6 +212,23 @@ def comparing(asked: dict[str, Any]) -> CompareOptions:
     )
 
 
+NOT_RECORDED = (
+    "no requests of {methods} are recorded: a recording of its own keeps no bodies, and what came without its body would be "
+    "another request; 'darktime split --record FILE --methods {all}' keeps them, as a dark instance gets them"
+)
+NOT_INCLUDED = (
+    "no copies of {methods}: the includes were written without their bodies; --emit with --copy-bodies has them copied"
+)
+
+
+def about_uploads(settings: CopySettings, asked: dict[str, Any]) -> list[str]:
+    """What is said of requests with bodies before anything is copied: that they are left out, or come whole."""
+    left_out = [one for one in settings.methods if one not in settings.copied_methods]
+    words = {"methods": ", ".join(left_out), "all": ",".join(settings.methods)}
+    missing = (NOT_INCLUDED if asked.get("joined") else NOT_RECORDED).format(**words)
+    return [*([missing] if left_out else []), *whole_bodies(settings)]
+
+
 def whole_bodies(settings: CopySettings) -> list[str]:
     """What is said before bodies are copied: nothing of them is masked."""
     if not settings.body_methods:

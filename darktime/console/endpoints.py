@@ -22,7 +22,7 @@ def endpoints_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--endpoints",
         callback=_file_or_project,
         metavar="FILE|django:SETTINGS",
-        help="The application's own: OpenAPI in JSON, one template a line, or a Django project's URLs.",
+        help="The application's own: OpenAPI in JSON or YAML, one template a line, or a Django project's URLs.",
     )(command)
 
 
@@ -35,7 +35,7 @@ def _file_or_project(ctx: click.Context, param: click.Parameter, value: str | No
 
 def templates(named: Path | str | None) -> tuple[str, ...]:
     """The application's own templates; none where nothing was said. Raises UsageError."""
-    from darktime.split.compare.templates import read_templates
+    from darktime.split.compare.templates import MOST_TEXT, read_templates
 
     if named is None:
         return ()
@@ -48,9 +48,13 @@ def templates(named: Path | str | None) -> tuple[str, ...]:
         except UsageError as error:
             raise UsageError(f"--endpoints {named}, as a file: {error}") from error
     try:
-        return read_templates(named.read_text(encoding="utf-8", errors="replace"))
+        with named.open("rb") as file:
+            text = file.read(MOST_TEXT + 1)
+        return read_templates(text.decode("utf-8", "replace"))
     except OSError as error:
         raise UsageError(f"--endpoints {named}: {error.strerror}; name a file that can be read") from error
+    except UsageError as error:
+        raise UsageError(f"--endpoints {named}: {error}") from error
 
 
 def kept(named: Path | str | None, found: tuple[str, ...], folder: Path) -> Path | None:

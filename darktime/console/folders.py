@@ -1,30 +1,31 @@
-"""Results folders: ``runs/<time>-<name>/``, private, results first, a week kept by default."""
+"""Results folders: ``runs/<time>-<name>/``, private, results first; a place of the user's own with ``--out``."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from darktime.console.retention import NAME_TIME, hold, remove_old
 from darktime.errors import UsageError
 
 RUNS = Path("runs")
-KEPT_S = 7 * 24 * 3600
 PRIVATE = 0o700
 
 
 def run_folder(name: str, out: Path | None = None) -> Path:
-    """Make the folder of a new run: ``out`` when given, else ``runs/<time>-<name>``. Old runs beside it are removed."""
-    old = out is None
-    out = out or RUNS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
+    """Make the folder of a new run: ``out`` when given, else ``runs/<time>-<name>``; then old runs beside it are removed."""
+    ours = out is None
+    out = out or RUNS / f"{datetime.now(UTC).strftime(NAME_TIME)}-{name}"
     try:
-        if old:
+        if ours:
             remove_old(RUNS)
+            RUNS.mkdir(mode=PRIVATE, exist_ok=True)  # the names of runs, too, are nobody else's
         out.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
         out.chmod(PRIVATE)
+        if ours:
+            hold(out)
         probe = out / ".writable"
         probe.touch()
         probe.unlink()
@@ -46,15 +47,6 @@ def check_writable(path: Path | None, option: str) -> None:
             path.unlink()
     except OSError as error:
         raise UsageError(f"{option} {path}: {error.strerror}; name a file in a folder you may write") from error
-
-
-def remove_old(runs: Path) -> None:
-    """Remove runs older than a week: recorded traffic is not for ever."""
-    if not runs.is_dir():
-        return
-    for folder in runs.iterdir():
-        if folder.is_dir() and (folder / "results.json").exists() and time.time() - folder.stat().st_mtime > KEPT_S:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def keep_results(folder: Path, results: dict[str, Any]) -> Path:

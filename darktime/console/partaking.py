@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from darktime.console.running import RAMPS
@@ -47,14 +48,20 @@ def taking_part(experiment: Experiment, asked: dict[str, Any]) -> Iterator[Stand
 
 
 def recorded(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
-    """Every ramp of the experiment; those of this host alone where Redis has gone."""
+    """Every ramp, kill and resume of the experiment, oldest first; those of this host alone where Redis has gone.
+
+    What was done here while Redis did not answer, or by hand, is recorded here alone.
+    """
     from darktime.split.experiment import away
 
+    ramps = folder / RAMPS
+    here = [json.loads(line) for line in ramps.read_text().splitlines()] if ramps.exists() else []
     try:
-        return experiment.ramps()
+        everywhere = experiment.ramps()
     except away():
-        ramps = folder / RAMPS
-        return [json.loads(line) for line in ramps.read_text().splitlines()] if ramps.exists() else []
+        return here
+    known = {(one["at"], one["who"]) for one in everywhere}
+    return sorted([*everywhere, *(one for one in here if (one["at"], one["who"]) not in known)], key=itemgetter("at"))
 
 
 def hosts_of(experiment: Experiment, begun: Standing) -> dict[str, Any]:

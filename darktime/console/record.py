@@ -45,7 +45,7 @@ production is not set: say --production http://HOST:PORT, or production in [reco
 @click.option("--path", multiple=True, metavar="PREFIX", help="Record only paths that begin so; may be repeated.")
 @click.option("--exclude", multiple=True, metavar="WORD", help="Not a path or query with this; may be repeated.")
 @user_options
-@click.option("--methods", default="GET,HEAD", metavar="LIST", help="What may be recorded; bodies are not.")
+@click.option("--methods", default="GET,HEAD", metavar="LIST", help="Of those that carry no body.")
 @click.option("--allow-header", multiple=True, metavar="NAME", help="It is recorded too; may be repeated.")
 @click.option("--allow-cookie", multiple=True, metavar="NAME", help="It is recorded; may be repeated.")
 @click.option("--allow-query", multiple=True, metavar="NAME", help="Its value is recorded unmarked; may be repeated.")
@@ -80,6 +80,8 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
         raise UsageError(REMEDY)
     if not asked["key"] and not asked["joined"]:
         raise UsageError(key_remedy("split"))
+    if not asked["joined"]:
+        _refuse_uploads_alone(asked["methods"])
     folder = run_folder("record", out)
     asked["record"] = asked["record"] or folder / RECORDING
     nothing_else = {"schedule": None, **NO_COMPARISON, **NO_BODIES}
@@ -93,6 +95,16 @@ def command(*, out: Path | None, as_json: bool, **asked: Any) -> int:
             f"\nresults   {folder}\nto replay darktime replay {results['recording']['file']} --instance HOST:PORT"
         )
     return int(results["exit_code"])
+
+
+def _refuse_uploads_alone(methods: str) -> None:
+    from darktime.split.settings import BODILESS
+
+    if not any(one.strip().upper() in BODILESS for one in methods.split(",")):
+        raise UsageError(
+            f"--methods {methods}: a recording of its own keeps no bodies, so nothing would be recorded; name one of "
+            f"{', '.join(BODILESS)} too, or use 'darktime split --record FILE', which keeps them"
+        )
 
 
 def _conclude(

@@ -20,6 +20,7 @@ from darktime.console.alone_watch import leave, watch
 from darktime.console.asked import choices, key_remedy, lists_of, state_remedy, whole_bodies
 from darktime.console.dark_side import dark_options, side_of
 from darktime.console.folders import keep_results, run_folder
+from darktime.console.running import RAMPS
 from darktime.console.split import user_options
 from darktime.console.transform import check_transform, transform_option
 from darktime.console.watching import say
@@ -109,6 +110,7 @@ def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     from darktime.split.relay.alone import AloneRelay
     from darktime.split.relay.expendable import dies_first
     from darktime.split.relay.open_files import fewer, fitted, may_have
+    from darktime.split.steering import Steering
 
     dies_first()
     wanted, files, lists = settings_of(folder, asked), may_have(raised=True), lists_of(asked)
@@ -135,7 +137,9 @@ def perform(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
         for line in (*whole_bodies(settings.copy), *([] if fits is None else [fits])):
             say(line)
         say(f"to stop: Ctrl-C, 'darktime kill', or touch {shlex.quote(str(state / 'kill'))}")
-        ended = watch(relay, settings.state, ttl_s=settings.ttl_s)
+        steering = Steering(folder=state, max_percent=settings.copy.max_percent, ramps=folder / RAMPS, experiment=None)
+        ended = watch(relay, settings.state, ttl_s=settings.ttl_s, look=steering.notice)
+        steering.notice(last=True)
         stood = ramps()
     if relay.looped:
         raise UsageError(

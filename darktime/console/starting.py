@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from darktime.console.asked import (
+    about_uploads,
     as_included,
     choices,
     comparing,
@@ -12,7 +13,6 @@ from darktime.console.asked import (
     given,
     lists_of,
     stream_life,
-    whole_bodies,
     workers_asked,
 )
 from darktime.console.dark_side import side_of
@@ -71,7 +71,7 @@ def whole(asked: dict[str, Any]) -> Start:
             more_log_ports=tuple(more_log_ports),
             **choices(asked),
         )
-        for line in whole_bodies(settings):
+        for line in about_uploads(settings, asked):
             say(line)
         both = in_either_way(settings, results, ledger)
         running = start_split(stack, settings, folder=private, nginx=nginx.path, dark=side, percent=percent, **both)
@@ -109,6 +109,8 @@ def joined(asked: dict[str, Any]) -> Start:
     asked["production"] = ", ".join(asked["production"]) or where
 
     def start(stack: Stack, results: Path, ledger: LedgerNames, percent: float) -> RunningSplit:
+        for line in about_uploads(settings, asked):
+            say(line)
         both = in_either_way(settings, results, ledger)
         running = start_joined(
             stack, settings, folder=folder, dark=side, percent=percent, front=where, hosts=hosts, **both

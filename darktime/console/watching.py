@@ -13,6 +13,7 @@ from darktime.console.transform import TransformRemarks
 from darktime.errors import UsageError
 from darktime.report.figures import visible
 from darktime.split import levels
+from darktime.split.experiment import KILL
 from darktime.split.pulse import SILENT_S
 from darktime.split.vigil import FRONT, read_state
 
@@ -63,6 +64,12 @@ class Watching:
         Only nginx cannot be done without: it ends with this command, and production's requests with it. Raises UsageError
         where so few requests carry the key that nothing can come of it.
         """
+        try:
+            return self._until_over(seconds=seconds, ttl_s=ttl_s, ended=ended)
+        finally:
+            self._notice_the_kill_file(last=True)
+
+    def _until_over(self, *, seconds: float, ttl_s: float, ended: Callable[[], bool]) -> str:
         began = time.monotonic()
         next_line = began + SAY_EVERY_S
         while (past := time.monotonic() - began) < seconds:
@@ -114,6 +121,7 @@ class Watching:
         self._say_what_is_not_recorded()
         self._remarks.look(read_state(self._running.state))
         self._follow_ramps()
+        self._notice_the_kill_file()
         self._lookout.look(now)
         if self._lookout.keyless:
             self._steering.stop("nobody carries the key")
@@ -173,6 +181,13 @@ class Watching:
             self._plan = None
             say("the ramp's plan is not followed any more")
         self._ramped(there)
+
+    def _notice_the_kill_file(self, *, last: bool = False) -> None:
+        """Whoever makes it in a shell writes no record of it."""
+        noticed = self._steering.notice(last=last)
+        if noticed is not None:
+            killed = noticed["what"] == KILL
+            say("mirroring was killed by hand" if killed else "the kill file was taken away by hand: mirroring goes on")
 
     def _ramped(self, percent: float) -> None:
         self._percent = percent

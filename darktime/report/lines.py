@@ -28,8 +28,9 @@ def wrapped(label: str, sentence: str, *, lines: int = 2) -> list[str]:
 
 
 def ramps_line(ramps: Sequence[Mapping[str, Any]]) -> str:
-    """The last percentages that stood, one after the other."""
-    return row("RAMPS", " → ".join(f"{ramp['to']:g}" for ramp in ramps[-_MOST_RAMPS:]) + " %")
+    """The last percentages that stood, one after the other, and kills among them."""
+    told = ("killed" if ramp.get("what") == "kill" else f"{ramp['to']:g}" for ramp in ramps[-_MOST_RAMPS:])
+    return row("RAMPS", " → ".join(told) + " %")
 
 
 def dotted(label: str, mark: str, text: str, seen: str, *, columns: int) -> str:

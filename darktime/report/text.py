@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from darktime.report import figures as fig
 from darktime.report import ledger_words, transform_words
 from darktime.report import way as ways
+from darktime.report.draw_block import of_how_many, sampled
 from darktime.report.kinds import Results, reads_results
 from darktime.report.lines import MAX_COLUMNS, MAX_LINES, ramps_line, row, wrapped
 from darktime.report.summaries import blast, compare, fields, record, relay, replay
@@ -129,9 +130,10 @@ def _split(results: Results) -> list[str]:
     after = [
         row(
             "USERS",
-            fig.count(users["sampled"])
+            sampled(users)
             + (f" of {fig.count(users['seen'])}" if users["seen"] is not None else "")
             + f" sampled at {fig.percent(results['percent'])}",
+            _drawn(users),
         ),
         *_way(results),
         *_recording(results.get("recording")),
@@ -152,6 +154,17 @@ def _split(results: Results) -> list[str]:
     reasons = verdict["reasons"][: room - len(compared)]
     head = row("VERDICT", verdict["outcome"], results["experiment"])
     return [head, *(row("", reason) for reason in reasons), *before, *compared, *after]
+
+
+def _drawn(users: Mapping[str, Any]) -> str:
+    """Of how many, at the last percentage that stood."""
+    if not users.get("steps"):
+        return ""
+    last = users["steps"][-1]
+    buckets = f"{fig.count(last['buckets'])} of {fig.count(users['buckets'])} buckets"
+    if last["of"] is None:
+        return buckets
+    return f"{buckets}, of {of_how_many(last['of'], 'at least ' if users['steps_at_least'] else '')} users"
 
 
 def _watched(results: Results) -> list[str]:

@@ -30,12 +30,13 @@ def watched(results: Results) -> list[Markup]:
 
 
 def ramps(results: Results) -> list[Markup]:
-    """Who ramped when, and why."""
+    """Who ramped, killed or resumed when, and why."""
     if not results.get("ramps"):
         return []
     rows = [
         (
             datetime.fromtimestamp(ramp["at"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+            ramp.get("what", "ramp"),
             ramp["who"],
             ramp["why"],
             fig.percent(ramp["from"]),
@@ -43,7 +44,9 @@ def ramps(results: Results) -> list[Markup]:
         )
         for ramp in results["ramps"]
     ]
-    return [section("Every ramp", parts.table(("When", "Who", "Why", "From", "To"), rows, label="Ramps", text=3))]
+    return [
+        section("Every ramp", parts.table(("When", "What", "Who", "Why", "From", "To"), rows, label="Ramps", text=4))
+    ]
 
 
 def gone_through(told: Mapping[str, Any] | None) -> list[Markup]:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from darktime.split.experiment import Experiment, Standing
 
 FOLLOW_EVERY_S = 0.5
-BY_AGENT = "by the agent, for the experiment in Redis\n"
 
 
 def run(
@@ -118,7 +117,7 @@ class Follower:
         percent = 0.0 if standing is None else min(standing.percent, self._max_percent)
         killed = self._killed if standing is None else standing.killed  # what is over is not let go on
         if killed and not self._killed:
-            levels.kill(self._folder, by=BY_AGENT)
+            levels.kill(self._folder, by=levels.BY_AGENT)
             self._killed = True
             self._say("mirroring was killed")
         if percent != self._percent:
@@ -126,7 +125,7 @@ class Follower:
             self._percent = percent
             self._say("the experiment is over" if standing is None else f"{percent:g} % from now on")
         if self._killed and not killed:
-            levels.resume(self._folder, by=BY_AGENT)  # a kill file that somebody made here stays his
+            levels.resume(self._folder, by=levels.BY_AGENT)  # a kill file that somebody made here stays his
             self._killed = False
             self._say("mirroring may go on")
         self._failure = ""

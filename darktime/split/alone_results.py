@@ -46,7 +46,7 @@ def alone_results(
         "listen": asked["listen"],
         "dark": asked["dark"],
         "requests": {"seen": state["requests"], "outside": state["outside"], "marked": state["marked"]},
-        "users": {"sampled": len(state["users"])},
+        "users": {"sampled": len(state["users"]), "at_least": bool(state["users_forgotten"])},
         "copies": {"received": state["received"], "answered": state["answered"], "reasons": reasons},
         "statuses": dict(state["statuses"]),
         "latency": dict(state["latency"]),

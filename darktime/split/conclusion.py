@@ -11,6 +11,7 @@ from darktime import __version__
 from darktime.errors import ExitCode
 from darktime.split.calibration import calibration_of, calibration_record
 from darktime.split.compare import Pair
+from darktime.split.draw import who_was_in
 from darktime.split.endpoints_seen import endpoints_seen
 from darktime.split.results import (
     comparison_of,
@@ -151,7 +152,14 @@ def conclude(
         "percent": asked["percent"],
         "production": asked["production"],
         "dark": asked["dark"],
-        "users": {"seen": None, "sampled": len(state.get("users", []))},
+        "users": who_was_in(
+            state,
+            ((pair.user, pair.at) for pair in pairs),
+            ramps,
+            between=(began.timestamp(), ended.timestamp()),
+            most=running.settings.max_percent,
+            listed=running.settings.only_listed or running.settings.never_listed,
+        ),
         "copies": copies_of(state),
         "way": way_of(state),
         **({} if hosts is None else {"hosts": dict(hosts)}),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
 
 VERSION: Final = 1
+KILL: Final = "kill"
+RESUME: Final = "resume"
 MOST_RAMPS: Final = 10_000
 _RAMPS_KEPT_S: Final = 7 * 24 * 3600
 _TIMEOUT_S: Final = 1.0
@@ -116,13 +118,15 @@ class Experiment:
 
         return self._change(change)
 
-    def set_killed(self, *, killed: bool) -> None:
-        """End mirroring on all hosts, or let it go on. Raises UsageError where no experiment runs."""
+    def set_killed(self, *, killed: bool, who: str, why: str, now: float) -> None:
+        """End mirroring on all hosts, or let it go on, and record it if it changes that. Raises UsageError where none runs."""
 
         def change(pipe: Pipeline, standing: Standing | None) -> None:
             if standing is None:
                 raise UsageError(f"experiment {self.name} does not run, or its time is over: nothing is mirrored")
             pipe.hset(self._state, "killed", int(killed))
+            if standing.killed != killed:
+                self._note(pipe, kill_record(killed=killed, who=who, percent=standing.percent, why=why, now=now))
 
         self._change(change)
 
@@ -131,7 +135,7 @@ class Experiment:
         return _standing(self._redis.hgetall(self._state), self.name)
 
     def ramps(self) -> list[dict[str, Any]]:
-        """Every ramp of the last days, oldest first."""
+        """Every ramp, kill and resume of the last days, oldest first."""
         return [json.loads(one) for one in self._redis.lrange(self._ramps, 0, -1)]
 
     def _change(self, change: Callable[[Pipeline, Standing | None], T]) -> T:
@@ -172,6 +176,12 @@ def keys_of(name: str) -> tuple[str, str]:
 def ramp_record(*, who: str, before: float, after: float, why: str, now: float) -> dict[str, Any]:
     """A ramp as it is recorded, in Redis and in the run's folder."""
     return {"at": now, "who": who, "from": before, "to": after, "why": why}
+
+
+def kill_record(*, killed: bool, who: str, percent: float, why: str, now: float) -> dict[str, Any]:
+    """A kill, or how it is taken back, among the ramps: from what stood to nobody, or the other way round."""
+    before, after = (percent, 0.0) if killed else (0.0, percent)
+    return {**ramp_record(who=who, before=before, after=after, why=why, now=now), "what": KILL if killed else RESUME}
 
 
 def away() -> tuple[type[Exception], ...]:

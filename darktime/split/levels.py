@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 ONLY: Final = "only"
 NEVER: Final = "never"
+# What stands in a kill file that was not made by hand.
+BY_AGENT: Final = "by the agent, for the experiment in Redis\n"
+BY_COMMAND: Final = "by darktime kill: "
 _LEVEL: Final = re.compile(r"b[0-9]{3}")
 
 
@@ -115,14 +118,26 @@ def listed(folder: Path, name: str, user: str) -> bool | None:
 
 def kill(folder: Path, *, by: str = "") -> None:
     """End all mirroring with the next request, whoever renews what, until ``resume``. Who did it stays in the file."""
-    with suppress(FileExistsError), (folder / "kill").open("x", encoding="utf-8") as file:
-        (folder / "kill").chmod(0o600)
-        file.write(by)
+    with suppress(FileExistsError):
+        file = os.open(folder / "kill", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with suppress(OSError):  # of a full disk, which a file without content ends mirroring on all the same
+                os.write(file, by.encode("utf-8", "replace"))
+        finally:
+            os.close(file)
 
 
 def killed(folder: Path) -> bool:
     """Whether the kill file is there."""
     return (folder / "kill").is_file()
+
+
+def killed_by(folder: Path) -> str | None:
+    """Who made the kill file, as it says itself; None where there is none."""
+    try:
+        return (folder / "kill").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "" if killed(folder) else None
 
 
 def lets_in(folder: Path, bucket: int) -> bool:

@@ -71,6 +71,7 @@ class Snapshots:
             "relays_hung": hung,
             "traffic": _traffic(read_population(run / "population.json")),
             "users": len(state.get("users", [])),
+            "users_at_least": bool(state.get("users_forgotten")),
             "copies": {**copies_of(state), "waiting": state.get("waiting", 0), "in_flight": state.get("in_flight", 0)},
             "streams": state.get("streams", 0),
             "breaker": state.get("breaker"),

@@ -23,6 +23,7 @@ class Exporter:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        endpoints = Counter("darktime_endpoint_copies", "by endpoint", ["endpoint", "outcome"], registry=self.registry)
         self.counters = [
             self.counter("realtime_hooks_jobs", outcome="accepted"),
             self.counter("realtime_pipeline_messages", stage="publish", outcome="done"),
@@ -35,6 +36,7 @@ class Exporter:
             self.counter("realtime_push_dropped_subscribers", reason="slow"),
             self.counter("realtime_push_closed_clients", reason="reset"),
             self.counter("darktime_copies", outcome="compared"),
+            *(endpoints.labels("/user/{id}", outcome) for outcome in ("differs", "not_compared")),
             self.counter("darktime_relay_offered"),
             self.counter("darktime_relay_received"),
             self.counter("darktime_relay_differing"),

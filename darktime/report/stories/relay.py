@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from darktime.report import figures as fig
 from darktime.report import parts, way_blocks
+from darktime.report.draw_block import sampled
 from darktime.report.drawing import svg
 from darktime.report.markup import tag
 from darktime.report.stories import Story, section, when
@@ -56,7 +57,7 @@ def _figures(results: Results) -> Markup:
     copies, requests = results["copies"], results["requests"]
     left = sum(copies["reasons"].values())
     return parts.tiles(
-        parts.tile("Users sampled", fig.count(results["users"]["sampled"]), f"at {fig.percent(results['percent'])}"),
+        parts.tile("Users sampled", sampled(results["users"]), f"at {fig.percent(results['percent'])}"),
         parts.tile(
             "Copies", fig.count(copies["received"]), f"of {fig.count(requests['seen'])} requests that were mirrored"
         ),

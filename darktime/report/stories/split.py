@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from darktime.report import blocks, course_blocks, field_blocks, parts, way_blocks
 from darktime.report import figures as fig
 from darktime.report.coverage_block import coverage
+from darktime.report.draw_block import draw, sampled
 from darktime.report.markup import tag
 from darktime.report.stories import Story, copies_tile, section, when
 from darktime.report.watched_blocks import gone_through, ramps, watched
@@ -29,7 +30,7 @@ def tell(results: Results) -> Story:
     figures = parts.tiles(
         parts.tile(
             "Users sampled",
-            fig.count(users["sampled"]),
+            sampled(users),
             (f"of {fig.count(users['seen'])} " if users["seen"] is not None else "")
             + f"at {fig.percent(results['percent'])}",
         ),
@@ -66,6 +67,7 @@ def tell(results: Results) -> Story:
         sections=(
             section("Verdict", parts.verdict_card(results["dark"], verdict, results["ledger"])),
             section("In figures", figures),
+            *draw(results),
             section("Every message accounted for", *_accounted(results), ledger),
             section("Production and dark compared", *_latency(results)),
             *([section("How much was compared", covered)] if covered is not None else []),

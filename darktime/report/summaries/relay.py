@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from darktime.report import figures as fig
 from darktime.report import transform_words
+from darktime.report.draw_block import sampled
 from darktime.report.lines import MAX_COLUMNS, MAX_LINES, ramps_line, row, wrapped
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def tell(results: Mapping[str, Any]) -> list[str]:
     lines = [
         row(
             "RELAYED",
-            f"{fig.count(copies['received'])} copies of {fig.count(results['users']['sampled'])} users, "
+            f"{fig.count(copies['received'])} copies of {sampled(results['users'])} users, "
             f"{fig.count(copies['answered'])} answered",
             "" if results["exit_code"] else results["ended"],
         ),

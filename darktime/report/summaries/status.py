@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from darktime.report import figures as fig
+from darktime.report.draw_block import sampled
 from darktime.report.lines import MAX_COLUMNS, row, wrapped
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def tell(status: Mapping[str, Any], width: int = MAX_COLUMNS) -> list[str]:
     lines = [
         row("SPLIT", status["experiment"], _mirroring(status)),
         *_hosts(status["hosts"]),
-        *_traffic(status["traffic"], status["users"]),
+        *_traffic(status),
         row(
             "COPIES",
             f"{fig.count(copies['offered'])} offered",
@@ -51,14 +52,14 @@ def _hosts(hosts: list[str] | None) -> list[str]:
     return [row("HOSTS", ", ".join(hosts))] if len(hosts) > 1 else []
 
 
-def _traffic(traffic: Mapping[str, Any] | None, users: int) -> list[str]:
+def _traffic(status: Mapping[str, Any]) -> list[str]:
+    traffic = status["traffic"]
     if traffic is None:
         return [row("TRAFFIC", "none was seen yet")]
     share = traffic["keyed_share"]
+    users = sampled({"sampled": status["users"], "at_least": status.get("users_at_least")})
     keyed = "" if share is None else f"{share:.0%} carry the key"
-    return [
-        row("TRAFFIC", f"about {fig.count(traffic['requests'])} requests", keyed, f"{fig.count(users)} users sampled")
-    ]
+    return [row("TRAFFIC", f"about {fig.count(traffic['requests'])} requests", keyed, f"{users} users sampled")]
 
 
 def _most(reasons: Mapping[str, int]) -> list[tuple[str, int]]:

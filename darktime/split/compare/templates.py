@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 from darktime.errors import UsageError
+from darktime.split.compare.openapi import is_openapi, openapi_templates
 
 MOST_TEMPLATES: Final = 2000
+MOST_TEXT: Final = 16 * 1024 * 1024  # the largest documents that companies publish are of some ten
 
 
 def read_templates(text: str) -> tuple[str, ...]:
     """The templates, as ``/user/{id}``. Raises UsageError."""
-    found = _of_openapi(text) if text.lstrip().startswith("{") else _of_lines(text)
+    text = text.removeprefix("\ufeff")  # some editors begin so
+    if len(text) > MOST_TEXT:
+        raise UsageError(f"the endpoints file is larger than {MOST_TEXT // 2**20} MiB: its paths alone would do")
+    found = openapi_templates(text) if is_openapi(text) else _of_lines(text)
     if not found:
-        raise UsageError("the endpoints file names none: an OpenAPI document in JSON, or one template a line, please")
+        raise UsageError(
+            "the endpoints file names none: an OpenAPI document in JSON or YAML, or one template a line, please"
+        )
     if len(found) > MOST_TEMPLATES:
         raise UsageError(f"the endpoints file names {len(found):,}: {MOST_TEMPLATES:,} at the most, please")
     return found
-
-
-def _of_openapi(text: str) -> tuple[str, ...]:
-    try:
-        told: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"the endpoints file begins as JSON and is none ({error})") from error
-    paths = told.get("paths")
-    if not isinstance(paths, dict):
-        raise UsageError("the endpoints file has no 'paths': an OpenAPI document in JSON, please")
-    servers = told.get("servers") or [{"url": told.get("basePath") or ""}]  # of OpenAPI 2
-    if not isinstance(servers, list):
-        raise UsageError("the endpoints file's 'servers' are no list: an OpenAPI document in JSON, please")
-    bases = [_path_of(str(server.get("url", ""))) for server in servers if isinstance(server, dict)]
-    return tuple(dict.fromkeys(f"{base}{path}" for base in bases or [""] for path in paths if path.startswith("/")))
-
-
-def _path_of(url: str) -> str:
-    try:
-        return urlsplit(url).path.rstrip("/")
-    except ValueError as error:
-        raise UsageError(f"the endpoints file's server {url[:80]!r} is no URL ({error}); mend it, please") from error
 
 
 def _of_lines(text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The relay's counters for Prometheus. No ids and no users in labels."""
+"""The relay's counters for Prometheus. No ids and no users in labels; endpoints by the names that all else has for them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from darktime.split.compare.endpoint import OTHER
 from darktime.split.relay import reasons
+from darktime.split.relay.records import DIFFERS, SAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +42,8 @@ _GAUGES: Final = {
     "log_room": "log lines that the kernel has room for while the relay does not read",
 }
 
+NOT_COMPARED: Final = "not_compared"
+
 
 class _Collector:
     def __init__(self, state: Callable[[], dict[str, Any]]) -> None:
@@ -59,12 +63,28 @@ class _Collector:
                 copies.add_metric([reason], state["reasons"].get(reason, 0))
         copies.add_metric([reasons.SHED_SINK], state["mirror_reasons"].get(reasons.SHED_SINK, 0))
         yield copies
+        yield _endpoints(state)
         for name, words in _COUNTERS.items():
             yield CounterMetricFamily(f"darktime_relay_{name}", _sentence(words), value=state[name])
         for name, words in _GAUGES.items():
             yield GaugeMetricFamily(f"darktime_relay_{name}", _sentence(words), value=state[name])
         if "comparison" in state:
             yield from _content(state)
+
+
+def _endpoints(state: dict[str, Any]) -> Metric:
+    """As many as the comparison names, and ``other``; which reason it was is told of all together."""
+    found = CounterMetricFamily(
+        "darktime_endpoint_copies",
+        "Copies that are through, by endpoint: both sides answered the same, they differ, or it was not compared.",
+        labels=["endpoint", "outcome"],
+    )
+    judged, left = state.get("judged") or {}, state.get("left") or {}
+    for endpoint in dict.fromkeys((OTHER, *judged, *left)):
+        for outcome in (SAME, DIFFERS):
+            found.add_metric([endpoint, outcome], judged.get(endpoint, {}).get(outcome, 0))
+        found.add_metric([endpoint, NOT_COMPARED], sum(left.get(endpoint, {}).values()))
+    return found
 
 
 def _content(state: dict[str, Any]) -> Iterator[Metric]:

@@ -30,6 +30,8 @@ _DENIED: Final = (401, 403)
 _ERROR_FROM: Final = 400
 MIRROR: Final = "mirror"
 COMPARED: Final = "compared"
+SAME: Final = "same"
+DIFFERS: Final = "differs"
 _REMEMBERED: Final = 20_000
 # nginx writes a request's line after its mirror has ended: by then the copy is in our socket, if it ever comes.
 ORPHAN_WAIT_S: Final = 2.0
@@ -95,6 +97,7 @@ class Records:
         self.reasons: Counter[str] = Counter()
         self.mirror_reasons: Counter[str] = Counter()
         self.left: dict[str, Counter[str]] = {}  # the same reasons, by endpoint
+        self.judged: dict[str, Counter[str]] = {}  # of what was compared, SAME and DIFFERS, by endpoint
 
     def __len__(self) -> int:
         return len(self._open)
@@ -323,7 +326,12 @@ class Records:
         )
         record.settled = True
         self.compared += 1
-        self.differing += bool(compare(pair))
+        differs = bool(compare(pair))
+        self.differing += differs
+        judged = self.judged.get(pair.endpoint)
+        if judged is None:
+            judged = self.judged[pair.endpoint] = Counter()
+        judged[DIFFERS if differs else SAME] += 1
         self._counts.received(COMPARED, request_id, record.at)
         self._counts.paired(pair)
         self._forget(request_id)

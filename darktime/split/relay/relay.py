@@ -31,6 +31,8 @@ from darktime.split.relay.records import Records
 from darktime.wire.poller import Poller
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from darktime.split.compare import Pair, Side
     from darktime.split.log_format import LogLine
     from darktime.split.relay.alone import NoLines
@@ -369,9 +371,8 @@ class Relay:
             "recording": None if self._recording is None else self._recording.state(),
             "differing": records.differing,
             "reasons": dict(records.reasons),
-            "left": {name: dict(left) for name, left in list(records.left.items())}
-            if isinstance(records, Records)
-            else {},
+            "left": _by_endpoint(records.left) if isinstance(records, Records) else {},
+            "judged": _by_endpoint(records.judged) if isinstance(records, Records) else {},
             "mirror_reasons": dict(records.mirror_reasons),
             "duplicates": records.duplicates,
             "waiting": len(records),
@@ -393,6 +394,10 @@ class Relay:
             **({} if self._transforming is None else {"transform": self._transforming.state()}),
             **({} if self._comparison is None else self._comparison.state()),
         }
+
+
+def _by_endpoint(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    return {endpoint: dict(of_it) for endpoint, of_it in list(counts.items())}  # from another thread as well
 
 
 def _finite(told: Any) -> float:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from darktime.console.main import DARKTIME as GROUP
+from darktime.console.main import run
+from darktime.split.emit import emit
 from realtime_core.stack import find_nginx, free_port
 from tests.support.schemas import require_schema
 from tests.support.waiting import wait_until
@@ -230,6 +233,43 @@ def test_a_folder_that_the_workers_cannot_reach_is_refused(short, tmp_path):
     assert done.returncode == 2
     assert "nginx's workers (nobody) cannot pass" in done.stderr
     assert not folder.exists()
+
+
+EVERYBODY = "in these locations nginx reads EVERYBODY's uploads to their end before production gets a byte"
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "unsaid"),
+    [
+        (
+            ("--copy-bodies", "--max-body", "4096"),
+            ("POST carry bodies of up to 4,096 bytes", EVERYBODY),
+            "no copies of",
+        ),
+        ((), ("no copies of POST", "copies have no bodies"), EVERYBODY),
+    ],
+)
+def test_what_becomes_of_uploads_is_said_before_anything_is_written(
+    short, tmp_path, monkeypatch, capsys, *, words, said, unsaid
+):
+    before = []
+
+    def watched(folder, *rest):
+        before.append((capsys.readouterr(), folder.exists()))
+        return emit(folder, *rest)
+
+    monkeypatch.setattr("darktime.split.emit.emit", watched)
+    monkeypatch.chdir(tmp_path)
+    folder = short / "include"
+    with their_nginx(short, "http://127.0.0.1:1") as (_, config):
+        asked = ["split", "--emit", str(folder), "--percent", "100", "--key", "cookie:uid", "--dark-state", "isolated"]
+        assert run(GROUP, [*asked, "--nginx-conf", str(config), "--methods", "GET,POST", *words]) == 0
+    ((printed, written),) = before
+    assert not written
+    assert printed.out == ""
+    assert all(one in printed.err for one in said)
+    assert unsaid not in printed.err + capsys.readouterr().err
+    assert (folder / "darktime.http.conf").exists()
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,22 @@ def test_what_cannot_be_is_one_clear_line(log, capsys, words, why):
     assert why in capsys.readouterr().err
 
 
+def test_endpoints_may_be_openapi_in_yaml_and_what_is_wrong_in_it_is_said_with_file_and_line(log, capsys):
+    document = log.with_name("openapi.yml")
+    document.write_text("openapi: 3.1.0\npaths:\n  /thread/{named}: {}\n  /feed/: {}\n")
+    words = ["plan", "--log", str(log), "--percent", "5", "--json", "--endpoints", str(document)]
+    assert run(DARKTIME, words) == ExitCode.OK
+    assert "/thread/{named}" in {one["endpoint"] for one in json.loads(capsys.readouterr().out)["endpoints"]}
+    document.write_text("openapi: 3.1.0\npaths:\n  /thread/{named}: {}\n /feed/: {}\n")
+    assert run(DARKTIME, words) == ExitCode.USAGE
+    assert f"--endpoints {document}: the endpoints file is no YAML at line 4, column" in capsys.readouterr().err
+
+
+def test_an_endpoints_file_without_an_end_is_refused(log, capsys):
+    assert run(DARKTIME, ["plan", "--log", str(log), "--percent", "5", "--endpoints", "/dev/zero"]) == ExitCode.USAGE
+    assert "--endpoints /dev/zero: the endpoints file is larger than 16 MiB" in capsys.readouterr().err
+
+
 BROKEN = gzip.compress(b"x" * 5000, mtime=0)
 
 

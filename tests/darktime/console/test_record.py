@@ -101,6 +101,33 @@ def test_what_was_recorded_without_a_dark_instance_is_replayed_with_its_ids_and_
     assert Counter((one.id, one.target) for one in instance.noted) == Counter((one.id, one.target) for one in recorded)
 
 
+def test_that_uploads_are_not_recorded_is_said_before_anything_is(tmp_path):
+    words = ("record", "--methods", "GET,POST")
+    with NotingServer() as production, running(tmp_path, production.address, *words) as (process, port):
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        for method, body in (("POST", b"card=4111"), ("GET", None)):
+            link.request(method, "/page", body, {"Cookie": "uid=user-1"})
+            assert link.getresponse().read() == b"hello"
+        link.close()
+        wait_until(lambda: state(tmp_path)["recorded"] == 1)
+        results, said = ended(process)
+    first, second, *_ = said.splitlines()
+    assert first.startswith("no requests of POST are recorded: a recording of its own keeps no bodies")
+    assert "darktime split --record FILE --methods GET,POST" in first
+    assert second.startswith("mirroring 100 % of users into ")
+    recorded = read([Path(results["recording"]["file"]).read_bytes()]).requests
+    assert [one.method for one in recorded] == ["GET"]
+    assert {one.method for one in production.noted} == {"GET", "POST"}
+
+
+def test_a_recording_of_uploads_alone_is_refused_since_nothing_would_be_in_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["record", "--percent", "5", "--production", "http://127.0.0.1:9", "--key", "ip", "--methods", "POST, put"]
+    assert run(DARKTIME, words) == 2
+    assert "--methods POST, put: a recording of its own keeps no bodies" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_recording_that_has_its_bytes_is_said_and_production_goes_on(tmp_path):
     words = ("record", "--max-bytes", "3000", "--file", "kept/r.jsonl")
     with NotingServer() as production, running(tmp_path, production.address, *words) as (process, port):

@@ -112,6 +112,8 @@ def test_behind_a_mirror_of_everything_the_listed_users_of_one_site_alone_are_co
         everybody()
         wait_until(lambda: relay.state["answered"] == 2, what="two answers")
         told = [darktime("who", user, "--run", "run") for user in ("eve", "zoe", "ann")]
+        darktime("kill", "--run", "run", "--why", "a fire")
+        darktime("kill", "--run", "run", "--resume")
         darktime("ramp", "0", "--run", "run")
         everybody()
         results = relay.end()
@@ -121,7 +123,7 @@ def test_behind_a_mirror_of_everything_the_listed_users_of_one_site_alone_are_co
     assert "not on the list of those who alone are" in told[1]
     assert "it is (requests with header:X-Site=www.example.org alone)" in told[2]
     assert [(one["from"], one["to"], one["why"]) for one in results["ramps"]] == [
-        (0, 50, "the relay begins"), (50, 100, "staff only"), (100, 0, ""),
+        (0, 50, "the relay begins"), (50, 100, "staff only"), (100, 0, "a fire"), (0, 100, ""), (100, 0, ""),
     ]  # fmt: skip
     assert began - 60 < results["ramps"][0]["at"] < began < results["ramps"][1]["at"] < results["ramps"][2]["at"]
     assert results["percent"] == 100
@@ -159,8 +161,8 @@ def test_an_experiment_in_redis_steers_it_and_it_steers_the_other_hosts(
         darktime("kill", *words)
         stands(100, killed=True)
         results = relay.end()
-    assert [(ramp["to"], ramp["why"]) for ramp in results["ramps"]] == [
-        (100, "the experiment begins"), (0, "from afar"), (100, ""),
+    assert [(ramp["to"], ramp["why"], ramp.get("what")) for ramp in results["ramps"]] == [
+        (100, "the experiment begins", None), (0, "from afar", None), (100, "", None), (0, "", "kill"),
     ]  # fmt: skip
     assert results["percent"] == 100
     assert (results["requests"]["seen"], results["copies"]["received"]) == (4, 2)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from darktime.split.steering import whoami
 from realtime_core.stack import free_port
 from tests.support.ports import refuses
 from tests.support.processes import descendants, describe, running
@@ -343,6 +344,13 @@ def test_it_mirrors_sampled_users_until_it_is_stopped_and_ends_with_a_verdict(tm
     require_schema(results)
     assert results["verdict"]["outcome"] == "WAIT"
     assert results["copies"]["received"] == results["copies"]["compared"] == USERS
+    users = results["users"]
+    assert (users["sampled"], users["at_least"]) == (USERS, False)
+    assert [(step["percent"], step["buckets"], step["users"]) for step in users["steps"]] == [
+        (5, 50, 0), (100, 1000, USERS),
+    ]  # fmt: skip
+    assert users["steps"][1]["of"] == {"low": USERS, "high": USERS}
+    assert "1,000 of 1,000" in (tmp_path / "run" / "report.html").read_text()
     pairs = [json.loads(line) for line in (tmp_path / "run" / "pairs.jsonl").read_text().splitlines()]
     assert {pair["endpoint"] for pair in pairs} == {"/channels-{what}"}
     assert sum(row["pairs"] for row in results["timeline"]["rows"]) == USERS
@@ -352,6 +360,42 @@ def test_it_mirrors_sampled_users_until_it_is_stopped_and_ends_with_a_verdict(tm
     assert (way["offered"], way["received"], way["compared"], way["open"]) == (USERS, USERS, USERS, 0)
     assert [(one["submitted"], one["answered"]) for one in way["instances"]] == [(USERS, USERS)]
     assert results["hosts"]["all"] == [results["hosts"]["here"]]
+
+
+def test_every_kill_and_resume_is_recorded_by_command_or_by_hand_with_who_and_why(tmp_path, stack):
+    def darktime(*words):
+        subprocess.run([DARKTIME, *words, "--run", "run"], cwd=tmp_path, capture_output=True, check=True, timeout=20)
+
+    with splitting(tmp_path, stack.push("production").url, stack.push("dark").url) as (split, _):
+        ramps = tmp_path / "run" / "ramps.jsonl"
+        kill_file = Path(json.loads((tmp_path / "run" / "split.json").read_text())["folder"]) / "kill"
+        darktime("kill", "--why", "it hurts")
+        darktime("kill")  # changes nothing
+        darktime("ramp", "7")
+        darktime("kill", "--resume", "--why", "it was something else")
+        kill_file.touch()
+        wait_until(lambda: ramps.read_text().count('"kill"') == 2, timeout_s=10, what="a kill by hand")
+        kill_file.unlink()
+        wait_until(lambda: ramps.read_text().count('"resume"') == 2, timeout_s=10, what="a resume by hand")
+        kill_file.touch()
+        split.terminate()
+        out, err = split.communicate(timeout=20)
+    results, me = json.loads(out), whoami()
+    require_schema(results)
+    assert [(one.get("what"), one["who"], one["from"], one["to"], one["why"]) for one in results["ramps"]] == [
+        (None, me, 0, 5, "the experiment begins"),
+        ("kill", me, 5, 0, "it hurts"),
+        (None, me, 5, 7, ""),
+        ("resume", me, 0, 7, "it was something else"),
+        ("kill", tmp_path.owner(), 7, 0, "the kill file, by hand"),
+        ("resume", "somebody", 0, 7, "the kill file, by hand"),
+        ("kill", tmp_path.owner(), 7, 0, "the kill file, by hand"),
+    ]
+    assert [one["at"] for one in results["ramps"]] == sorted(one["at"] for one in results["ramps"])
+    assert "mirroring was killed by hand" in err
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "it was something else" in page
+    assert ">resume<" in page
 
 
 @pytest.mark.parametrize("ttl", ["inf", "nan", "0", "-1", "1e9"])

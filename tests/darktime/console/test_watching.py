@@ -52,6 +52,9 @@ class Steering:
     def stop(self, why: str) -> None:
         raise AssertionError(why)
 
+    def notice(self, **_: Any) -> None:
+        pass
+
 
 def watched(folder: Path, *, died: str = "", ungathered: str = "", **state: int) -> list[float]:
     """One look at a ramp whose pairs say GO after its hold; the percentages it asks for."""

@@ -116,3 +116,23 @@ def test_marks_that_lie_close_are_all_drawn_and_their_words_do_not_meet(split: d
     assert drawn is not None
     named = re.findall(r">(\d+ %)<", drawn)
     assert len(named) == min(count, 1) or 1 < len(named) < count
+
+
+def test_who_was_in_is_told_by_bucket_and_percentage_and_what_is_a_lower_bound_says_so(split: dict[str, Any]) -> None:
+    page, text = html_page(split), "\n".join(text_summary(split))
+    for words in ("Who was in", "10 of 1,000", "50 of 1,000", "1,376 to 3,204", "1,725 to 2,508", "at least 104"):
+        assert words in page
+    assert "Lower bounds: the relay knows 104 users by name, and had copies of more." in page
+    assert "at least 104 sampled at 5 % · 50 of 1,000 buckets, of 1,725 to 2,508 users" in text
+    split["users"] |= {"at_least": False, "steps_at_least": True}
+    split["users"]["steps"][0]["of"] = None
+    page = html_page(split)
+    assert "at least 1,725" in page
+    assert "2,508" not in page, "of too few users the upper bound is none"
+    assert "a list says who" in page
+
+
+def test_a_split_of_before_that_tells_its_users_as_a_count(split: dict[str, Any]) -> None:
+    split["users"] = {"seen": None, "sampled": 104}
+    assert "Who was in" not in html_page(split)
+    assert "104 sampled at 5 %" in "\n".join(text_summary(split))

@@ -59,6 +59,7 @@ def test_a_split_that_stands_well_is_told_in_a_dozen_lines():
         ),
         ({"breaker": "dark_refused"}, "BREAKER    open: dark_refused"),
         ({"streams": 77}, "77 held"),
+        ({"users_at_least": True}, "at least 512 users sampled"),
         ({"verdict": None}, "nothing was compared yet"),
         ({"verdict": {"outcome": "NO-GO", "reasons": ["/a: 9 errors"], "needs": None}}, "NO-GO: /a: 9 errors"),
     ],

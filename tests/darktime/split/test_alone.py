@@ -401,7 +401,8 @@ def test_the_command_steers_and_tells_as_the_others_do(tmp_path: Path) -> None:
     results = json.loads(out)
     require_schema(results)
     assert (results["copies"]["received"], results["requests"]["seen"]) == (1, 2)
-    assert json.loads((tmp_path / "run" / "ramps.jsonl").read_text())["to"] == 0
+    recorded = [json.loads(line) for line in (tmp_path / "run" / "ramps.jsonl").read_text().splitlines()]
+    assert [(one["to"], one.get("what")) for one in recorded] == [(0, None), (0, "kill")]
     (instance,) = results["instances"]
     assert (instance["submitted"], instance["answered"]) == (1, results["copies"]["answered"])
     report = [DARKTIME, "report", "run"]

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -65,6 +66,90 @@ def test_templates_are_read_from_openapi_with_its_servers_path_and_from_a_list()
     assert read_templates(json.dumps(document)) == ("/v1/user/{id}", "/v1/a")
     assert read_templates(json.dumps({"swagger": "2.0", "basePath": "/v2", "paths": {"/a": {}}})) == ("/v2/a",)
     assert read_templates("# mine\n/user/{id}\n\n/a\n") == ("/user/{id}", "/a")
+
+
+YAML = """\
+# Made by hand.
+---
+openapi: "3.1.0"
+info: {title: Shop, description: "paths: {/not: {}}"}
+x-common: &common
+  get: {responses: {200: {description: it}}}
+servers:
+  - url: https://x.example/v1/
+    description: today
+  - {url: /v2}
+paths:
+  /user/{id}: *common
+  "/a":
+    <<: *common
+    parameters: [{name: paths, schema: {/neither: 1}}]
+  ? /b
+  : *common
+  x-internal: true
+components: {paths: {/nor/this: {}}}
+...
+"""
+
+
+def test_templates_are_read_from_openapi_in_yaml_as_people_write_it():
+    paths = ("/user/{id}", "/a", "/b")
+    assert read_templates(YAML) == tuple(f"{base}{path}" for base in ("/v1", "/v2") for path in paths)
+    assert read_templates("\ufeff" + YAML) == read_templates(YAML)
+    assert read_templates('swagger: "2.0"\nbasePath: /v2\nservers:\npaths:\n    /a: {}\n') == ("/v2/a",)
+
+
+def test_what_aliases_would_grow_to_costs_nothing():
+    lists = "".join(f"  l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 30))
+    merged = "".join(f"  m{n}: &m{n}\n    <<: [{', '.join([f'*m{n - 1}'] * 10)}]\n" for n in range(1, 30))
+    bomb = f"x-bomb:\n  l0: &l0 lol\n{lists}  m0: &m0 {{a: b}}\n{merged}paths:\n  /user/{{id}}: *l29\n  /a: *m29\n"
+    tracemalloc.start()
+    try:
+        assert read_templates(bomb) == ("/user/{id}", "/a")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_without_what_reads_yaml_the_extra_is_named_and_json_is_read_all_the_same(monkeypatch):
+    monkeypatch.setattr("darktime.extras.missing", list)
+    with pytest.raises(UsageError, match=re.escape("pip install 'darktime[split]'")):
+        read_templates(YAML)
+    assert read_templates('{"paths": {"/a": {}}}') == ("/a",)
+
+
+def test_without_the_library_in_c_it_reads_the_same(monkeypatch):
+    monkeypatch.delattr("yaml.CSafeLoader")
+    assert read_templates(YAML)[0] == "/v1/user/{id}"
+    with pytest.raises(UsageError, match="line 1 is more than 200 levels deep"):
+        read_templates("paths: " + "[" * 100_000)
+
+
+def test_a_large_document_is_refused_before_it_is_read():
+    with pytest.raises(UsageError, match="larger than 16 MiB"):
+        read_templates("paths:\n" + "  # \n" * (16 * 2**20 // 5))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("openapi: 3.0.0\npaths:\n  /a: {\n  /b: {}\n", "no YAML at line 5, column 1: "),
+        ("openapi: 3.0.0\npaths:\n\t/a: {}\n", "line 3, column 1"),
+        ("openapi: 3.0.0\npaths:\n  /a: \x01\n", "line 3: "),
+        ("openapi: 3.0.0\npaths: [/a]\n", "has no 'paths'"),
+        ("openapi: 3.0.0\npaths: *elsewhere\n", "line 2 has paths by the alias *elsewhere: write them there"),
+        ("openapi: 3.0.0\nservers: [*one]\npaths: {/a: }\n", "line 2 has servers by the alias *one: write them there"),
+        ("openapi: 3.0.0\npaths:\n  /a: {}\n  <<: *more\n", "line 4 merges paths from elsewhere: write them there"),
+        ("openapi: 3.0.0\nservers: 5\npaths: {/a: }\n", "'servers' are no list"),
+        ("openapi: 3.0.0\nservers: {url: /v1}\npaths: {/a: }\n", "'servers' are no list"),
+        ("paths: " + "[" * 300, "line 1 is more than 200 levels deep"), ("paths: " + "[" * 100_000, "line 1"),
+        ("paths:\n" + "".join(" " * n + "a:\n" for n in range(1, 400)), "line 201 is more than 200 levels deep"),
+    ],
+)  # fmt: skip
+def test_yaml_that_cannot_be_read_is_refused_with_its_line(text, told):
+    with pytest.raises(UsageError, match=re.escape(told)) as refused:
+        read_templates(text)
+    assert "endpoints file" in str(refused.value)
 
 
 DEEP = '{"a":' * 100_000

@@ -1,5 +1,6 @@
 """An experiment in Redis: one ramp reaches every host, nobody mirrors more than each host allows, and it ends with its time."""
 
+import json
 import os
 import signal
 import subprocess
@@ -40,6 +41,23 @@ def join(experiment, host="one:1", *, percent=5.0, most=25.0, ttl_s=60.0):
 
 def ramp(experiment, percent, why=""):
     return experiment.ramp(percent, who="bob", why=why, now=time.time())
+
+
+def kill(experiment, *, killed=True, why=""):
+    experiment.set_killed(killed=killed, who="bob", why=why, now=time.time())
+
+
+def test_kills_and_resumes_are_recorded_among_the_ramps_and_what_changes_nothing_is_not(experiment):
+    join(experiment)
+    kill(experiment, why="it hurts")
+    kill(experiment, why="it hurts still")
+    ramp(experiment, 3.0)
+    kill(experiment, killed=False)
+    kill(experiment, killed=False)
+    told = [(one.get("what"), one["who"], one["from"], one["to"], one["why"]) for one in experiment.ramps()]
+    assert told[1:] == [
+        ("kill", "bob", 5.0, 0.0, "it hurts"), (None, "bob", 5.0, 3.0, ""), ("resume", "bob", 0.0, 3.0, ""),
+    ]  # fmt: skip
 
 
 def test_the_first_host_begins_it_and_the_next_takes_the_percentage_that_stands(experiment):
@@ -161,9 +179,9 @@ def test_an_agent_follows_ramps_and_kills_and_never_beyond_its_own_configuration
     with valkey.client() as client:
         client.hset(keys_of(NAME)[0], "percent", "25.0")  # whoever writes there
     host.at(10.0)
-    experiment.set_killed(killed=True)
+    kill(experiment, killed=True)
     wait_until(lambda: levels.killed(host.folder), what="the kill file")
-    experiment.set_killed(killed=False)
+    kill(experiment, killed=False)
     wait_until(lambda: not levels.killed(host.folder), what="no kill file")
     levels.kill(host.folder)
     ramp(experiment, 1.0)
@@ -229,7 +247,7 @@ def listens(host, port):
 def test_what_was_killed_stays_so_when_the_experiment_vanishes(experiment, valkey, stack, tmp_path):
     join(experiment)
     host = Host(stack, tmp_path / "host", valkey)
-    experiment.set_killed(killed=True)
+    kill(experiment, killed=True)
     wait_until(lambda: levels.killed(host.folder), what="the kill file")
     with valkey.client() as client:
         client.flushall()
@@ -242,7 +260,7 @@ def test_a_kill_file_of_somebody_here_outlives_the_resume_of_somebody_else(exper
     host = Host(stack, tmp_path / "host", valkey)
     levels.kill(host.folder)
     for killed in (True, False):
-        experiment.set_killed(killed=killed)
+        kill(experiment, killed=killed)
         wait_until(lambda said=("was killed" if killed else "may go on"): said in host.agent.tail(), what="its word")
     assert levels.killed(host.folder)
 
@@ -265,7 +283,7 @@ def test_who_decides_on_what_he_saw_does_not_override_who_ramped_or_killed_meanw
     with pytest.raises(UsageError, match="at 0 percent by now, and not at 5"):
         experiment.ramp(25.0, who="darktime split", why="GO", now=time.time(), expected=5.0)
     ramp(experiment, 5.0)
-    experiment.set_killed(killed=True)
+    kill(experiment, killed=True)
     with pytest.raises(UsageError, match="killed by now"):
         experiment.ramp(25.0, who="darktime split", why="GO", now=time.time(), expected=5.0)
     assert experiment.standing().percent == 5.0
@@ -325,3 +343,7 @@ def test_steering_changes_nothing_while_redis_is_away_and_a_stop_still_stops_thi
     assert levels.killed(folder)
     assert "other hosts were not told" in steering.kill(killed=False)
     assert not levels.killed(folder)
+    told = [json.loads(line) for line in ramps.read_text().splitlines()]
+    assert [(one.get("what"), one["from"], one["to"], one["why"]) for one in told] == [
+        (None, 5.0, 6.0, "a try"), ("kill", 6.0, 0.0, "harm"), ("resume", 0.0, 6.0, ""),
+    ]  # fmt: skip

@@ -163,6 +163,16 @@ def test_what_left_is_counted_by_endpoint_by_the_applications_own_names_where_th
     assert records.reasons == {"dark_timeout": 1, "expired": 2}
 
 
+def test_what_was_compared_is_counted_by_endpoint_the_same_or_different() -> None:
+    records = Records(Books(), wait_s=10, stream_wait_s=100, limit=100, templates=("/p/{page}",))
+    for name, target, status in (("a", "/p/one", 200), ("b", "/p/two", 500), ("c", "/q/17", 200)):
+        records.arrived(replace(copy(name), target=target), "u", 0.0)
+        records.line(line(name), 0.0)
+        records.replied(name, side(status), 0.0)
+    assert records.judged == {"/p/{page}": {"same": 1, "differs": 1}, "/q/{id}": {"same": 1}}
+    assert (records.compared, records.differing) == (3, 1)
+
+
 def test_where_lines_were_lost_a_copy_without_one_is_named_soon_after_all_others_have_been_read() -> None:
     records, books = fresh()
     records.arrived(copy("lost"), "m", 0)

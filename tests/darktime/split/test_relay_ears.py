@@ -207,10 +207,48 @@ def test_the_exporter_tells_every_reason_and_no_id(make_split: Callable, origin:
     assert f"darktime_relay_log_room {split.state()['log_room']}.0" in text
     assert all(
         re.match(
-            r"# |darktime_(copies_total\{outcome=\"[a-z_]+\"\}|relay_[a-z_]+) [0-9.]+$|process_[a-z_]+ [0-9.e+]+$", one
+            r"# |darktime_(copies_total\{outcome=\"[a-z_]+\"\}|endpoint_copies_total\{endpoint=\"other\",outcome=\"[a-z_]+\"\}"
+            r"|relay_[a-z_]+) [0-9.]+$|process_[a-z_]+ [0-9.e+]+$",
+            one,
         )
         for one in text.splitlines()
     )
+
+
+def word(number: int) -> str:
+    """One that no two numbers have; of letters alone, as a programmer would write it."""
+    return "".join(chr(ord("a") + int(digit)) for digit in str(number))
+
+
+def test_the_exporter_tells_copies_by_endpoint_as_the_comparison_names_them_and_never_too_many(
+    make_split: Callable, origin: Callable, tmp_path: Any
+) -> None:
+    (tmp_path / "openapi.yaml").write_text("openapi: 3.1.0\npaths:\n  /user/{name}: {}\n")
+    dark = origin()
+    split = make_split(dark.address)
+    split.start_relay(dark.address, None, "--metrics", "0", "--endpoints", str(tmp_path / "openapi.yaml"))
+    address = wait_until(lambda: split.relay.line_after("metrics on "), what="the exporter's address")
+    users = [copy_bytes(f"{number:032x}", "GET", f"/user/ann{number}?x={number}") for number in range(3)]
+    # Too old to go out: they leave for a reason, each at an endpoint of its own.
+    many = [copy_bytes(f"{n:032x}", "GET", f"/{word(n)}", at=time.time() - 60) for n in range(100, 350)]
+    with socket.socket(socket.AF_UNIX) as nginx, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        nginx.connect(str(split.settings.relay_socket))
+        udp.connect(("127.0.0.1", split.settings.log_port))
+        nginx.sendall(b"".join(users + many))
+        wait_until(lambda: split.state().get("received") == 253, what="all copies taken")
+        for number, status in enumerate(("200", "200", "503")):
+            udp.send(line(id=f"{number:032x}", k=split.settings.secret, status=status))
+        wait_until(lambda: split.state()["compared"] == 3, what="pairs")
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as reply:
+            text = reply.read().decode()
+    found = re.findall(r'darktime_endpoint_copies_total\{endpoint="([^"]*)",outcome="([a-z_]+)"\} ([0-9.]+)', text)
+    copies = {(endpoint, outcome): float(count) for endpoint, outcome, count in found}
+    mine = {outcome: count for (endpoint, outcome), count in copies.items() if endpoint == "/user/{name}"}
+    assert mine == {"same": 2.0, "differs": 1.0, "not_compared": 0.0}
+    assert "ann" not in text
+    assert len({endpoint for endpoint, _ in copies}) == 201, "as many as are named, and the other"
+    assert copies["other", "not_compared"] == 51.0
+    assert sum(count for (_, outcome), count in copies.items() if outcome == "not_compared") == 250.0
 
 
 @pytest.mark.parametrize(
