@@ -86,6 +86,7 @@ KEYS: dict[str, dict[str, str]] = {
         "beside_set": TEXTS,
         "report": TEXT,
         "ledger_name": TEXT,
+        "ledger_keep": NUMBER,
         "metrics": WHOLE,
     },
     "relay": {

@@ -85,6 +85,9 @@ SETTINGS = click.option("--set", "setting", multiple=True, metavar="KEY=VALUE", 
 )
 @click.option("--ledger-name", metavar="NAME", default=None, help="Account for every job and event under this name.")
 @click.option(
+    "--ledger-keep", type=click.FloatRange(5, 2_592_000), default=86_400.0, help="Seconds that the accounts are kept."
+)
+@click.option(
     "--metrics", type=click.IntRange(0, 65_535), default=None, help="Prometheus port of the first worker; 0: any."
 )
 def run(**asked: Any) -> int:
@@ -174,7 +177,7 @@ def _refuse(asked: dict[str, Any]) -> None:
 
 ONCE = (
     *("queue", "hands", "batch", "lease", "attempts", "backoff", "progress_timeout", "drain"),
-    *("ack", "canary", "canary_wait", "beside", "ledger_name"),
+    *("ack", "canary", "canary_wait", "beside", "ledger_name", "ledger_keep"),
 )
 OFTEN = {"box": "--box", "best_effort": "--best-effort", "setting": "--set", "beside_set": "--beside-set"}
 

@@ -37,6 +37,7 @@ class Settings:
         queue: the queue's name.
         mode: ``signal`` or ``outbox``.
         ledger: the ledger's name; without it nothing is counted there.
+        ledger_keep_s: how long the accounts are kept there; everybody who counts in one ledger keeps them as long.
         trace_s: in signal mode, how long Redis remembers which objects' events were put (for the reconciler); 0: not.
         keep_s: in outbox mode, how long rows that were put are kept, without their payload; 0: not.
         redis_timeout_s: what a dead Redis may cost a request.
@@ -49,6 +50,7 @@ class Settings:
     queue: str = "events"
     mode: str = SIGNAL
     ledger: str | None = None
+    ledger_keep_s: float = 86_400.0
     trace_s: float = 86_400.0
     keep_s: float = 86_400.0
     redis_timeout_s: float = 2.0
@@ -78,7 +80,13 @@ class Settings:
         settings = cls(**found)
         if settings.mode not in (SIGNAL, OUTBOX):
             raise ConfigurationError(f'{NAME}["mode"] is {settings.mode!r}: write "{SIGNAL}" or "{OUTBOX}"')
-        for name, least, most in (("trace_s", 0, YEAR_S), ("keep_s", 0, YEAR_S), ("redis_timeout_s", 0.01, 60)):
+        limits = {
+            "trace_s": (0, YEAR_S),
+            "keep_s": (0, YEAR_S),
+            "ledger_keep_s": (5, YEAR_S),
+            "redis_timeout_s": (0.01, 60),
+        }
+        for name, (least, most) in limits.items():
             value = getattr(settings, name)
             if not isinstance(value, int | float) or not least <= value <= most:
                 raise ConfigurationError(f"{NAME}[{name!r}] is {value!r}: give {least} to {most:,} seconds")
@@ -105,7 +113,10 @@ class Settings:
 
     def make_ledger(self, redis: Redis, owner: str) -> Ledger | None:
         """The ledger, if one is named."""
-        return Ledger(redis, self.ledger, f"{owner}#{os.getpid():x}-{os.urandom(2).hex()}") if self.ledger else None
+        if not self.ledger:
+            return None
+        owner = f"{owner}#{os.getpid():x}-{os.urandom(2).hex()}"
+        return Ledger(redis, self.ledger, owner, keep_s=self.ledger_keep_s)
 
     def make_trace(self, redis: Redis) -> Trace | None:
         """The trace of what was put, unless it is off."""

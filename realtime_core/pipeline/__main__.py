@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--box", action="append", default=[], metavar="NAME=URL", help="a job waits for this box")
     parser.add_argument("--best-effort", action="append", default=[], metavar="NAME=URL", help="nobody waits for this")
     parser.add_argument("--ledger-name", metavar="NAME", help="without it nothing is accounted for")
+    parser.add_argument("--ledger-keep", type=float, default=86_400.0, metavar="S", help="how long accounts are kept")
     parser.add_argument("--owner", metavar="NAME", help="what the ledger calls this life of this process")
     parser.add_argument("--metrics", type=int, metavar="PORT", help="serve Prometheus on loopback; 0 takes a free port")
     parser.add_argument("--batch", type=int, default=256, metavar="N", help="most jobs of one claim (%(default)s)")
@@ -143,7 +144,8 @@ def _worker(arguments: argparse.Namespace, redis: "Redis", registry: CollectorRe
     ledger = None
     unique = f"{os.getpid()}-{secrets.token_hex(2)}"
     if arguments.ledger_name:
-        ledger = Ledger(redis, arguments.ledger_name, arguments.owner or f"pipeline:{arguments.queue}#{unique}")
+        owner = arguments.owner or f"pipeline:{arguments.queue}#{unique}"
+        ledger = Ledger(redis, arguments.ledger_name, owner, keep_s=arguments.ledger_keep)
     # Events that wait for a box must not outlive the lease of their jobs.
     hold_s = min(HOLD_S, arguments.lease / 3, part_s)
     fleet = Fleet(fleet_of, hold_s=hold_s, registry=registry) if fleet_of else None

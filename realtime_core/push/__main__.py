@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--hop-in", metavar="HOP", help="events are counted as received on this hop")
     parser.add_argument("--hop-out", metavar="HOP", help="events by subscribers are counted as sent on this hop")
     parser.add_argument("--owner", metavar="NAME", help="what the ledger calls this life of this process")
+    parser.add_argument("--ledger-keep", type=float, default=86_400.0, metavar="S", help="how long accounts are kept")
     parser.add_argument("--window", type=float, default=5.0, metavar="S", help="the ledger's window (%(default)s)")
     return parser
 
@@ -113,7 +114,7 @@ def _accounts(arguments: argparse.Namespace) -> Accounts:
     # It does not try again: the next flush carries what this one did not.
     redis = connect(arguments.ledger, answer_s=LEDGER_TIMEOUT_S, connect_s=LEDGER_TIMEOUT_S, called="--ledger")
     owner = arguments.owner or f"push:{os.getpid()}#{secrets.token_hex(2)}"
-    ledger = Ledger(redis, arguments.ledger_name, owner, window_s=arguments.window)
+    ledger = Ledger(redis, arguments.ledger_name, owner, window_s=arguments.window, keep_s=arguments.ledger_keep)
     prepare()  # now, and not while the first subscribers wait for it
     return Accounts(ledger, arguments.hop_in, arguments.hop_out)
 

@@ -94,8 +94,9 @@ def test_all_models_of_a_process_share_the_settings_producer(by_settings: Callab
         ({"redis": "redis://x", "mode": "trigger"}, '"signal" or "outbox"'),
         ({"redis": "redis://x", "keep_s": -1}, "keep_s"),
         ({"redis": "redis://x", "redis_timeout_s": 0}, "redis_timeout_s"),
+        ({"redis": "redis://x", "ledger_keep_s": 1}, "ledger_keep_s"),
     ],
-    ids=["none", "redis", "unknown", "mode", "seconds", "timeout"],
+    ids=["none", "redis", "unknown", "mode", "seconds", "timeout", "keep"],
 )
 def test_settings_that_say_too_little_or_too_much_are_refused(words: dict[str, Any], says: str) -> None:
     with override_settings(REALTIME=words), pytest.raises(ConfigurationError, match=says):

@@ -16,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from realtime_core.hooks.event import event_job
+from realtime_core.hooks.settings import Settings
 from realtime_core.ledger import Ledger, balance, read
 from realtime_core.queue import Job, Queue
 from realtime_core.stack import free_port, ready_line
@@ -101,6 +102,34 @@ def test_jobs_become_events_without_what_is_private_and_every_hop_comes_to_zero(
     metrics = exported(ready_line(worker, "metrics on "))
     assert metrics["realtime_publish_total", "accepted"] == 100
     assert metrics["realtime_pipeline_messages_total", "done"] == 500, "five stages"
+
+
+def test_accounts_are_kept_as_long_as_worker_push_server_and_hooks_are_told(
+    stack: Stack, work: Work, put: Callable[..., list[str]], *, redis_client: Redis, redis_name: str, valkey: Valkey
+) -> None:
+    push = stack.push(
+        "push",
+        ledger=valkey.url,
+        ledger_name=redis_name,
+        hop_in="pipeline>push",
+        hop_out="push>readers",
+        owner="push",
+        options=["--ledger-keep", "200"],
+    )
+    work("--box", f"push={push.url}", "--ledger-keep", "100")
+    hooks = Settings(redis=valkey.url, ledger=redis_name, ledger_keep_s=50.0).make_ledger(redis_client, "hooks")
+    assert hooks is not None
+    hooks.sent("hooks>queue", ["a"], time.time())
+    hooks.close()
+    put(1)
+
+    def kept() -> dict[str, float]:
+        owners = redis_client.scan_iter(f"led1:{{{redis_name}}}:owner:*")
+        return {key.decode().rpartition(":")[2].partition("#")[0]: redis_client.ttl(key) for key in owners}
+
+    wait_until(lambda: {"worker", "push", "hooks"} <= kept().keys(), timeout_s=10)
+    found = kept()
+    assert 0 < found["hooks"] <= 50 < found["worker"] <= 100 < found["push"] <= 200
 
 
 def test_two_workers_publish_each_channel_in_the_order_of_its_puts(
