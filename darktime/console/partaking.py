@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
@@ -53,9 +52,12 @@ def recorded(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
     What was done here while Redis did not answer, or by hand, is recorded here alone.
     """
     from darktime.split.experiment import away
+    from darktime.split.results import pair_lines
 
-    ramps = folder / RAMPS
-    here = [json.loads(line) for line in ramps.read_text().splitlines()] if ramps.exists() else []
+    try:
+        here = pair_lines((folder / RAMPS).read_text(encoding="utf-8"))
+    except OSError:  # there is none, or somebody else's
+        here = []
     try:
         everywhere = experiment.ramps()
     except away():

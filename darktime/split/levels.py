@@ -23,7 +23,7 @@ ONLY: Final = "only"
 NEVER: Final = "never"
 # What stands in a kill file that was not made by hand.
 BY_AGENT: Final = "by the agent, for the experiment in Redis\n"
-BY_COMMAND: Final = "by darktime kill: "
+BY_COMMAND: Final = "by darktime kill\n"
 _LEVEL: Final = re.compile(r"b[0-9]{3}")
 
 

@@ -67,9 +67,18 @@ class Steering:
 
     def kill(self, *, killed: bool = True, why: str = "", who: str | None = None) -> str:
         """Make the kill file, or take it away, here and on every host; what could not be done, or empty."""
-        who, now = who or whoami(), time.time()
+        change, now = False, time.time()
         if self._folder is not None:
-            self._kill_here(self._folder, killed=killed, who=who, why=why, now=now)
+            change = levels.killed(self._folder) != killed
+            if killed:  # first of all, whatever fails then
+                levels.kill(self._folder, by=levels.BY_COMMAND)
+        who = who or whoami()
+        if change:
+            self._note(kill_record(killed=killed, who=who, percent=self._stands(), why=why, now=now))
+        if (
+            self._folder is not None and not killed
+        ):  # once it is recorded: who notices that the file has gone looks there
+            levels.resume(self._folder)
         if self._experiment is None:
             return ""
         try:
@@ -80,25 +89,21 @@ class Steering:
             return f"other hosts were not told: {error}"
         return ""
 
-    def _kill_here(self, folder: Path, *, killed: bool, who: str, why: str, now: float) -> None:
-        change = levels.killed(folder) != killed
-        record = kill_record(killed=killed, who=who, percent=levels.percent_of(folder), why=why, now=now)
-        if killed:  # first of all
-            levels.kill(folder, by=f"{levels.BY_COMMAND}{who}\n")
-        if change:
-            self._note(record)
-        if not killed:  # once it is recorded: who notices that the file has gone looks there
-            levels.resume(folder)
+    def _stands(self) -> float:
+        try:
+            return 0.0 if self._folder is None else levels.percent_of(self._folder)
+        except OSError:  # of a folder that cannot be listed: a kill needs it for its record alone
+            return 0.0
 
     def notice(self, *, last: bool = False) -> dict[str, Any] | None:
         """The record of a kill file that somebody made by hand, or took away so, since it was looked for last.
 
-        One that is new and empty is looked at again later: whoever makes it by command writes his name into it next.
+        One that is new and empty is looked at again later: a command writes into it next.
         ``last``: there is no later.
         """
         if self._folder is None:
             return None
-        file, percent = self._folder / "kill", levels.percent_of(self._folder)
+        file, percent = self._folder / "kill", self._stands()
         stands, before = levels.killed_by(self._folder), self._killed
         if stands == before or (stands == "" and not last and time.time() - _made(file) < NEW_S):
             return None
@@ -107,7 +112,7 @@ class Steering:
             if before == levels.BY_AGENT or self._last().get("what") == RESUME:
                 return None
             record = kill_record(killed=False, who=UNKNOWN, percent=percent, why=BY_HAND, now=time.time())
-        elif stands == levels.BY_AGENT or stands.startswith(levels.BY_COMMAND):
+        elif stands in (levels.BY_AGENT, levels.BY_COMMAND):
             return None
         else:
             record = kill_record(killed=True, who=_owner(file), percent=percent, why=BY_HAND, now=time.time())

@@ -58,3 +58,14 @@ def test_a_kill_of_which_no_host_heard_does_not_say_that_it_was_done(capsys):
     said = capsys.readouterr()
     assert "nothing is mirrored" not in said.out
     assert "other hosts were not told" in said.err
+
+
+def test_a_kill_is_made_whatever_its_record_is_in_want_of(left, monkeypatch):
+    folder = left("2026-01-01", os.getpid())
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(levels, "percent_of", refused)
+    assert run(DARKTIME, ["kill"]) == 0
+    assert levels.killed(folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from darktime.console.partaking import host_name, hosts_of
+from darktime.console.partaking import host_name, hosts_of, recorded
 from darktime.errors import UsageError
 from darktime.split import levels
 from darktime.split.experiment import Experiment, client_of, keys_of
@@ -58,6 +58,19 @@ def test_kills_and_resumes_are_recorded_among_the_ramps_and_what_changes_nothing
     assert told[1:] == [
         ("kill", "bob", 5.0, 0.0, "it hurts"), (None, "bob", 5.0, 3.0, ""), ("resume", "bob", 0.0, 3.0, ""),
     ]  # fmt: skip
+
+
+def test_what_was_done_on_a_host_alone_is_among_its_ramps_and_what_redis_has_too_is_there_once(experiment, tmp_path):
+    join(experiment)
+    ramps = tmp_path / "ramps.jsonl"
+    assert len(recorded(experiment, tmp_path)) == 1, "there is no file yet"
+    ramp(experiment, 3.0, "both")
+    both, alone = experiment.ramps()[-1], {"at": 5.0, "who": "ann", "from": 3.0, "to": 0.0, "why": "", "what": "kill"}
+    ramps.write_text(f"{json.dumps(both)}\n{json.dumps(alone)}\n{{torn\n{json.dumps(alone)[:9]}")
+    assert [one["why"] for one in recorded(experiment, tmp_path)] == ["", "the experiment begins", "both"]
+    ramps.unlink()
+    ramps.mkdir()  # a file that cannot be read
+    assert len(recorded(experiment, tmp_path)) == 2
 
 
 def test_the_first_host_begins_it_and_the_next_takes_the_percentage_that_stands(experiment):
