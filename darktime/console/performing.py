@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from darktime.console.include import prove
@@ -44,7 +45,6 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
     from darktime.split.conclusion import conclude, ledger_of, marred
     from darktime.split.experiment import Experiment, client_of
     from darktime.split.folder import alone, write_private
-    from darktime.split.running import describe
     from realtime_core.stack import Stack, external_valkey
 
     _check(folder, asked["ttl"])
@@ -72,7 +72,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
                 running, folder, experiment, schedule, asked["margins"], later_s=asked.get("calibrate", 0.0)
             )
             with signals() as ended:
-                describe(running, folder / ABOUT)
+                watching.on_look(0)
                 say(f"to stop: Ctrl-C, 'darktime kill', or touch {running.folder / 'kill'}")
                 _say_that_it_calibrates(asked)
                 if asked["joined"] and asked["probe"] and standing.percent:
@@ -126,6 +126,7 @@ def _watching(
     later_s: float,
 ) -> tuple[Watching, Vigil, Lookout]:
     from darktime.split.lookout import Lookout
+    from darktime.split.running import describe
     from darktime.split.schedule import Pilot
     from darktime.split.stage import Stage
     from darktime.split.steering import Steering
@@ -141,7 +142,8 @@ def _watching(
     plan = None
     if schedule is not None:
         plan = Pilot(schedule, time.monotonic() + later_s), Stage(running.pairs, running.state, margins)
-    return Watching(running, vigil, lookout, steering, plan=plan), vigil, lookout
+    described = partial(describe, running, folder / ABOUT, margins=margins)
+    return Watching(running, vigil, lookout, steering, plan=plan, on_look=described), vigil, lookout
 
 
 def close_relays(running: RunningSplit) -> None:

@@ -33,7 +33,10 @@ AGENT_EARLY_S = 5.0  # it began to count its time to live before we did
 
 
 class Watching:
-    """One split from its first copy to its last. ``percent`` is what was mirrored last, before it was taken back."""
+    """One split from its first copy to its last. ``percent`` is what was mirrored last, before it was taken back.
+
+    ``on_look`` is told, before each verdict that the plan asks for, the how many-th of this run it is.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Watching:
         steering: Steering,
         *,
         plan: tuple[Pilot, Stage] | None = None,
+        on_look: Callable[[int], None] = lambda _looks: None,
     ) -> None:
         self.percent = self._percent = levels.percent_of(running.folder)
         self._running = running
@@ -50,6 +54,7 @@ class Watching:
         self._lookout = lookout
         self._steering = steering
         self.looks = 0  # verdicts that were asked for while it ran
+        self.on_look = on_look
         if plan is not None and plan[0].percent != self._percent:
             say(f"it stands at {self._percent:g} % already, as another host began it: the ramp's plan is not followed")
             plan = None
@@ -132,6 +137,7 @@ class Watching:
         if not pilot.due(now):
             return ""
         self.looks = pilot.looks
+        self.on_look(self.looks)
         incidents = self._incidents()
         try:
             decision = pilot.decide(tempered(stage.judge(look=pilot.looks), incidents), now)

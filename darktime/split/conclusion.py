@@ -10,8 +10,8 @@ from redis import RedisError
 from darktime import __version__
 from darktime.errors import ExitCode
 from darktime.split.calibration import calibration_of, calibration_record
-from darktime.split.compare import Pair
 from darktime.split.endpoints_seen import endpoints_seen
+from darktime.split.pairs_file import PairsFile
 from darktime.split.results import (
     comparison_of,
     copies_of,
@@ -19,7 +19,6 @@ from darktime.split.results import (
     harmed,
     hop_record,
     latency_of,
-    pair_lines,
     tempered,
     verdict_record,
 )
@@ -110,7 +109,7 @@ def conclude(
     verdict`` makes it again. ``hosts``: who takes part in the experiment.
     """
     state = read_state(running.state)
-    records = pair_lines(running.pairs.read_text(encoding="utf-8")) if running.pairs.exists() else []
+    pairs = PairsFile(running.pairs).read()
     # Streams that production still holds are in flight, and a relay that died closed no account: neither is a loss.
     countable = not state.get("streams") and not vigil.lost_relay
     whole = [one for one in balances if one.hop in JUDGED_HOPS] if countable else []
@@ -125,7 +124,6 @@ def conclude(
         reasons={} if countable else dict(state.get("reasons", {})),  # what failed has failed all the same
         never_came={} if countable else dict(state.get("mirror_reasons", {})),
     )
-    pairs = [Pair.from_record(record) for record in records]
     same = calibration_of(running.pairs, state)
     verdict = judge(
         pairs,
@@ -157,8 +155,8 @@ def conclude(
         **({} if hosts is None else {"hosts": dict(hosts)}),
         **({"recording": state["recording"]} if state.get("recording") else {}),
         **({"transform": state["transform"]} if state.get("transform") else {}),
-        "latency": latency_of(records),
-        "timeline": timeline(records, began=began.timestamp()),
+        "latency": latency_of(pairs),
+        "timeline": timeline(pairs, began=began.timestamp()),
         "endpoints_seen": endpoints_seen(pairs, judged.left, settings, never_came=state.get("mirror_reasons")),
         **calibration_record(state, same),
         **comparison_of(state),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from darktime.split.compare import FieldFinding
 from darktime.split.compare.field_bounds import field_bounds
@@ -12,10 +12,9 @@ from darktime.split.compare.field_bounds import field_bounds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from darktime.split.compare import Pair
     from darktime.split.verdict import Verdict
     from realtime_core.ledger import HopBalance
-
-SIDES: Final = ("production", "dark")
 
 
 def percentiles_ms(seconds: Iterable[float]) -> dict[str, float | int | None]:
@@ -28,9 +27,12 @@ def percentiles_ms(seconds: Iterable[float]) -> dict[str, float | int | None]:
     return figures | {"pairs": len(ordered)}
 
 
-def latency_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def latency_of(pairs: Sequence[Pair]) -> dict[str, Any]:
     """Both sides' percentiles over some pairs."""
-    return {side: percentiles_ms(record[side]["seconds"] for record in records) for side in SIDES}
+    return {
+        "production": percentiles_ms(pair.production.seconds for pair in pairs),
+        "dark": percentiles_ms(pair.dark.seconds for pair in pairs),
+    }
 
 
 def pair_lines(text: str) -> list[dict[str, Any]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from darktime.errors import UsageError
-from darktime.split.compare import Pair
+from darktime.split.compare.pair_lines import PairLines
 from darktime.split.results import harmed, tempered
 from darktime.split.verdict import judge
 from darktime.split.verdict.coverage import FIRST_HOP
@@ -15,6 +14,7 @@ from darktime.split.verdict.coverage import FIRST_HOP
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from darktime.split.compare import Pair
     from darktime.split.verdict import FieldFinding, Hop, Verdict, VerdictSettings
 
 JUDGED_HOPS: Final = frozenset({"mirror>relay", "relay>compared"})
@@ -139,10 +139,11 @@ def hops_of(results: Mapping[str, Any], judged: Judged) -> list[Hop]:
 
 def read_pairs(lines: Iterable[str]) -> list[Pair]:
     """The pairs of a file's lines. Raises UsageError that names a line that is none, but for a last one that was cut short."""
-    pairs = []
+    pairs: list[Pair] = []
+    decoded = PairLines()
     for number, line in enumerate(lines, 1):
         try:
-            pairs.append(Pair.from_record(json.loads(line)))
+            pairs.append(decoded.pair(line))
         except (ValueError, KeyError, TypeError) as error:
             if line.endswith("\n"):
                 raise UsageError(

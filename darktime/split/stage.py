@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from darktime.split.calibration import calibration_of
-from darktime.split.compare import Pair
-from darktime.split.results import findings_of, pair_lines
+from darktime.split.pairs_file import PairsFile
+from darktime.split.results import findings_of
 from darktime.split.saved import fields_of
 from darktime.split.verdict import judge
 from darktime.split.verdict.coverage import FIRST_HOP
@@ -60,12 +60,7 @@ class Stage:
 
     def judge(self, *, look: int) -> Verdict:
         """The verdict over what came since; ``look``: the how many-th it is of this run."""
-        whole = b""
-        if self._pairs.exists():
-            with self._pairs.open("rb") as file:
-                file.seek(self._from)
-                whole = file.read()
-        pairs = [Pair.from_record(record) for record in pair_lines(whole.decode("utf-8", "replace"))]
+        pairs = PairsFile(self._pairs, start=self._from).read()
         state = read_state(self._state)
         explained = Counter(state.get("reasons", {})) - self._left
         left = {
