@@ -51,6 +51,7 @@ KEYS: dict[str, dict[str, str]] = {
         "allow_query": TEXTS,
         "ttl": NUMBER,
         "relay_workers": WHOLE,
+        "pairs_mb": WHOLE,
         "nginx": TEXT,
         "redis": TEXT,
         "secondary": TEXT,
@@ -219,6 +220,7 @@ dark_state = "isolated"                # isolated | readonly | shared: what the 
 # transform = "sessions:transform"     # MODULE:FUNCTION of yours that each copy goes through
 # secondary = "http://127.0.0.1:8002"  # a second instance of TODAY's code: answers are compared field by field
 # relay_workers = 2                    # relays that share the users, one core each
+# pairs_mb = 600                       # of the file of pairs: a run that has filled it ends, and is judged
 # compare = "length"                   # besides status, type and latency
 # compare_share = 0.1                  # of the copies, by a hash of the request's id
 # compare_bytes = 65536                # kept of each body

@@ -88,7 +88,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
         if failed:
             vigil.incidents.append(failed)
         balances = ledger_of(redis.client, name, vigil)
-        asked["percent"] = watching.percent
+        asked |= {"percent": watching.percent, "cut_short": watching.cut_short}
         results = (finish or conclude)(
             running,
             vigil,

@@ -11,6 +11,7 @@ from darktime.console.asked import (
     endpoints_of,
     given,
     lists_of,
+    pairs_bytes_of,
     whole_bodies,
     workers_asked,
 )
@@ -119,7 +120,7 @@ def _in_either_way(
     asked: dict[str, Any], compare: CompareOptions
 ) -> Callable[[CopySettings, Path, LedgerNames], dict[str, Any]]:
     """What ``start_split`` and ``start_joined`` are both told; what can be refused is refused now."""
-    lists, endpoints = lists_of(asked), endpoints_of(asked)
+    lists, endpoints, pairs_bytes = lists_of(asked), endpoints_of(asked), pairs_bytes_of(asked)
 
     def told(settings: CopySettings, results: Path, ledger: LedgerNames) -> dict[str, Any]:
         return {
@@ -132,6 +133,7 @@ def _in_either_way(
             "compare": compare,
             "endpoints": endpoints,
             "transform": asked.get("transform"),
+            "pairs_bytes": pairs_bytes,
         }
 
     return told

@@ -13,6 +13,7 @@ from darktime.console.transform import TransformRemarks
 from darktime.errors import UsageError
 from darktime.report.figures import visible
 from darktime.split import levels
+from darktime.split.pairs_room import PairsRoom, PairsWatch
 from darktime.split.pulse import SILENT_S
 from darktime.split.vigil import FRONT, read_state
 
@@ -59,7 +60,7 @@ class Watching:
             say(f"it stands at {self._percent:g} % already, as another host began it: the ramp's plan is not followed")
             plan = None
         self._plan = plan
-        self._told = self._ungathered = ""
+        self._told = self._ungathered = self.cut_short = ""
         self._remarks = TransformRemarks(say)
 
     def until_over(self, *, seconds: float, ttl_s: float, ended: Callable[[], bool]) -> str:
@@ -69,13 +70,14 @@ class Watching:
         where so few requests carry the key that nothing can come of it.
         """
         began = time.monotonic()
+        pairs = PairsWatch(began + min(seconds, ttl_s))
         next_line = began + SAY_EVERY_S
         while (past := time.monotonic() - began) < seconds:
             if ended():
                 return "stopped by you"
             if past >= ttl_s - AGENT_EARLY_S:
                 self._vigil.release("agent")  # it gives the lease back, as it was told
-            over = self._look(time.monotonic())
+            over = self._look(time.monotonic()) or self._look_at_pairs(pairs)
             if over:
                 return over
             if time.monotonic() >= next_line:
@@ -127,6 +129,13 @@ class Watching:
             self._steering.stop(self._lookout.harm.sentence)
             return f"nobody is mirrored any more: {self._lookout.harm.sentence}"
         return self._pilot(now)
+
+    def _look_at_pairs(self, pairs: PairsWatch) -> str:
+        told = pairs.look(PairsRoom.of(read_state(self._running.state)), time.monotonic())
+        if told:
+            say(told)
+        self.cut_short = pairs.over
+        return pairs.over
 
     def _pilot(self, now: float) -> str:
         if self._plan is None or levels.killed(self._running.folder):

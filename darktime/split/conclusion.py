@@ -80,7 +80,7 @@ def marred(results: dict[str, Any], incident: str) -> dict[str, Any]:
 def not_judged(state: Mapping[str, Any], pairs: Path) -> list[str]:
     """The incident that pairs are missing from their file; none where all are there. ``state``: the relay's."""
     dropped = state.get("pairs_dropped")
-    return [f"{dropped:,} pairs had no room in {pairs.name}, so they are not judged"] if dropped else []
+    return [f"{dropped:,} pairs had no room in {pairs.name} (--pairs-mb), so they are not judged"] if dropped else []
 
 
 def forget(client: Callable[[], Redis], name: str) -> None:
@@ -164,6 +164,7 @@ def conclude(
         "production_watched": production_watched,
         "ramps": [dict(one) for one in ramps],
         "incidents": vigil.record(),
+        **({"cut_short": asked["cut_short"]} if asked.get("cut_short") else {}),
         "verdict": verdict_record(verdict),
         "judged": judged.record(),
         "exit_code": int(ExitCode.ERROR if vigil.lost(FRONT) else verdict.exit_code),

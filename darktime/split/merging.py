@@ -27,7 +27,18 @@ _NOW: Final = ("queued", "in_flight", "lasting", "streams", "breaker")
 _SAID_BY_EACH: Final = ("pid", "loop")
 _OF_THE_TABLE: Final = ("v", "totals", "looked_at", "overflow", "left_out")
 _LONGEST: Final = ("max_ms", "p99_ms")
-_TOLD: Final = ("pid", "loop", "offered", "received", "compared", "recorded", "waiting", "streams", "breaker")
+_TOLD: Final = (
+    "pid",
+    "loop",
+    "offered",
+    "received",
+    "compared",
+    "recorded",
+    "waiting",
+    "streams",
+    "breaker",
+    "pairs_file",
+)
 
 
 def merge_states(states: Mapping[str, Mapping[str, Any]], *, dead: Iterable[str] = ()) -> State:

@@ -27,7 +27,7 @@ class Relaying(TypedDict, total=False):
 
     ``ledger``: where they count; ``record``: where they keep the copies; ``compare``: what is compared besides status, type
     and times; ``endpoints``: a file with the application's own templates, as ``read_templates`` takes them; ``transform``:
-    MODULE:FUNCTION that each copy goes through before it goes out.
+    MODULE:FUNCTION that each copy goes through before it goes out; ``pairs_bytes``: how much all pairs may take.
     """
 
     ledger: LedgerNames | None
@@ -35,6 +35,7 @@ class Relaying(TypedDict, total=False):
     compare: CompareOptions | None
     endpoints: Path | None
     transform: str | None
+    pairs_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ class Relays:
     compare: CompareOptions | None = None
     endpoints: Path | None = None
     transform: str | None = None
+    pairs_bytes: int | None = None
     exporters: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -97,6 +99,7 @@ class Relays:
                 compare=self.compare,
                 endpoints=self.endpoints,
                 transform=self.transform,
+                pairs_bytes=self.pairs_bytes,
                 one_of=len(workers),
             )
             yield replace(command, name=worker.name)

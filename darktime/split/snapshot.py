@@ -13,6 +13,7 @@ from darktime.split.experiment import away
 from darktime.split.lookout import read_population
 from darktime.split.nginx_blocks import CENSUS_PERCENT
 from darktime.split.pairs_file import PairsFile
+from darktime.split.pairs_room import PairsRoom
 from darktime.split.pulse import silence
 from darktime.split.results import copies_of, findings_of, latency_of, tempered, verdict_record
 from darktime.split.running import ABOUT
@@ -77,6 +78,7 @@ class Snapshots:
             "copies": {**copies_of(state), "waiting": state.get("waiting", 0), "in_flight": state.get("in_flight", 0)},
             "streams": state.get("streams", 0),
             "breaker": state.get("breaker"),
+            "pairs_file": self._room(state),
             "latency": latency_of(self._pairs.pairs[-_NEWEST:]),
             "verdict": self._judge(state, [*hung, *_silent(relays)]),
             **({"relays": relays} if relays else {}),
@@ -90,6 +92,17 @@ class Snapshots:
         except away():
             return None
         return [] if standing is None else list(standing.hosts)
+
+    def _room(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
+        room = PairsRoom.of(state)
+        if room is None:
+            return None
+        lasts_s = room.lasts_by(self._pairs.pairs, _NEWEST)
+        return {
+            "written_bytes": room.all_written,
+            "limit_bytes": room.all_limit,
+            "lasts_s": None if lasts_s is None else round(lasts_s, 1),
+        }
 
     def _judge(self, state: Mapping[str, Any], troubles: Sequence[str]) -> dict[str, Any] | None:
         """What ``split`` would say if it ended now: of all pairs and all reasons, by its margins, its calibration, its look."""

@@ -29,6 +29,7 @@ def tell(status: Mapping[str, Any], width: int = MAX_COLUMNS) -> list[str]:
         *(row("", f"{fig.count(count):>8} {reason}") for reason, count in _most(copies["reasons"])),
         row("STREAMS", f"{fig.count(status['streams'])} held") if status["streams"] else "",
         row("BREAKER", f"open: {status['breaker']}") if status["breaker"] else "",
+        *_pairs_file(status.get("pairs_file")),
         *_latency(status["latency"]),
         *_verdict(status["verdict"]),
         *_watched(status),
@@ -63,6 +64,15 @@ def _traffic(traffic: Mapping[str, Any] | None, users: int) -> list[str]:
 
 def _most(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:6]
+
+
+def _pairs_file(room: Mapping[str, Any] | None) -> list[str]:
+    if room is None:
+        return []
+    lasts = (
+        "" if room["lasts_s"] is None else f"lasts {fig.duration(room['lasts_s'])} more at this rate, then the run ends"
+    )
+    return [row("PAIRS", f"{fig.size(room['written_bytes'])} of {fig.size(room['limit_bytes'])}", lasts)]
 
 
 def _latency(latency: Mapping[str, Mapping[str, Any]]) -> list[str]:

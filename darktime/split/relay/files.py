@@ -35,7 +35,7 @@ class Files:
         self._state = state
         self._waiting: deque[Pair] = deque()
         self._calibrating: deque[Pair] = deque()  # pairs of the same code, for a file of their own
-        self._written_bytes = 0
+        self.written_bytes = 0  # of pairs
         self.population: dict[str, Any] = {}  # as it was last handed over, to be written beside the state
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep_writing, name="files", daemon=True)
@@ -86,7 +86,7 @@ class Files:
             return
         pairs = [waiting.popleft() for _ in range(len(waiting))]
         lines = b"".join(orjson.dumps(pair.record()) + b"\n" for pair in pairs)
-        if self._written_bytes + len(lines) > self._settings.limits.pairs_bytes:
+        if self.written_bytes + len(lines) > self._settings.limits.pairs_bytes:
             self.pairs_dropped += len(pairs)
             return
         try:
@@ -94,7 +94,7 @@ class Files:
         except OSError:
             self.pairs_dropped += len(pairs)
             raise
-        self._written_bytes += len(lines)
+        self.written_bytes += len(lines)
 
 
 def append_whole(path: Path, lines: bytes) -> None:

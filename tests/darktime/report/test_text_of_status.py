@@ -60,6 +60,11 @@ def test_a_split_that_stands_well_is_told_in_a_dozen_lines():
         ({"breaker": "dark_refused"}, "BREAKER    open: dark_refused"),
         ({"streams": 77}, "77 held"),
         ({"verdict": None}, "nothing was compared yet"),
+        (
+            {"pairs_file": {"written_bytes": 61_000_000, "limit_bytes": 600_000_000, "lasts_s": 3_300}},
+            "PAIRS      61.0 MB of 600.0 MB · lasts 55m00s more at this rate, then the run ends",
+        ),
+        ({"pairs_file": {"written_bytes": 0, "limit_bytes": 600_000_000, "lasts_s": None}}, "0 B of 600.0 MB"),
         ({"verdict": {"outcome": "NO-GO", "reasons": ["/a: 9 errors"], "needs": None}}, "NO-GO: /a: 9 errors"),
     ],
 )
