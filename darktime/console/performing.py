@@ -45,6 +45,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
     from darktime.split.conclusion import conclude, ledger_of, marred
     from darktime.split.experiment import Experiment, client_of
     from darktime.split.folder import alone, write_private
+    from darktime.split.running import describe
     from realtime_core.stack import Stack, external_valkey
 
     _check(folder, asked["ttl"])
@@ -69,7 +70,13 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
             running = start(stack, folder, ledger, standing.percent)
             last.callback(close_relays, running)  # once they have ended
             watching, vigil, lookout = _watching(
-                running, folder, experiment, schedule, asked["margins"], later_s=asked.get("calibrate", 0.0)
+                running,
+                folder,
+                experiment,
+                schedule,
+                asked["margins"],
+                later_s=asked.get("calibrate", 0.0),
+                on_look=partial(describe, running, folder / ABOUT, margins=asked["margins"], ledger=name),
             )
             with signals() as ended:
                 watching.on_look(0)
@@ -124,9 +131,9 @@ def _watching(
     margins: VerdictSettings | None,
     *,
     later_s: float,
+    on_look: Callable[[int], None],
 ) -> tuple[Watching, Vigil, Lookout]:
     from darktime.split.lookout import Lookout
-    from darktime.split.running import describe
     from darktime.split.schedule import Pilot
     from darktime.split.stage import Stage
     from darktime.split.steering import Steering
@@ -142,8 +149,7 @@ def _watching(
     plan = None
     if schedule is not None:
         plan = Pilot(schedule, time.monotonic() + later_s), Stage(running.pairs, running.state, margins)
-    described = partial(describe, running, folder / ABOUT, margins=margins)
-    return Watching(running, vigil, lookout, steering, plan=plan, on_look=described), vigil, lookout
+    return Watching(running, vigil, lookout, steering, plan=plan, on_look=on_look), vigil, lookout
 
 
 def close_relays(running: RunningSplit) -> None:

@@ -240,10 +240,18 @@ def start_nginx(
     return starter.start(name, command.argv, ready=lambda: answers(host, port), listens=(host, port))
 
 
-def describe(running: RunningSplit, path: Path, looks: int = 0, *, margins: VerdictSettings | None = None) -> None:
+def describe(
+    running: RunningSplit,
+    path: Path,
+    looks: int = 0,
+    *,
+    margins: VerdictSettings | None = None,
+    ledger: str | None = None,
+) -> None:
     """Write what ``ramp``, ``kill``, ``who`` and ``status`` need to find this split again; it holds no secret.
 
     ``margins``: by which it will be judged. ``looks``: how many verdicts a ramp's plan has asked for so far.
+    ``ledger``: what it is called where the split counts.
     """
     settings = running.settings
     about = {
@@ -258,6 +266,7 @@ def describe(running: RunningSplit, path: Path, looks: int = 0, *, margins: Verd
         "pid": os.getpid(),
         "margins": {} if margins is None else asdict(margins),
         "looks": looks,
+        "ledger": ledger,
     }
     write_private(path, json.dumps(about))
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from darktime.split.experiment import Experiment
+    from darktime.split.ledger_now import LedgerNow
     from darktime.split.population import Population
 
 SCHEMA_VERSION: Final = 1
@@ -38,13 +39,16 @@ _STALE_S: Final = 5.0
 class Snapshots:
     """``take`` one as often as wanted; what has been read is not read again.
 
-    ``about`` is what describes the split, ``run`` its results folder.
+    ``about`` is what describes the split, ``run`` its results folder, ``ledger`` where it counts; None where nobody can ask it.
     """
 
-    def __init__(self, about: Mapping[str, Any], run: Path, experiment: Experiment | None) -> None:
+    def __init__(
+        self, about: Mapping[str, Any], run: Path, experiment: Experiment | None, ledger: LedgerNow | None = None
+    ) -> None:
         self._about = about
         self._run = run
         self._experiment = experiment
+        self._ledger = ledger
         self._settings = VerdictSettings(**about.get("margins", {}))
         self._pairs = PairsFile(run / PAIRS)
         self._same = PairsFile(beside(run / PAIRS))
@@ -78,6 +82,7 @@ class Snapshots:
             "copies": {**copies_of(state), "waiting": state.get("waiting", 0), "in_flight": state.get("in_flight", 0)},
             "streams": state.get("streams", 0),
             "breaker": state.get("breaker"),
+            "ledger": None if self._ledger is None else self._ledger.look(state),
             "pairs_file": self._room(state),
             "latency": latency_of(self._pairs.pairs[-_NEWEST:]),
             "verdict": self._judge(state, [*hung, *_silent(relays)]),

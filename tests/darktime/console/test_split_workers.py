@@ -74,6 +74,8 @@ def test_one_of_two_that_is_killed_is_named_and_the_other_goes_on(tmp_path, stac
     assert (told["relay_alive"], [one["alive"] for one in told["relays"]]) == (False, [True, False])
     assert told["copies"]["compared"] == sum(one["compared"] for one in told["relays"]) == expected
     assert "relay-2 of 2: dead, or silent" in shown
+    assert told["ledger"] is not None
+    assert {one["hop"] for one in told["ledger"]["hops"]} <= {"mirror>relay", "relay>compared"}
     results = json.loads(out)
     require_schema(results)
     assert split.returncode == results["exit_code"] == 5, err
