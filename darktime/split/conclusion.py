@@ -131,6 +131,7 @@ def conclude(
         settings,
         left=judged.left,
         fields=fields,
+        streams=state.get("stream_pairs", ()),
         calibration=same,
         look=look,
     )

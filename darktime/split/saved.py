@@ -168,6 +168,7 @@ def judge_again(
         settings,
         left=judged.left,
         fields=judged.fields,
+        streams=results.get("stream_pairs", ()),
         calibration=calibration,
         look=judged.look if look is None else look,
     )

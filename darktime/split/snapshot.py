@@ -128,6 +128,7 @@ class Snapshots:
                 self._settings,
                 left=judged.left,
                 fields=judged.fields,
+                streams=state.get("stream_pairs", ()),
                 calibration=self._same.read() if state.get("calibration") else (),
                 look=judged.look,
             )

@@ -72,4 +72,13 @@ class Stage:
         # What differs in the answers is counted over the whole run: reported once, it stays so.
         fields = fields_of(findings_of(state))
         same = calibration_of(self._pairs, state)
-        return judge(pairs, hops, self._settings, left=left, fields=fields, calibration=same, look=look)
+        return judge(
+            pairs,
+            hops,
+            self._settings,
+            left=left,
+            fields=fields,
+            streams=state.get("stream_pairs", ()),
+            calibration=same,
+            look=look,
+        )

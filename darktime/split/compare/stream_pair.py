@@ -7,6 +7,7 @@ on its way to the other, and is compared only if the other brought it too, or so
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 WINDOW: Final = 1_024  # events a side that are remembered
 EDGE_S: Final = 1.0
+LATE_S: Final = 5.0  # what one side has not brought so long before the end is not merely late there
 MOST_EXAMPLES: Final = 3
 _MAX_NAME: Final = 80
 
@@ -24,7 +26,8 @@ class StreamCounts:
     """What was seen of pairs of streams. ``missing``: the other side did not bring them; ``extra``: only it did.
 
     ``doubled``: the other side brought them again, ``doubled_today``: today's code did.
-    ``outside``: events at the edges of the common span, which nobody can be blamed for.
+    ``outside``: events at the edges of the common span, which nobody can be blamed for. ``struck``: in how many pairs there
+    was one that is surely missing, extra, doubled or out of order on the other side, and not only late at the end.
     """
 
     pairs: int = 0
@@ -36,18 +39,35 @@ class StreamCounts:
     out_of_order: int = 0
     outside: int = 0
     examples: list[str] = field(default_factory=list)
+    struck: Counter[str] = field(default_factory=Counter)
 
     def add(self, more: StreamCounts) -> None:
         """Take another's counts too."""
         for one in fields(self):
             if one.name == "examples":
                 self.examples = [*self.examples, *more.examples][:MOST_EXAMPLES]
+            elif one.name == "struck":
+                self.struck.update(more.struck)
             else:
                 setattr(self, one.name, getattr(self, one.name) + getattr(more, one.name))
 
     def to_dict(self) -> dict[str, Any]:
-        """The counts as files hold them."""
-        return asdict(self)
+        """The counts as files hold them; ``struck`` has a place of its own there."""
+        return {name: value for name, value in asdict(self).items() if name != "struck"}
+
+
+def stream_record(endpoint: str, noise: StreamCounts, raw: StreamCounts, *, ignored: bool) -> dict[str, Any]:
+    """An endpoint's pairs of streams as files hold them. ``noise``: today's two; ``raw``: today's and the dark one.
+
+    ``ignored``: a rule leaves its events out.
+    """
+    return {
+        "endpoint": endpoint,
+        "noise": noise.to_dict(),
+        "raw": raw.to_dict(),
+        "struck": {"noise": dict(noise.struck), "raw": dict(raw.struck)},
+        "ignored": ignored,
+    }
 
 
 class EventNames:
@@ -119,6 +139,7 @@ class StreamPair:
         if name in mine.seen:
             if number:
                 self.counts.doubled += 1
+                self.counts.struck["doubled"] = 1
             else:
                 self.counts.doubled_today += 1
             return
@@ -128,7 +149,9 @@ class StreamPair:
         if match is not None:
             seen.matched = match.matched = True
             self.counts.common += 1
-            self.counts.out_of_order += match.place < theirs.last
+            if match.place < theirs.last:
+                self.counts.out_of_order += 1
+                self.counts.struck["out_of_order"] = 1
             for side, one in ((mine, seen), (theirs, match)):
                 side.first = one.place if side.first < 0 else min(side.first, one.place)
                 side.last = max(side.last, one.place)
@@ -144,11 +167,13 @@ class StreamPair:
         if not between and not self._opened + EDGE_S <= seen.at <= end:
             self.counts.outside += 1
             return
+        word = "extra" if number else "missing"
         if number:
             self.counts.extra += 1
         else:
             self.counts.missing += 1
+        if between or seen.at <= end + EDGE_S - LATE_S:
+            self.counts.struck[word] = 1
         if len(self.counts.examples) < MOST_EXAMPLES:
-            word = "extra" if number else "missing"
             kept = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in name[:_MAX_NAME])
             self.counts.examples.append(f"{word} {kept}")
