@@ -114,7 +114,7 @@ def conclude(
     countable = not state.get("streams") and not vigil.lost_relay
     whole = [one for one in balances if one.hop in JUDGED_HOPS] if countable else []
     vigil.incidents += not_judged(state, running.pairs)
-    fields = findings_of(state)
+    fields = findings_of(state, look)
     judged = Judged(
         hops=[one.hop for one in whole],
         left=state.get("left", {}),
@@ -160,7 +160,7 @@ def conclude(
         "timeline": timeline(pairs, began=began.timestamp()),
         "endpoints_seen": endpoints_seen(pairs, judged.left, settings, never_came=state.get("mirror_reasons")),
         **calibration_record(state, same),
-        **comparison_of(state),
+        **comparison_of(state, look),
         "ledger": [hop_record(one) for one in balances],
         "production_watched": production_watched,
         "ramps": [dict(one) for one in ramps],

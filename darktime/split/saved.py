@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from darktime.errors import UsageError
 from darktime.split.compare.pair_lines import PairLines
-from darktime.split.results import harmed, tempered
+from darktime.split.results import findings_of, harmed, tempered
 from darktime.split.verdict import judge
 from darktime.split.verdict.coverage import FIRST_HOP
 
@@ -162,14 +162,17 @@ def judge_again(
 ) -> Verdict:
     """The verdict of a saved split, by other margins if need be. ``look``: as saved when left out."""
     judged = judged_of(results)
+    look = judged.look if look is None else look
+    # A finding as it was saved says nothing of another look; the counts beside it do.
+    again = judged.fields and look != judged.look and results.get("comparison")
     verdict = judge(
         pairs,
         [*hops_of(results, judged), *judged.reasons_alone()],
         settings,
         left=judged.left,
-        fields=judged.fields,
+        fields=findings_of(results, look) if again else judged.fields,
         streams=results.get("stream_pairs", ()),
         calibration=calibration,
-        look=judged.look if look is None else look,
+        look=look,
     )
     return harmed(tempered(verdict, judged.incidents), results.get("production_watched"))

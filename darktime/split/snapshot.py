@@ -116,7 +116,7 @@ class Snapshots:
             looks = read_state(self._run / ABOUT).get("looks", 0)
             judged = Judged(
                 left=state.get("left", {}),
-                fields=fields_of(findings_of(state)),
+                fields=fields_of(findings_of(state, looks + 1)),
                 incidents=[*troubles, *not_judged(state, self._run / PAIRS)],
                 look=looks + 1,
                 reasons=state.get("reasons", {}),

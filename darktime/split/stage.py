@@ -69,8 +69,8 @@ class Stage:
         }
         never_came = Counter(state.get("mirror_reasons", {})) - self._never_came
         hops = [Left(hop=COMPARED, explained=explained), Left(hop=FIRST_HOP, explained=never_came)]
-        # What differs in the answers is counted over the whole run: reported once, it stays so.
-        fields = fields_of(findings_of(state))
+        # What differs in the answers is counted over the whole run, and each look may err less.
+        fields = fields_of(findings_of(state, look))
         same = calibration_of(self._pairs, state)
         return judge(
             pairs,
