@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -130,9 +130,17 @@ class StreamPair:
         """One of them ends: what has not been matched is missing, extra, or outside; the counts."""
         for number, side in enumerate(self._sides):
             for name, seen in side.seen.items():
-                self._settle(name, seen, number, now - EDGE_S)
+                self._settle(name, seen, number, now - EDGE_S, self.counts)
             side.seen.clear()
         return self.counts
+
+    def so_far(self, now: float) -> StreamCounts:
+        """The counts while both go on; what one side has not brought for some seconds counts as at the end."""
+        counts = replace(self.counts, examples=list(self.counts.examples), struck=Counter(self.counts.struck))
+        for number, side in enumerate(self._sides):
+            for name, seen in side.seen.items():
+                self._settle(name, seen, number, now - LATE_S, counts)
+        return counts
 
     def _event(self, name: str, now: float, number: int) -> None:
         mine, theirs = self._sides[number], self._sides[1 - number]
@@ -157,23 +165,23 @@ class StreamPair:
                 side.last = max(side.last, one.place)
         if len(mine.seen) > WINDOW:
             oldest = next(iter(mine.seen))
-            self._settle(oldest, mine.seen.pop(oldest), number, now - EDGE_S)
+            self._settle(oldest, mine.seen.pop(oldest), number, now - EDGE_S, self.counts)
 
-    def _settle(self, name: str, seen: _Seen, number: int, end: float) -> None:
+    def _settle(self, name: str, seen: _Seen, number: int, end: float, counts: StreamCounts) -> None:
         if seen.matched:
             return
         side = self._sides[number]
         between = side.first <= seen.place <= side.last and side.first >= 0
         if not between and not self._opened + EDGE_S <= seen.at <= end:
-            self.counts.outside += 1
+            counts.outside += 1
             return
         word = "extra" if number else "missing"
         if number:
-            self.counts.extra += 1
+            counts.extra += 1
         else:
-            self.counts.missing += 1
+            counts.missing += 1
         if between or seen.at <= end + EDGE_S - LATE_S:
-            self.counts.struck[word] = 1
-        if len(self.counts.examples) < MOST_EXAMPLES:
+            counts.struck[word] = 1
+        if len(counts.examples) < MOST_EXAMPLES:
             kept = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in name[:_MAX_NAME])
-            self.counts.examples.append(f"{word} {kept}")
+            counts.examples.append(f"{word} {kept}")

@@ -148,7 +148,7 @@ class Comparison:
             "fields": told["fields"],
             "stream_pairs": [
                 stream_record(endpoint, noise, raw, ignored=bool(self._rules_of_events(endpoint)))
-                for endpoint, (noise, raw) in list(self._triples.streams.items())
+                for endpoint, (noise, raw) in self._triples.streams_so_far().items()
             ],
             "comparison": {
                 **{name: told[name] for name in ("v", "totals", "looked_at", "overflow", "left_out")},
@@ -177,7 +177,7 @@ class Comparison:
 
     def _rules_used(self) -> dict[str, int]:
         used = self._comparer.rules_used
-        for endpoint, (_, raw) in list(self._triples.streams.items()):
+        for endpoint, (_, raw) in self._triples.streams_so_far().items():
             for text in self._rules_of_events(endpoint):
                 used[text] += raw.pairs
         return used

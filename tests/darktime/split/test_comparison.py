@@ -300,7 +300,7 @@ def test_streams_are_compared_event_by_event_while_all_three_are_held(comparing:
         wait_until(lambda: split.state().get("events") == 11, what="the dark events")
         nginx.end(name, type="text/event-stream")
         wait_until(lambda: not dark.streams and not secondary.streams, what="the end of all streams")
-        wait_until(lambda: split.state()["stream_pairs"], what="the counts")
+        wait_until(lambda: comparison(split)["streams"] == 0 and split.state()["stream_pairs"], what="the counts")
     (pair,) = split.state()["stream_pairs"]
     assert pair["endpoint"] == "/ev/{id}"
     assert pair["noise"] | {"examples": []} == {
