@@ -62,6 +62,8 @@ def test_a_relay_that_says_nothing_of_it_ends_no_run() -> None:
     watch = PairsWatch(ends_at=60)
     assert watch.look(PairsRoom.of({}), 1.0) == watch.over == ""
     assert PairsRoom.of(merge_states({"relay-1": {}, "relay-2": {}})) is None
+    silent = {"v": 1, "reasons": {}, "pairs_file": None}  # one that only records
+    assert PairsRoom.of(merge_states({"relay-1": silent, "relay-2": silent})) is None
 
 
 def test_how_long_it_lasts_is_told_from_the_newest_pairs() -> None:

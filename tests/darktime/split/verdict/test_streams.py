@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,9 @@ import pytest
 from darktime.split.compare.pair import STREAM_TYPE
 from darktime.split.compare.stream_pair import StreamCounts, StreamPair, stream_record
 from darktime.split.merging import merge_stream_pairs
+from darktime.split.saved import judge_again
+from darktime.split.snapshot import Snapshots
+from darktime.split.stage import Stage
 from darktime.split.verdict import VerdictSettings, judge
 from darktime.split.verdict.looks import alpha
 from darktime.split.verdict.outcome import Findings
@@ -18,6 +22,8 @@ from darktime.split.verdict.streams import judge_streams
 from tests.darktime.split.verdict.made import pairs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from darktime.split.compare import Side
 
 KINDS = {
@@ -148,3 +154,20 @@ def test_the_same_code_is_reported_in_at_most_one_run_of_twenty_over_all_looks(r
                 break
     assert alarms <= runs * 0.05
     assert sum(alpha(0.95, look) for look in range(1, 1000)) < 0.05
+
+
+def test_every_verdict_of_a_split_judges_them(tmp_path: Path) -> None:
+    """So far, of a ramp's percentage, and again from the saved results."""
+    found = streams(40, dark=dict.fromkeys(range(40), "missing"))
+    some = tmp_path / "pairs.jsonl"
+    some.write_text("".join(json.dumps(one.record()) + "\n" for one in pairs()))
+    state = tmp_path / "relay.json"
+    state.write_text(json.dumps({"open": True, "stream_pairs": [found]}))
+    (tmp_path / "level").mkdir()
+    about = {"folder": str(tmp_path), "salt": "s", "max_percent": 5.0}
+    said = [
+        Snapshots(about, tmp_path, None).take()["verdict"]["reasons"],
+        Stage(some, state).judge(look=1).reasons,
+        judge_again({"ledger": [], "stream_pairs": [found]}, pairs(), settings=VerdictSettings()).reasons,
+    ]
+    assert all("the dark side lost events in 40 of 40 streams" in " ".join(reasons) for reasons in said)
