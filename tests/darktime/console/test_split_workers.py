@@ -64,6 +64,8 @@ def test_one_of_two_that_is_killed_is_named_and_the_other_goes_on(tmp_path, stac
         ask(port)
         expected = 2 * USERS - lost
         wait_until(lambda: state_of(tmp_path)["compared"] == expected, timeout_s=10, what="the other's copies compared")
+        about = json.loads((tmp_path / "run" / "split.json").read_text())
+        assert (about["margins"]["latency_ratio"], about["looks"]) == (1.1, 0)
         assert run(DARKTIME, ["status", "--run", "run", "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
         assert run(DARKTIME, ["status", "--run", "run", "--once"]) == 0
