@@ -33,6 +33,7 @@ def key_remedy(table: str, kinds: str = "cookie:NAME, header:NAME, query:NAME or
     )
 
 
+_MOST_PAIRS_MB = 16_384  # some 50 million pairs: judging them takes as many GB of memory, and minutes
 # What the includes have fixed: the option, and the setting that it is.
 FIXED = {
     "dark_state": "dark_state", "key": "key", "experiment": "salt", "path": "only_paths", "only": "only",
@@ -70,6 +71,20 @@ def endpoints_of(asked: dict[str, Any]) -> Path | None:
     """The file with the application's own templates, which has been read before."""
     path: Path | None = asked.get("endpoints")
     return None if path is None else path.resolve()
+
+
+def pairs_bytes_of(asked: dict[str, Any]) -> int | None:
+    """How much the file of pairs may take; None where nothing is compared. Raises UsageError."""
+    from darktime.split.pairs_room import MB
+
+    pairs_mb: int | None = asked.get("pairs_mb")
+    if pairs_mb is None:
+        return None
+    if not 1 <= pairs_mb <= _MOST_PAIRS_MB:
+        raise UsageError(
+            f"--pairs-mb {pairs_mb}: 1 to {_MOST_PAIRS_MB:,}, please; an hour of 500 copies a second takes 600"
+        )
+    return pairs_mb * MB
 
 
 def lists_of(asked: dict[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -52,6 +52,7 @@ KEYS: dict[str, dict[str, str]] = {
         "ttl": NUMBER,
         "stream_life": NUMBER,
         "relay_workers": WHOLE,
+        "pairs_mb": WHOLE,
         "nginx": TEXT,
         "redis": TEXT,
         "secondary": TEXT,
@@ -222,6 +223,7 @@ dark_state = "isolated"                # isolated | readonly | shared: what the 
 # secondary = "http://127.0.0.1:8002"  # a second instance of TODAY's code: answers are compared field by field
 # stream_life = 600.0                  # no mirrored stream is held longer; as long as the split when left out
 # relay_workers = 2                    # relays that share the users, one core each
+# pairs_mb = 600                       # of the file of pairs: a run that has filled it ends, and is judged
 # compare = "length"                   # besides status, type and latency
 # compare_share = 0.1                  # of the copies, by a hash of the request's id
 # compare_bytes = 65536                # kept of each body

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from darktime.console.include import prove
@@ -69,10 +70,16 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
             running = start(stack, folder, ledger, standing.percent)
             last.callback(close_relays, running)  # once they have ended
             watching, vigil, lookout = _watching(
-                running, folder, experiment, schedule, asked["margins"], later_s=asked.get("calibrate", 0.0)
+                running,
+                folder,
+                experiment,
+                schedule,
+                asked["margins"],
+                later_s=asked.get("calibrate", 0.0),
+                on_look=partial(describe, running, folder / ABOUT, margins=asked["margins"], ledger=name),
             )
             with signals() as ended:
-                describe(running, folder / ABOUT)
+                watching.on_look(0)
                 say(f"to stop: Ctrl-C, 'darktime kill', or touch {running.folder / 'kill'}")
                 _say_that_it_calibrates(asked)
                 if asked["joined"] and asked["probe"] and standing.percent:
@@ -88,7 +95,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
         if failed:
             vigil.incidents.append(failed)
         balances = ledger_of(redis.client, name, vigil)
-        asked["percent"] = watching.percent
+        asked |= {"percent": watching.percent, "cut_short": watching.cut_short}
         results = (finish or conclude)(
             running,
             vigil,
@@ -124,6 +131,7 @@ def _watching(
     margins: VerdictSettings | None,
     *,
     later_s: float,
+    on_look: Callable[[int], None],
 ) -> tuple[Watching, Vigil, Lookout]:
     from darktime.split.lookout import Lookout
     from darktime.split.schedule import Pilot
@@ -141,7 +149,7 @@ def _watching(
     plan = None
     if schedule is not None:
         plan = Pilot(schedule, time.monotonic() + later_s), Stage(running.pairs, running.state, margins)
-    return Watching(running, vigil, lookout, steering, plan=plan), vigil, lookout
+    return Watching(running, vigil, lookout, steering, plan=plan, on_look=on_look), vigil, lookout
 
 
 def close_relays(running: RunningSplit) -> None:

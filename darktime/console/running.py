@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from darktime.split.experiment import Experiment
+    from darktime.split.ledger_now import LedgerNow
     from darktime.split.steering import Steering
 
 ABOUT = "split.json"
@@ -91,6 +92,19 @@ def experiment_of(about: dict[str, Any]) -> Experiment | None:
     except OSError:
         return None
     return Experiment(client_of(url), str(about["salt"]))
+
+
+def ledger_of(about: dict[str, Any]) -> LedgerNow | None:
+    """The ledger of a running split; None where it has none, or nobody may ask it."""
+    from darktime.split.experiment import client_of
+    from darktime.split.ledger_now import LedgerNow
+
+    name = about.get("ledger")
+    try:
+        url = Path(about.get("redis") or "").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    return None if name is None else LedgerNow(client_of(url), name)
 
 
 def find_running(_ctx: click.Context | None, _param: click.Parameter | None, folder: Path | None) -> dict[str, Any]:

@@ -117,6 +117,13 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--relay-workers", type=int, default=1, metavar="N", help="Relays that share the users, one core each; 1 to 32."
 )
+@click.option(
+    "--pairs-mb",
+    type=int,
+    default=600,
+    metavar="MB",
+    help="Of the file of pairs; a run that has filled it ends, and is judged.",
+)
 @click.option("--nginx", metavar="PATH", help="The nginx to run.")
 @click.option(
     "--redis", metavar="URL", help="Where to count, and where hosts share the experiment; else an embedded Valkey."

@@ -12,6 +12,7 @@ from darktime.console.asked import (
     endpoints_of,
     given,
     lists_of,
+    pairs_bytes_of,
     stream_life,
     workers_asked,
 )
@@ -149,7 +150,8 @@ def _in_either_way(
     asked: dict[str, Any], compare: CompareOptions
 ) -> Callable[[CopySettings, Path, LedgerNames], dict[str, Any]]:
     """What ``start_split`` and ``start_joined`` are both told; what can be refused is refused now."""
-    lists, endpoints, life_s = lists_of(asked), endpoints_of(asked), stream_life(asked)
+    lists, endpoints = lists_of(asked), endpoints_of(asked)
+    life_s, pairs_bytes = stream_life(asked), pairs_bytes_of(asked)
 
     def told(settings: CopySettings, results: Path, ledger: LedgerNames) -> dict[str, Any]:
         return {
@@ -163,6 +165,7 @@ def _in_either_way(
             "endpoints": endpoints,
             "transform": asked.get("transform"),
             "stream_life_s": life_s,
+            "pairs_bytes": pairs_bytes,
         }
 
     return told

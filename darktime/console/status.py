@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darktime.console.running import experiment_of, run_option
+from darktime.console.running import experiment_of, ledger_of, run_option
 
 if TYPE_CHECKING:
     from darktime.split.snapshot import Snapshots
@@ -22,12 +22,12 @@ REDRAW_EVERY_S = 1.0
 @click.option("--once", is_flag=True, help="Show it once, also on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Once, for machines.")
 def command(*, about: dict[str, Any], once: bool, as_json: bool) -> None:
-    """Show what is mirrored, what became of the copies, both sides' latency, and the verdict so far."""
+    """Show what is mirrored, what became of the copies, the ledger, both sides' latency, and the verdict so far."""
     from rich.console import Console
 
     from darktime.split.snapshot import Snapshots
 
-    snapshots = Snapshots(about, Path(about["run"]), experiment_of(about))
+    snapshots = Snapshots(about, Path(about["run"]), experiment_of(about), ledger_of(about))
     if as_json:
         click.echo(json.dumps(snapshots.take()))
         return

@@ -14,6 +14,7 @@ from darktime.errors import UsageError
 from darktime.report.figures import visible
 from darktime.split import levels
 from darktime.split.experiment import KILL
+from darktime.split.pairs_room import PairsRoom, PairsWatch
 from darktime.split.pulse import SILENT_S
 from darktime.split.vigil import FRONT, read_state
 
@@ -34,7 +35,10 @@ AGENT_EARLY_S = 5.0  # it began to count its time to live before we did
 
 
 class Watching:
-    """One split from its first copy to its last. ``percent`` is what was mirrored last, before it was taken back."""
+    """One split from its first copy to its last. ``percent`` is what was mirrored last, before it was taken back.
+
+    ``on_look`` is told, before each verdict that the plan asks for, the how many-th of this run it is.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Watching:
         steering: Steering,
         *,
         plan: tuple[Pilot, Stage] | None = None,
+        on_look: Callable[[int], None] = lambda _looks: None,
     ) -> None:
         self.percent = self._percent = levels.percent_of(running.folder)
         self._running = running
@@ -51,11 +56,12 @@ class Watching:
         self._lookout = lookout
         self._steering = steering
         self.looks = 0  # verdicts that were asked for while it ran
+        self.on_look = on_look
         if plan is not None and plan[0].percent != self._percent:
             say(f"it stands at {self._percent:g} % already, as another host began it: the ramp's plan is not followed")
             plan = None
         self._plan = plan
-        self._told = self._ungathered = ""
+        self._told = self._ungathered = self.cut_short = ""
         self._remarks = TransformRemarks(say)
 
     def until_over(self, *, seconds: float, ttl_s: float, ended: Callable[[], bool]) -> str:
@@ -71,13 +77,14 @@ class Watching:
 
     def _until_over(self, *, seconds: float, ttl_s: float, ended: Callable[[], bool]) -> str:
         began = time.monotonic()
+        pairs = PairsWatch(began + min(seconds, ttl_s))
         next_line = began + SAY_EVERY_S
         while (past := time.monotonic() - began) < seconds:
             if ended():
                 return "stopped by you"
             if past >= ttl_s - AGENT_EARLY_S:
                 self._vigil.release("agent")  # it gives the lease back, as it was told
-            over = self._look(time.monotonic())
+            over = self._look(time.monotonic()) or self._look_at_pairs(pairs)
             if over:
                 return over
             if time.monotonic() >= next_line:
@@ -131,6 +138,13 @@ class Watching:
             return f"nobody is mirrored any more: {self._lookout.harm.sentence}"
         return self._pilot(now)
 
+    def _look_at_pairs(self, pairs: PairsWatch) -> str:
+        told = pairs.look(PairsRoom.of(read_state(self._running.state)), time.monotonic())
+        if told:
+            say(told)
+        self.cut_short = pairs.over
+        return pairs.over
+
     def _pilot(self, now: float) -> str:
         if self._plan is None or levels.killed(self._running.folder):
             return ""
@@ -140,6 +154,7 @@ class Watching:
         if not pilot.due(now):
             return ""
         self.looks = pilot.looks
+        self.on_look(self.looks)
         incidents = self._incidents()
         try:
             decision = pilot.decide(tempered(stage.judge(look=pilot.looks), incidents), now)

@@ -23,6 +23,7 @@ from darktime.demo.processes import Processes
 from darktime.demo.results import SCHEMA_VERSION, traffic_of
 from darktime.demo.watch import DemoBroken, Watch
 from darktime.errors import ExitCode
+from darktime.split.compare import Pair
 from darktime.split.results import copies_of, hop_record, latency_of, pair_lines, settled, verdict_record
 from realtime_core.stack import Stack
 
@@ -163,7 +164,7 @@ class DemoRun:
                 "seconds": until - since,
                 "verdict": verdict_record(verdict),
                 "ledger": [hop_record(one) for one in balances],
-                "latency": latency_of(pairs),
+                "latency": latency_of([Pair.from_record(one) for one in pairs]),
                 "injected": deeds,
                 "named": {"missing": list(found.missing), "extra": list(found.extra)} if found else None,
                 "exact": found.exact if found else None,

@@ -140,6 +140,7 @@ def _split(results: Results) -> list[str]:
         *transform_words.lines(results.get("transform")),
         *_latency(results["latency"]),
         *_watched(results),
+        *wrapped("ENDED", results.get("cut_short", "")),
         row("PRODUCTION", results["production"]),
         row("DARK", results["dark"]),
         row(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from darktime.split.compare import Pair
-from darktime.split.results import latency_of, pair_lines
+from darktime.split.pairs_file import PairsFile
+from darktime.split.results import latency_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from darktime.split.compare import Pair
 
 CALIBRATION: Final = "calibration.jsonl"  # beside pairs.jsonl
 
@@ -29,10 +31,7 @@ def calibration_of(pairs: Path, relay: Mapping[str, Any]) -> list[Pair]:
 
     ``pairs``: the split's own file of pairs. ``relay``: its state, or the split's results, which say whether it calibrated.
     """
-    path = beside(pairs)
-    if not relay.get("calibration") or not path.exists():
-        return []
-    return [Pair.from_record(record) for record in pair_lines(path.read_text(encoding="utf-8"))]
+    return PairsFile(beside(pairs)).read() if relay.get("calibration") else []
 
 
 def calibration_record(relay: Mapping[str, Any], pairs: Sequence[Pair]) -> dict[str, Any]:
@@ -44,6 +43,6 @@ def calibration_record(relay: Mapping[str, Any], pairs: Sequence[Pair]) -> dict[
         "calibration": {
             "seconds": told["seconds"],
             "pairs": len(pairs),
-            "latency": latency_of([pair.record() for pair in pairs]),
+            "latency": latency_of(pairs),
         }
     }

@@ -109,10 +109,11 @@ def relay_command(
     one_of: int = 1,
     transform: str | None = None,
     stream_life_s: float | None = None,
+    pairs_bytes: int | None = None,
 ) -> Command:
     """The relay of a split, before its dark side; None: it records only. The secret goes by file: anybody can read arguments.
 
-    ``one_of``: relays that share the users, and the bounds that ``share_of`` divides.
+    ``one_of``: relays that share the users, and the bounds that ``share_of`` divides. ``pairs_bytes``: of all their pairs.
     """
     argv = [
         *(sys.executable, "-m", "darktime.split.relay", "--socket", str(settings.relay_socket)),
@@ -137,6 +138,7 @@ def relay_command(
         ("--one-of", one_of if one_of > 1 else None),
         ("--transform", transform),
         ("--stream-life", stream_life_s),
+        ("--pairs-bytes", pairs_bytes),
     ):
         if value is not None:
             argv += [option, str(value)]

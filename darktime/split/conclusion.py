@@ -10,9 +10,9 @@ from redis import RedisError
 from darktime import __version__
 from darktime.errors import ExitCode
 from darktime.split.calibration import calibration_of, calibration_record
-from darktime.split.compare import Pair
 from darktime.split.draw import who_was_in
 from darktime.split.endpoints_seen import endpoints_seen
+from darktime.split.pairs_file import PairsFile
 from darktime.split.results import (
     comparison_of,
     copies_of,
@@ -20,7 +20,6 @@ from darktime.split.results import (
     harmed,
     hop_record,
     latency_of,
-    pair_lines,
     tempered,
     verdict_record,
 )
@@ -82,7 +81,7 @@ def marred(results: dict[str, Any], incident: str) -> dict[str, Any]:
 def not_judged(state: Mapping[str, Any], pairs: Path) -> list[str]:
     """The incident that pairs are missing from their file; none where all are there. ``state``: the relay's."""
     dropped = state.get("pairs_dropped")
-    return [f"{dropped:,} pairs had no room in {pairs.name}, so they are not judged"] if dropped else []
+    return [f"{dropped:,} pairs had no room in {pairs.name} (--pairs-mb), so they are not judged"] if dropped else []
 
 
 def forget(client: Callable[[], Redis], name: str) -> None:
@@ -111,12 +110,12 @@ def conclude(
     verdict`` makes it again. ``hosts``: who takes part in the experiment.
     """
     state = read_state(running.state)
-    records = pair_lines(running.pairs.read_text(encoding="utf-8")) if running.pairs.exists() else []
+    pairs = PairsFile(running.pairs).read()
     # Streams that production still holds are in flight, and a relay that died closed no account: neither is a loss.
     countable = not state.get("streams") and not vigil.lost_relay
     whole = [one for one in balances if one.hop in JUDGED_HOPS] if countable else []
     vigil.incidents += not_judged(state, running.pairs)
-    fields = findings_of(state)
+    fields = findings_of(state, look)
     judged = Judged(
         hops=[one.hop for one in whole],
         left=state.get("left", {}),
@@ -126,7 +125,6 @@ def conclude(
         reasons={} if countable else dict(state.get("reasons", {})),  # what failed has failed all the same
         never_came={} if countable else dict(state.get("mirror_reasons", {})),
     )
-    pairs = [Pair.from_record(record) for record in records]
     same = calibration_of(running.pairs, state)
     verdict = judge(
         pairs,
@@ -134,6 +132,7 @@ def conclude(
         settings,
         left=judged.left,
         fields=fields,
+        streams=state.get("stream_pairs", ()),
         calibration=same,
         look=look,
     )
@@ -165,15 +164,16 @@ def conclude(
         **({} if hosts is None else {"hosts": dict(hosts)}),
         **({"recording": state["recording"]} if state.get("recording") else {}),
         **({"transform": state["transform"]} if state.get("transform") else {}),
-        "latency": latency_of(records),
-        "timeline": timeline(records, began=began.timestamp()),
+        "latency": latency_of(pairs),
+        "timeline": timeline(pairs, began=began.timestamp()),
         "endpoints_seen": endpoints_seen(pairs, judged.left, settings, never_came=state.get("mirror_reasons")),
         **calibration_record(state, same),
-        **comparison_of(state),
+        **comparison_of(state, look),
         "ledger": [hop_record(one) for one in balances],
         "production_watched": production_watched,
         "ramps": [dict(one) for one in ramps],
         "incidents": vigil.record(),
+        **({"cut_short": asked["cut_short"]} if asked.get("cut_short") else {}),
         "verdict": verdict_record(verdict),
         "judged": judged.record(),
         "exit_code": int(ExitCode.ERROR if vigil.lost(FRONT) else verdict.exit_code),

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from darktime.split.compare.field_table import FieldTable
-from darktime.split.compare.stream_pair import StreamCounts
+from darktime.split.compare.stream_pair import StreamCounts, stream_record
 from darktime.split.population import Bucket, Population
 from darktime.split.relay.channels import OTHER
 from darktime.split.results import settled
@@ -27,7 +27,18 @@ _NOW: Final = ("queued", "in_flight", "lasting", "streams", "breaker")
 _SAID_BY_EACH: Final = ("pid", "loop")
 _OF_THE_TABLE: Final = ("v", "totals", "looked_at", "overflow", "left_out")
 _LONGEST: Final = ("max_ms", "p99_ms")
-_TOLD: Final = ("pid", "loop", "offered", "received", "compared", "recorded", "waiting", "streams", "breaker")
+_TOLD: Final = (
+    "pid",
+    "loop",
+    "offered",
+    "received",
+    "compared",
+    "recorded",
+    "waiting",
+    "streams",
+    "breaker",
+    "pairs_file",
+)
 
 
 def merge_states(states: Mapping[str, Mapping[str, Any]], *, dead: Iterable[str] = ()) -> State:
@@ -119,15 +130,16 @@ def merge_transform(parts: Sequence[Mapping[str, Any]]) -> State:
 def merge_stream_pairs(parts: Sequence[Sequence[Mapping[str, Any]]]) -> list[State]:
     """Pairs of held streams, by endpoint."""
     found: dict[str, tuple[StreamCounts, StreamCounts]] = {}
+    ignored: dict[str, bool] = {}
     for part in parts:
         for one in part:
-            noise, raw = found.setdefault(one["endpoint"], (StreamCounts(), StreamCounts()))
-            noise.add(StreamCounts(**one["noise"]))
-            raw.add(StreamCounts(**one["raw"]))
-    return [
-        {"endpoint": endpoint, "noise": noise.to_dict(), "raw": raw.to_dict()}
-        for endpoint, (noise, raw) in found.items()
-    ]
+            ignored[one["endpoint"]] = bool(one.get("ignored"))  # all have the same rules
+            struck = one.get("struck", {})
+            for side, counts in zip(
+                ("noise", "raw"), found.setdefault(one["endpoint"], (StreamCounts(), StreamCounts())), strict=True
+            ):
+                counts.add(StreamCounts(**one[side], struck=Counter(struck.get(side, {}))))
+    return [stream_record(endpoint, *counts, ignored=ignored[endpoint]) for endpoint, counts in found.items()]
 
 
 def merge_populations(parts: Iterable[Population]) -> Population:

@@ -27,7 +27,8 @@ class Relaying(TypedDict, total=False):
 
     ``ledger``: where they count; ``record``: where they keep the copies; ``compare``: what is compared besides status, type
     and times; ``endpoints``: a file with the application's own templates, as ``read_templates`` takes them; ``transform``:
-    MODULE:FUNCTION that each copy goes through before it goes out; ``stream_life_s``: no stream is held longer.
+    MODULE:FUNCTION that each copy goes through before it goes out; ``stream_life_s``: no stream is held longer;
+    ``pairs_bytes``: how much all pairs may take.
     """
 
     ledger: LedgerNames | None
@@ -36,6 +37,7 @@ class Relaying(TypedDict, total=False):
     endpoints: Path | None
     transform: str | None
     stream_life_s: float | None
+    pairs_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class Relays:
     endpoints: Path | None = None
     transform: str | None = None
     stream_life_s: float | None = None
+    pairs_bytes: int | None = None
     exporters: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,6 +103,7 @@ class Relays:
                 endpoints=self.endpoints,
                 transform=self.transform,
                 stream_life_s=self.stream_life_s,
+                pairs_bytes=self.pairs_bytes,
                 one_of=len(workers),
             )
             yield replace(command, name=worker.name)

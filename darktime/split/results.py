@@ -7,15 +7,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from darktime.split.compare import FieldFinding
-from darktime.split.compare.field_bounds import field_bounds
+from darktime.split.compare.field_bounds import at, field_bounds
+from darktime.split.compare.field_table import FALSE_ALARM
+from darktime.split.verdict.looks import alpha
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from darktime.split.compare import Pair
     from darktime.split.verdict import Verdict
     from realtime_core.ledger import HopBalance
 
-SIDES: Final = ("production", "dark")
+_BOUNDS: Final = ("raw_low", "noise_high")  # that results have beside a finding
 
 
 def percentiles_ms(seconds: Iterable[float]) -> dict[str, float | int | None]:
@@ -28,9 +31,12 @@ def percentiles_ms(seconds: Iterable[float]) -> dict[str, float | int | None]:
     return figures | {"pairs": len(ordered)}
 
 
-def latency_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def latency_of(pairs: Sequence[Pair]) -> dict[str, Any]:
     """Both sides' percentiles over some pairs."""
-    return {side: percentiles_ms(record[side]["seconds"] for record in records) for side in SIDES}
+    return {
+        "production": percentiles_ms(pair.production.seconds for pair in pairs),
+        "dark": percentiles_ms(pair.dark.seconds for pair in pairs),
+    }
 
 
 def pair_lines(text: str) -> list[dict[str, Any]]:
@@ -55,19 +61,31 @@ def copies_of(relay: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def findings_of(relay: Mapping[str, Any]) -> list[FieldFinding]:
-    """The fields in which answers differed, from the relay's state; none where nothing was compared by content."""
-    return [FieldFinding.from_dict(record) for record in relay.get("fields", ())]
+def findings_of(told: Mapping[str, Any], look: int = 1) -> list[FieldFinding]:
+    """The fields in which answers differed, from the relay's state or from results; none where nothing was compared by content.
+
+    What is reported is so at the look-th look at them. Raises UsageError for a look before the first.
+    """
+    looked_at, spent = _looked_at(told), alpha(1 - FALSE_ALARM, look)
+    found = (
+        {name: value for name, value in record.items() if name not in _BOUNDS} for record in told.get("fields", ())
+    )
+    return [at(FieldFinding.from_dict(record), looked_at, spent) for record in found]
 
 
-def comparison_of(relay: Mapping[str, Any]) -> dict[str, Any]:
-    """What the comparison by content came to, as the results file holds it."""
-    looked_at = (relay.get("comparison") or {}).get("looked_at", 0)
+def comparison_of(relay: Mapping[str, Any], look: int = 1) -> dict[str, Any]:
+    """What the comparison by content came to, as the results file holds it. ``look``: the verdict's."""
+    looked_at, spent = _looked_at(relay), alpha(1 - FALSE_ALARM, look)
     return {
-        "fields": [{**one.to_dict(), **field_bounds(one, looked_at)} for one in findings_of(relay)],
+        "fields": [{**one.to_dict(), **field_bounds(one, looked_at, spent)} for one in findings_of(relay, look)],
         "stream_pairs": relay.get("stream_pairs", []),
         "comparison": relay.get("comparison"),
     }
+
+
+def _looked_at(told: Mapping[str, Any]) -> int:
+    looked_at: int = (told.get("comparison") or {}).get("looked_at", 0)
+    return looked_at
 
 
 def settled(relay: Mapping[str, Any]) -> bool:

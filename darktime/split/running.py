@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, Unpack
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from darktime.split.dark_side import DarkSide
     from darktime.split.gathering import Gathering
     from darktime.split.settings import CopySettings, SplitSettings
+    from darktime.split.verdict import VerdictSettings
 
 ABOUT: Final = "split.json"
 Process_co = TypeVar("Process_co", covariant=True)
@@ -239,8 +240,19 @@ def start_nginx(
     return starter.start(name, command.argv, ready=lambda: answers(host, port), listens=(host, port))
 
 
-def describe(running: RunningSplit, path: Path) -> None:
-    """Write what ``ramp``, ``kill`` and ``who`` need to find this split again; it holds no secret."""
+def describe(
+    running: RunningSplit,
+    path: Path,
+    looks: int = 0,
+    *,
+    margins: VerdictSettings | None = None,
+    ledger: str | None = None,
+) -> None:
+    """Write what ``ramp``, ``kill``, ``who`` and ``status`` need to find this split again; it holds no secret.
+
+    ``margins``: by which it will be judged. ``looks``: how many verdicts a ramp's plan has asked for so far.
+    ``ledger``: what it is called where the split counts.
+    """
     settings = running.settings
     about = {
         "version": 1,
@@ -252,6 +264,9 @@ def describe(running: RunningSplit, path: Path) -> None:
         "redis": str(path.parent / "redis.url"),
         "only": list(settings.only),
         "pid": os.getpid(),
+        "margins": {} if margins is None else asdict(margins),
+        "looks": looks,
+        "ledger": ledger,
     }
     write_private(path, json.dumps(about))
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from darktime.errors import UsageError
-from darktime.split.compare import Pair
-from darktime.split.results import harmed, tempered
+from darktime.split.compare.pair_lines import PairLines
+from darktime.split.results import findings_of, harmed, tempered
 from darktime.split.verdict import judge
 from darktime.split.verdict.coverage import FIRST_HOP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from darktime.split.compare import Pair
     from darktime.split.verdict import FieldFinding, Hop, Verdict, VerdictSettings
 
 JUDGED_HOPS: Final = frozenset({"mirror>relay", "relay>compared"})
@@ -139,10 +139,11 @@ def hops_of(results: Mapping[str, Any], judged: Judged) -> list[Hop]:
 
 def read_pairs(lines: Iterable[str]) -> list[Pair]:
     """The pairs of a file's lines. Raises UsageError that names a line that is none, but for a last one that was cut short."""
-    pairs = []
+    pairs: list[Pair] = []
+    decoded = PairLines()
     for number, line in enumerate(lines, 1):
         try:
-            pairs.append(Pair.from_record(json.loads(line)))
+            pairs.append(decoded.pair(line))
         except (ValueError, KeyError, TypeError) as error:
             if line.endswith("\n"):
                 raise UsageError(
@@ -161,13 +162,17 @@ def judge_again(
 ) -> Verdict:
     """The verdict of a saved split, by other margins if need be. ``look``: as saved when left out."""
     judged = judged_of(results)
+    look = judged.look if look is None else look
+    # A finding as it was saved says nothing of another look; the counts beside it do.
+    again = judged.fields and look != judged.look and results.get("comparison")
     verdict = judge(
         pairs,
         [*hops_of(results, judged), *judged.reasons_alone()],
         settings,
         left=judged.left,
-        fields=judged.fields,
+        fields=findings_of(results, look) if again else judged.fields,
+        streams=results.get("stream_pairs", ()),
         calibration=calibration,
-        look=judged.look if look is None else look,
+        look=look,
     )
     return harmed(tempered(verdict, judged.incidents), results.get("production_watched"))

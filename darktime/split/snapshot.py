@@ -3,55 +3,63 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from darktime.split import levels
-from darktime.split.compare import Pair
+from darktime.split.calibration import beside
+from darktime.split.conclusion import not_judged
 from darktime.split.experiment import away
 from darktime.split.lookout import read_population
 from darktime.split.nginx_blocks import CENSUS_PERCENT
+from darktime.split.pairs_file import PairsFile
+from darktime.split.pairs_room import PairsRoom
 from darktime.split.pulse import silence
-from darktime.split.results import copies_of, findings_of, latency_of, pair_lines, verdict_record
-from darktime.split.saved import fields_of
-from darktime.split.stage import COMPARED, Left
-from darktime.split.verdict import judge
-from darktime.split.verdict.coverage import FIRST_HOP
+from darktime.split.results import copies_of, findings_of, latency_of, tempered, verdict_record
+from darktime.split.running import ABOUT
+from darktime.split.saved import Judged, fields_of
+from darktime.split.verdict import VerdictSettings, judge
 from darktime.split.vigil import read_state
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from darktime.split.experiment import Experiment
+    from darktime.split.ledger_now import LedgerNow
     from darktime.split.population import Population
 
 SCHEMA_VERSION: Final = 1
-NEWEST: Final = 20_000  # pairs: older ones are not read into a picture of now
+PAIRS: Final = "pairs.jsonl"
+_NEWEST: Final = 2_000  # pairs whose times are shown
 _JUDGE_EVERY_S: Final = 5.0
+_JUDGE_SHARE: Final = 20  # of a million pairs it takes seconds: it is done that much more rarely
 _STALE_S: Final = 5.0
 
 
 class Snapshots:
     """``take`` one as often as wanted; what has been read is not read again.
 
-    ``about`` is what describes the split, ``run`` its results folder.
+    ``about`` is what describes the split, ``run`` its results folder, ``ledger`` where it counts; None where nobody can ask it.
     """
 
-    def __init__(self, about: Mapping[str, Any], run: Path, experiment: Experiment | None) -> None:
+    def __init__(
+        self, about: Mapping[str, Any], run: Path, experiment: Experiment | None, ledger: LedgerNow | None = None
+    ) -> None:
         self._about = about
         self._run = run
         self._experiment = experiment
-        self._read_to = 0
-        self._newest: deque[dict[str, Any]] = deque(maxlen=NEWEST)
+        self._ledger = ledger
+        self._settings = VerdictSettings(**about.get("margins", {}))
+        self._pairs = PairsFile(run / PAIRS)
+        self._same = PairsFile(beside(run / PAIRS))
         self._verdict: dict[str, Any] | None = None
-        self._judged = -_JUDGE_EVERY_S
+        self._next_judged = 0.0
 
     def take(self) -> dict[str, Any]:
         """How it stands now, JSON-able under schema_version 1."""
         folder, run = Path(self._about["folder"]), self._run
         state = read_state(run / "relay.json")
-        self._read_pairs(run / "pairs.jsonl")
+        self._pairs.read()
         relays = _relays(state, run, now := time.time())
         hung = _hung(state, relays, run)
         alone = state.get("stand_alone") is True  # it is its own lease, and follows no Redis
@@ -75,8 +83,10 @@ class Snapshots:
             "copies": {**copies_of(state), "waiting": state.get("waiting", 0), "in_flight": state.get("in_flight", 0)},
             "streams": state.get("streams", 0),
             "breaker": state.get("breaker"),
-            "latency": latency_of(list(self._newest)[-2000:]),
-            "verdict": self._judge(state),
+            "ledger": None if self._ledger is None else self._ledger.look(state),
+            "pairs_file": self._room(state),
+            "latency": latency_of(self._pairs.pairs[-_NEWEST:]),
+            "verdict": self._judge(state, [*hung, *_silent(relays)]),
             **({"relays": relays} if relays else {}),
         }
 
@@ -89,25 +99,44 @@ class Snapshots:
             return None
         return [] if standing is None else list(standing.hosts)
 
-    def _read_pairs(self, path: Path) -> None:
-        if not path.exists():
-            return
-        with path.open("rb") as file:
-            file.seek(self._read_to)
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self._read_to += len(whole) + len(newline)
-        self._newest += pair_lines((whole + newline).decode("utf-8"))
+    def _room(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
+        room = PairsRoom.of(state)
+        if room is None:
+            return None
+        lasts_s = room.lasts_by(self._pairs.pairs, _NEWEST)
+        return {
+            "written_bytes": room.all_written,
+            "limit_bytes": room.all_limit,
+            "lasts_s": None if lasts_s is None else round(lasts_s, 1),
+        }
 
-    def _judge(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
-        if time.monotonic() >= self._judged + _JUDGE_EVERY_S and self._newest:
-            self._judged = time.monotonic()
-            pairs = [Pair.from_record(record) for record in self._newest]
-            hops = [
-                Left(hop=COMPARED, explained=state.get("reasons", {})),
-                Left(hop=FIRST_HOP, explained=state.get("mirror_reasons", {})),
-            ]
-            fields = fields_of(findings_of(state))
-            self._verdict = verdict_record(judge(pairs, hops, left=state.get("left", {}), fields=fields))
+    def _judge(self, state: Mapping[str, Any], troubles: Sequence[str]) -> dict[str, Any] | None:
+        """What ``split`` would say if it ended now: of all pairs and all reasons, by its margins, its calibration, its look."""
+        began = time.monotonic()
+        if began >= self._next_judged and self._pairs.pairs:
+            looks = read_state(self._run / ABOUT).get("looks", 0)
+            judged = Judged(
+                left=state.get("left", {}),
+                fields=fields_of(findings_of(state, looks + 1)),
+                incidents=[*troubles, *not_judged(state, self._run / PAIRS)],
+                look=looks + 1,
+                reasons=state.get("reasons", {}),
+                never_came=state.get("mirror_reasons", {}),
+            )
+            verdict = judge(
+                self._pairs.pairs,
+                judged.reasons_alone(),
+                self._settings,
+                left=judged.left,
+                fields=judged.fields,
+                streams=state.get("stream_pairs", ()),
+                calibration=self._same.read() if state.get("calibration") else (),
+                look=judged.look,
+            )
+            verdict = tempered(verdict, judged.incidents)
+            self._verdict = {**verdict_record(verdict), "pairs": len(self._pairs.pairs), "look": judged.look}
+            ended = time.monotonic()
+            self._next_judged = ended + max(_JUDGE_EVERY_S, _JUDGE_SHARE * (ended - began))
         return self._verdict
 
 
@@ -134,6 +163,10 @@ def _relays(state: Mapping[str, Any], run: Path, now: float) -> list[dict[str, A
         }
         for one in state.get("relays", ())
     ]
+
+
+def _silent(relays: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [f"{one['name']} is dead, or silent for some seconds" for one in relays if not one["alive"]]
 
 
 def _hung(state: dict[str, Any], relays: list[dict[str, Any]], run: Path) -> list[str]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from darktime.split.calibration import calibration_of
-from darktime.split.compare import Pair
-from darktime.split.results import findings_of, pair_lines
+from darktime.split.pairs_file import PairsFile
+from darktime.split.results import findings_of
 from darktime.split.saved import fields_of
 from darktime.split.verdict import judge
 from darktime.split.verdict.coverage import FIRST_HOP
@@ -60,12 +60,7 @@ class Stage:
 
     def judge(self, *, look: int) -> Verdict:
         """The verdict over what came since; ``look``: the how many-th it is of this run."""
-        whole = b""
-        if self._pairs.exists():
-            with self._pairs.open("rb") as file:
-                file.seek(self._from)
-                whole = file.read()
-        pairs = [Pair.from_record(record) for record in pair_lines(whole.decode("utf-8", "replace"))]
+        pairs = PairsFile(self._pairs, start=self._from).read()
         state = read_state(self._state)
         explained = Counter(state.get("reasons", {})) - self._left
         left = {
@@ -74,7 +69,16 @@ class Stage:
         }
         never_came = Counter(state.get("mirror_reasons", {})) - self._never_came
         hops = [Left(hop=COMPARED, explained=explained), Left(hop=FIRST_HOP, explained=never_came)]
-        # What differs in the answers is counted over the whole run: reported once, it stays so.
-        fields = fields_of(findings_of(state))
+        # What differs in the answers is counted over the whole run, and each look may err less.
+        fields = fields_of(findings_of(state, look))
         same = calibration_of(self._pairs, state)
-        return judge(pairs, hops, self._settings, left=left, fields=fields, calibration=same, look=look)
+        return judge(
+            pairs,
+            hops,
+            self._settings,
+            left=left,
+            fields=fields,
+            streams=state.get("stream_pairs", ()),
+            calibration=same,
+            look=look,
+        )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
-from darktime.split.results import SIDES, percentiles_ms
+from darktime.split.results import percentiles_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from darktime.split.compare import Pair
 
 MOST_INTERVALS: Final = 120
 _LEAST_PAIRS: Final = 10  # an interval, on the average
@@ -28,22 +30,26 @@ def least_step(span_s: float, count: int) -> float:
     return span_s * min(_LEAST_PAIRS / max(count, 1), 1 / _LEAST_INTERVALS)
 
 
-def timeline(records: Sequence[Mapping[str, Any]], *, began: float) -> dict[str, Any]:
+def timeline(pairs: Sequence[Pair], *, began: float) -> dict[str, Any]:
     """``step_s`` and a row an interval in which a pair began: ``t`` seconds after ``began``, p50 and p99 of each side in ms.
 
-    ``records``: pairs as their file holds them. ``began``: seconds UTC; what began before it counts to the first interval.
+    ``began``: seconds UTC; what began before it counts to the first interval.
     """
-    times = [max(record["at"] - began, 0.0) for record in records]
+    times = [max(pair.at - began, 0.0) for pair in pairs]
     span_s = max(times, default=0.0)
     step_s = step_for(span_s, least_s=max(1.0, least_step(span_s, len(times))))
-    placed = sorted(zip((int(at / step_s) for at in times), range(len(records)), strict=True))
-    rows = []
+    placed = sorted(zip((int(at / step_s) for at in times), range(len(pairs)), strict=True))
+    rows: list[dict[str, Any]] = []
     for place, some in groupby(placed, key=lambda one: one[0]):
-        here = [records[number] for _, number in some]
-        row: dict[str, Any] = {"t": round(place * step_s, 3), "pairs": len(here)}
-        for side in SIDES:
-            row |= spread(side, [record[side]["seconds"] for record in here])
-        rows.append(row)
+        here = [pairs[number] for _, number in some]
+        rows.append(
+            {
+                "t": round(place * step_s, 3),
+                "pairs": len(here),
+                **spread("production", [pair.production.seconds for pair in here]),
+                **spread("dark", [pair.dark.seconds for pair in here]),
+            }
+        )
     return {"step_s": step_s, "rows": rows}
 
 

@@ -49,6 +49,7 @@ def tell(results: Results) -> Story:
             ("Version", results["version"]),
             ("Started", results["started"]),
             ("Finished", results["finished"]),
+            *([("Ended", results["cut_short"])] if "cut_short" in results else []),
             ("Exit code", str(results["exit_code"])),
         ]
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def tell(status: Mapping[str, Any], width: int = MAX_COLUMNS) -> list[str]:
-    """At most twenty lines of at most ``width`` columns."""
+    """At most two dozen lines of at most ``width`` columns."""
     copies = status["copies"]
     on_the_way = copies["waiting"] + copies["in_flight"]
     lines = [
@@ -28,8 +28,10 @@ def tell(status: Mapping[str, Any], width: int = MAX_COLUMNS) -> list[str]:
             f"{fig.count(on_the_way)} on their way" if on_the_way else "",
         ),
         *(row("", f"{fig.count(count):>8} {reason}") for reason, count in _most(copies["reasons"])),
+        *_ledger(status.get("ledger")),
         row("STREAMS", f"{fig.count(status['streams'])} held") if status["streams"] else "",
         row("BREAKER", f"open: {status['breaker']}") if status["breaker"] else "",
+        *_pairs_file(status.get("pairs_file")),
         *_latency(status["latency"]),
         *_verdict(status["verdict"]),
         *_watched(status),
@@ -64,6 +66,42 @@ def _traffic(status: Mapping[str, Any]) -> list[str]:
 
 def _most(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:6]
+
+
+def _ledger(ledger: Mapping[str, Any] | None) -> list[str]:
+    if ledger is None or not ledger["hops"]:
+        return []
+    lines = [
+        row(
+            "" if at else "LEDGER",
+            hop["hop"],
+            f"{fig.count(hop['sent'])} sent",
+            f"{fig.count(hop['received'])} received",
+            f"{fig.count(hop['explained'])} explained" if hop["explained"] else "",
+            _differences(hop),
+        )
+        for at, hop in enumerate(ledger["hops"])
+    ]
+    held = ledger["held"]
+    if held and any(hop["residual"] for hop in ledger["hops"]):
+        lines.append(
+            row("", f"{fig.count(held)} streams or long replies are held: what is on its way is in one hop only")
+        )
+    return lines
+
+
+def _differences(hop: Mapping[str, Any]) -> str:
+    parts = [f"{fig.count(hop[what])} {what}" for what in ("missing", "extra", "undecoded") if hop[what]]
+    return ", ".join(parts) or ("balanced" if hop["balanced"] else "a reason is unknown")
+
+
+def _pairs_file(room: Mapping[str, Any] | None) -> list[str]:
+    if room is None:
+        return []
+    lasts = (
+        "" if room["lasts_s"] is None else f"lasts {fig.duration(room['lasts_s'])} more at this rate, then the run ends"
+    )
+    return [row("PAIRS", f"{fig.size(room['written_bytes'])} of {fig.size(room['limit_bytes'])}", lasts)]
 
 
 def _latency(latency: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -17,7 +17,8 @@ KINDS: Final = (CHANGED, TYPE, MISSING, EXTRA, ORDER, LENGTH)
 BODY: Final = "(body)"
 STATUS: Final = "(status)"
 CONTENT_TYPE: Final = "(type)"
-PSEUDO: Final = (BODY, STATUS, CONTENT_TYPE)
+EVENTS: Final = "(events)"  # of a stream, all of them
+PSEUDO: Final = (BODY, STATUS, CONTENT_TYPE, EVENTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,8 @@
 Of each request three answers are known: two of today's code, whose differences are noise, and the dark one. A field is
 reported where the lower bound of its raw rate lies above the upper bound of its noise rate. Both bounds are exact, and
 each errs with probability 0.05 / (2 m), m being the fields looked at times the kinds of difference there are: one
-look at the end of a run reports a field without cause in at most one of twenty runs, however many fields there are.
+look at the table reports a field without cause in at most one of twenty runs, however many fields there are. Whoever looks
+more often while it grows, as a ramp's verdicts do, asks ``field_bounds.at`` by what each of these looks may spend.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ A rule is ``[METHOD] ENDPOINT FIELD``, in words with spaces between them:
 - METHOD: ``GET`` or ``HEAD``; left out, both.
 - ENDPOINT: as reports name it, ``/thread/{id}``; with a ``*`` at its end, all that begin so; ``*`` alone, all.
 - FIELD: a path as reports name it, ``posts[].at``, and all that lies below it. ``*`` stands for one step of a path, ``**`` for
-  any number of them. ``(body)``, ``(status)`` and ``(type)`` are fields too. Of a list whose order does not count it is the
-  path of the elements: ``posts[]``.
+  any number of them. ``(body)``, ``(status)``, ``(type)`` and a stream's ``(events)`` are fields too. Of a list whose order does
+  not count it is the path of the elements: ``posts[]``.
 """
 
 from __future__ import annotations

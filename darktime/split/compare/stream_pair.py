@@ -7,7 +7,8 @@ on its way to the other, and is compared only if the other brought it too, or so
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field, fields
+from collections import Counter
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 WINDOW: Final = 1_024  # events a side that are remembered
 EDGE_S: Final = 1.0
+LATE_S: Final = 5.0  # what one side has not brought so long before the end is not merely late there
 MOST_EXAMPLES: Final = 3
 _MAX_NAME: Final = 80
 
@@ -24,7 +26,8 @@ class StreamCounts:
     """What was seen of pairs of streams. ``missing``: the other side did not bring them; ``extra``: only it did.
 
     ``doubled``: the other side brought them again, ``doubled_today``: today's code did.
-    ``outside``: events at the edges of the common span, which nobody can be blamed for.
+    ``outside``: events at the edges of the common span, which nobody can be blamed for. ``struck``: in how many pairs there
+    was one that is surely missing, extra, doubled or out of order on the other side, and not only late at the end.
     """
 
     pairs: int = 0
@@ -36,18 +39,35 @@ class StreamCounts:
     out_of_order: int = 0
     outside: int = 0
     examples: list[str] = field(default_factory=list)
+    struck: Counter[str] = field(default_factory=Counter)
 
     def add(self, more: StreamCounts) -> None:
         """Take another's counts too."""
         for one in fields(self):
             if one.name == "examples":
                 self.examples = [*self.examples, *more.examples][:MOST_EXAMPLES]
+            elif one.name == "struck":
+                self.struck.update(more.struck)
             else:
                 setattr(self, one.name, getattr(self, one.name) + getattr(more, one.name))
 
     def to_dict(self) -> dict[str, Any]:
-        """The counts as files hold them."""
-        return asdict(self)
+        """The counts as files hold them; ``struck`` has a place of its own there."""
+        return {name: value for name, value in asdict(self).items() if name != "struck"}
+
+
+def stream_record(endpoint: str, noise: StreamCounts, raw: StreamCounts, *, ignored: bool) -> dict[str, Any]:
+    """An endpoint's pairs of streams as files hold them. ``noise``: today's two; ``raw``: today's and the dark one.
+
+    ``ignored``: a rule leaves its events out.
+    """
+    return {
+        "endpoint": endpoint,
+        "noise": noise.to_dict(),
+        "raw": raw.to_dict(),
+        "struck": {"noise": dict(noise.struck), "raw": dict(raw.struck)},
+        "ignored": ignored,
+    }
 
 
 class EventNames:
@@ -110,15 +130,24 @@ class StreamPair:
         """One of them ends: what has not been matched is missing, extra, or outside; the counts."""
         for number, side in enumerate(self._sides):
             for name, seen in side.seen.items():
-                self._settle(name, seen, number, now - EDGE_S)
+                self._settle(name, seen, number, now - EDGE_S, self.counts)
             side.seen.clear()
         return self.counts
+
+    def so_far(self, now: float) -> StreamCounts:
+        """The counts while both go on; what one side has not brought for some seconds counts as at the end."""
+        counts = replace(self.counts, examples=list(self.counts.examples), struck=Counter(self.counts.struck))
+        for number, side in enumerate(self._sides):
+            for name, seen in side.seen.items():
+                self._settle(name, seen, number, now - LATE_S, counts)
+        return counts
 
     def _event(self, name: str, now: float, number: int) -> None:
         mine, theirs = self._sides[number], self._sides[1 - number]
         if name in mine.seen:
             if number:
                 self.counts.doubled += 1
+                self.counts.struck["doubled"] = 1
             else:
                 self.counts.doubled_today += 1
             return
@@ -128,27 +157,31 @@ class StreamPair:
         if match is not None:
             seen.matched = match.matched = True
             self.counts.common += 1
-            self.counts.out_of_order += match.place < theirs.last
+            if match.place < theirs.last:
+                self.counts.out_of_order += 1
+                self.counts.struck["out_of_order"] = 1
             for side, one in ((mine, seen), (theirs, match)):
                 side.first = one.place if side.first < 0 else min(side.first, one.place)
                 side.last = max(side.last, one.place)
         if len(mine.seen) > WINDOW:
             oldest = next(iter(mine.seen))
-            self._settle(oldest, mine.seen.pop(oldest), number, now - EDGE_S)
+            self._settle(oldest, mine.seen.pop(oldest), number, now - EDGE_S, self.counts)
 
-    def _settle(self, name: str, seen: _Seen, number: int, end: float) -> None:
+    def _settle(self, name: str, seen: _Seen, number: int, end: float, counts: StreamCounts) -> None:
         if seen.matched:
             return
         side = self._sides[number]
         between = side.first <= seen.place <= side.last and side.first >= 0
         if not between and not self._opened + EDGE_S <= seen.at <= end:
-            self.counts.outside += 1
+            counts.outside += 1
             return
+        word = "extra" if number else "missing"
         if number:
-            self.counts.extra += 1
+            counts.extra += 1
         else:
-            self.counts.missing += 1
-        if len(self.counts.examples) < MOST_EXAMPLES:
-            word = "extra" if number else "missing"
+            counts.missing += 1
+        if between or seen.at <= end + EDGE_S - LATE_S:
+            counts.struck[word] = 1
+        if len(counts.examples) < MOST_EXAMPLES:
             kept = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in name[:_MAX_NAME])
-            self.counts.examples.append(f"{word} {kept}")
+            counts.examples.append(f"{word} {kept}")

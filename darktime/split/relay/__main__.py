@@ -51,6 +51,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--state", required=True, type=Path, metavar="FILE", help="counters, written twice a second")
     parser.add_argument("--secret-file", required=True, type=Path, metavar="FILE", help="holds the run's secret")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="what was compared, JSON lines")
+    parser.add_argument("--pairs-bytes", type=int, default=Limits().pairs_bytes, metavar="N", help="at most so many")
     parser.add_argument("--population", type=Path, metavar="FILE", help="who asked production, copied or not")
     parser.add_argument("--record", type=Path, metavar="FILE", help="keep the copies, as docs/recorded.md has it")
     parser.add_argument("--record-bytes", type=int, default=MAX_BYTES, metavar="N", help="at most so many")
@@ -175,7 +176,7 @@ def _settings(options: argparse.Namespace) -> RelaySettings:
         compare=_compare(options),
         endpoints=_templates(options.endpoints),
         transform=options.transform,
-        limits=Limits(body_bytes=options.max_body, stream_life_s=options.stream_life),
+        limits=Limits(body_bytes=options.max_body, stream_life_s=options.stream_life, pairs_bytes=options.pairs_bytes),
     )
     return share_of(settings, options.one_of)
 

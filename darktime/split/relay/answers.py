@@ -129,7 +129,7 @@ class Answers:
         if request_id in self._open:
             del self._open[request_id]
             self._streams.pop(request_id, None)
-            self.reasons[reason] += 1
+            self.reasons[reasons.listed(reason)] += 1
 
     def sweep(self, now: float) -> list[str]:
         """The streams whose time is over."""

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 from darktime.errors import UsageError
 from darktime.split.compare.answer import Answer
 from darktime.split.compare.chosen import chosen
+from darktime.split.compare.difference import EVENTS
 from darktime.split.compare.endpoint import Endpoints
 from darktime.split.compare.pair import STREAM_TYPE
+from darktime.split.compare.stream_pair import stream_record
 from darktime.split.dark_side import Instance
 from darktime.split.log_format import plain_type
 from darktime.split.relay import triples
@@ -145,8 +147,8 @@ class Comparison:
         return {
             "fields": told["fields"],
             "stream_pairs": [
-                {"endpoint": endpoint, "noise": noise.to_dict(), "raw": raw.to_dict()}
-                for endpoint, (noise, raw) in list(self._triples.streams.items())
+                stream_record(endpoint, noise, raw, ignored=bool(self._rules_of_events(endpoint)))
+                for endpoint, (noise, raw) in self._triples.streams_so_far().items()
             ],
             "comparison": {
                 **{name: told[name] for name in ("v", "totals", "looked_at", "overflow", "left_out")},
@@ -162,10 +164,23 @@ class Comparison:
                 "streams": self._triples.held,
                 "secondary_failures": dict(self.failures),
                 "secondary_breaker": self._legs.breaker.reason,
-                "rules": self._comparer.rules_used,
+                "rules": self._rules_used(),
                 "cpu_s": round(self._comparer.cpu_s, 3),
             },
         }
+
+    def _rules_of_events(self, endpoint: str) -> list[str]:
+        """The rules that leave a stream's events out."""
+        return [
+            rule.text for rule in self._compare.ignore if rule.field == (EVENTS,) and rule.holds_for("GET", endpoint)
+        ]
+
+    def _rules_used(self) -> dict[str, int]:
+        used = self._comparer.rules_used
+        for endpoint, (_, raw) in self._triples.streams_so_far().items():
+            for text in self._rules_of_events(endpoint):
+                used[text] += raw.pairs
+        return used
 
     # What the relay tells of the dark side.
 

@@ -35,7 +35,7 @@ class Files:
         self._state = state
         self._waiting: deque[Pair] = deque()
         self._calibrating: deque[Pair] = deque()  # pairs of the same code, for a file of their own
-        self._written_bytes = 0
+        self._written_bytes = 0  # of pairs
         self.population: dict[str, Any] = {}  # as it was last handed over, to be written beside the state
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep_writing, name="files", daemon=True)
@@ -55,6 +55,12 @@ class Files:
             self.pairs_dropped += 1
             return
         (self._calibrating if calibrates else self._waiting).append(pair)
+
+    def room(self) -> dict[str, int] | None:
+        """How much of the room for pairs is taken; None where none are written."""
+        if self._settings.pairs is None or self._settings.dark is None:
+            return None
+        return {"written": self._written_bytes, "limit": self._settings.limits.pairs_bytes}
 
     def close(self, timeout_s: float) -> None:
         """Write what is left."""

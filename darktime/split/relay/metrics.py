@@ -57,7 +57,7 @@ class _Collector:
         copies.add_metric(["compared"], state["compared"])
         copies.add_metric(["recorded"], state["recorded"])
         for reason in reasons.ALL:
-            if reason == reasons.LOG_LOST:  # of the copy, or of what became of one that did not come
+            if reason in (reasons.LOG_LOST, reasons.UNKNOWN):  # of the copy, or of what became of one that did not come
                 copies.add_metric([reason], state["reasons"].get(reason, 0) + state["mirror_reasons"].get(reason, 0))
             elif reason != reasons.SHED_SINK:
                 copies.add_metric([reason], state["reasons"].get(reason, 0))

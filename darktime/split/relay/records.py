@@ -278,6 +278,7 @@ class Records:
             self._lost.explain()
             reason = reasons.LOG_LOST
         if reason is not None:
+            reason = reasons.listed(reason)
             self.mirror_reasons[reason] += 1
             self._counts.explained(MIRROR, request_id, record.at, reason)
         self._forget(request_id)
@@ -288,6 +289,7 @@ class Records:
 
     def _leave(self, request_id: str, record: _Record, reason: str) -> None:
         record.settled = True
+        reason = reasons.listed(reason)
         self.reasons[reason] += 1
         left = self.left.get(record.endpoint)
         if left is None:

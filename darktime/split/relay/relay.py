@@ -387,6 +387,7 @@ class Relay:
             "late_lines": records.late_lines,
             "strangers": self._copies.strangers,
             "pairs_dropped": self._files.pairs_dropped,
+            "pairs_file": self._files.room(),
             "ledger_failures": self._books.flush_failures,
             "ledger_closed": self._books.closed,
             "users_forgotten": self.users_forgotten,

@@ -45,7 +45,7 @@ class Limits:
     stream_life_s: float = 3_600.0  # no stream is held longer, nor a reply that lasts as long as production's
     farewell_s: float = 0.5  # how long a stream that production has ended may still be read to its end
     open_records: int = 100_000
-    pairs_bytes: int = 67_108_864
+    pairs_bytes: int = 600_000_000  # an hour of 500 a second
     pairs_waiting: int = 20_000
     known_users: int = 20_000
     channels: int = 200

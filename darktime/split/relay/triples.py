@@ -34,6 +34,7 @@ LATE: Final = "too_late"
 STOPPED: Final = "in_flight"
 _DENIED: Final = (401, 403)
 _MOST_STREAM_ENDPOINTS: Final = 50
+_TELL_EVERY_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,8 @@ class Triple:
     names: dict[str, EventNames] = field(default_factory=dict)
     streams: tuple[StreamPair, StreamPair] | None = None
     ended: float | None = None  # production's stream has: the events that are on their way are still taken
+    so_far: tuple[StreamCounts, StreamCounts] | None = None  # of streams that go on, as it was lately
+    told: float = 0.0
 
 
 class Triples:
@@ -141,6 +144,9 @@ class Triples:
             elif triple.ended is None:
                 if not held(request_id):
                     self.end_streams(request_id, now)
+                elif now - triple.told > _TELL_EVERY_S:
+                    noise, raw = triple.streams
+                    triple.so_far, triple.told = (noise.so_far(now), raw.so_far(now)), now
             elif now - triple.ended > farewell_s:
                 self.end_streams(request_id, triple.ended)
 
@@ -150,11 +156,18 @@ class Triples:
         assert triple.streams is not None
         self.held -= 1
         noise, raw = triple.streams
-        full = len(self.streams) >= _MOST_STREAM_ENDPOINTS and triple.endpoint not in self.streams
-        counts = self.streams.setdefault("other" if full else triple.endpoint, (StreamCounts(), StreamCounts()))
-        counts[0].add(noise.close(now))
-        counts[1].add(raw.close(now))
+        _add(self.streams, triple.endpoint, (noise.close(now), raw.close(now)))
         self._release(request_id)
+
+    def streams_so_far(self) -> dict[str, tuple[StreamCounts, StreamCounts]]:
+        """By endpoint the streams that have ended, and those that go on as they were some seconds ago; from any thread."""
+        found: dict[str, tuple[StreamCounts, StreamCounts]] = {}
+        for endpoint, counts in list(self.streams.items()):
+            _add(found, endpoint, counts)
+        for triple in list(self._open.values()):
+            if triple.so_far is not None:
+                _add(found, triple.endpoint, triple.so_far)
+        return found
 
     def close(self, now: float) -> None:
         """The relay stops."""
@@ -175,9 +188,19 @@ class Triples:
             return
         work = Work(request_id=copy.id, method=copy.method, endpoint=triple.endpoint, **answers)
         if len(triple.held) == len(LEGS):
-            triple.streams = (StreamPair(now), StreamPair(now))
+            triple.streams, triple.told = (StreamPair(now), StreamPair(now)), now
             self.held += 1
         else:
             del self._open[copy.id]
             self._release(copy.id)
         self._hand_over(work)
+
+
+def _add(
+    streams: dict[str, tuple[StreamCounts, StreamCounts]], endpoint: str, counts: tuple[StreamCounts, StreamCounts]
+) -> None:
+    full = len(streams) >= _MOST_STREAM_ENDPOINTS and endpoint not in streams
+    for whole, part in zip(
+        streams.setdefault("other" if full else endpoint, (StreamCounts(), StreamCounts())), counts, strict=True
+    ):
+        whole.add(part)

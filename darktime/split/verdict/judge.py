@@ -15,6 +15,7 @@ from darktime.split.verdict.offset import Calibration, taken_off
 from darktime.split.verdict.outcome import Findings, Verdict
 from darktime.split.verdict.settings import VerdictSettings
 from darktime.split.verdict.shares import Kind, judge_shares
+from darktime.split.verdict.streams import judge_streams, unheard
 from darktime.split.verdict.table import Table
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def judge(
     *,
     left: Mapping[str, Mapping[str, int]] | None = None,
     fields: Sequence[FieldFinding] = (),
+    streams: Sequence[Mapping[str, Any]] = (),
     calibration: Sequence[Pair] = (),
     look: int = 1,
 ) -> Verdict:
@@ -42,6 +44,7 @@ def judge(
         settings: the margins.
         left: how many copies of an endpoint were not compared, by reason. Empty where nobody knows.
         fields: what a comparison of bodies found.
+        streams: what a comparison of events found, by endpoint, as the results' ``stream_pairs`` have it.
         calibration: pairs in which both sides ran the same code; what they differ in is the measuring's own.
         look: how often these pairs have been judged while they grew, this time included. Each look errs less, so that
             all together err no more than ``1 - settings.confidence``, in false GOs and in false NO-GOs each.
@@ -71,6 +74,7 @@ def judge(
         findings=findings,
     )
     _judge_fields(fields, findings)
+    judge_streams(streams, settings=settings, look=look, findings=findings)
     judge_coverage(endpoints, pairs=len(pairs), users=figures["users"], hops=hops, settings=settings, findings=findings)
     figures["endpoints"] = [
         {
@@ -82,10 +86,10 @@ def judge(
         }
         for one in endpoints
     ]
-    return _concluded(findings, figures)
+    return _concluded(findings, figures, unheard(pairs, streams))
 
 
-def _concluded(findings: Findings, figures: dict[str, Any]) -> Verdict:
+def _concluded(findings: Findings, figures: dict[str, Any], remarks: Sequence[str]) -> Verdict:
     needs = "; ".join(findings.needs) or None
     if findings.against:
         return Verdict(outcome="NO-GO", reasons=tuple(findings.against), figures=figures)
@@ -102,7 +106,7 @@ def _concluded(findings: Findings, figures: dict[str, Any]) -> Verdict:
         f"{figures['pairs']:,} pairs of {figures['users']:,} users: errors, differences and latency are within margins, "
         "and every copy is accounted for"
     )
-    said = (reason, *_taken_off(figures["endpoints"]), *_unjudged(figures["endpoints"]))
+    said = (reason, *_taken_off(figures["endpoints"]), *_unjudged(figures["endpoints"]), *remarks)
     return Verdict(outcome="GO", reasons=said, figures=figures)
 
 

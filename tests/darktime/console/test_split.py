@@ -425,6 +425,44 @@ def test_a_folder_that_holds_results_gets_no_others(tmp_path):
     assert "holds a split's results already" in done.stderr
 
 
+def ask_until_over(split, port):
+    """Requests of many users until the split ends by itself."""
+    number = 0
+    try:
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        while split.poll() is None:
+            number += 1
+            link.request("GET", "/channels-stats", headers={"Cookie": f"uid=user-{number % 1000}"})
+            link.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return  # it takes its nginx with it
+
+
+def test_a_run_that_has_filled_the_file_of_pairs_ends_by_itself_and_nothing_is_missing(tmp_path, stack):
+    production, dark = stack.push("production").url, stack.push("dark").url
+    words = ("--percent", "100", "--pairs-mb", "1")
+    with splitting(tmp_path, production, dark, *words) as (split, port):
+        ask_until_over(split, port)
+        out, err = split.communicate(timeout=25)
+    results = json.loads(out)
+    require_schema(results)
+    assert "the file of pairs is full" in results["cut_short"], err
+    assert "--pairs-mb" in results["cut_short"]
+    assert results["incidents"] == []
+    assert not any("had no room" in reason for reason in results["verdict"]["reasons"])
+    written = (tmp_path / "run" / "pairs.jsonl").read_text().splitlines()
+    assert 0 < results["copies"]["compared"] == len(written)
+    assert results["latency"]["dark"]["pairs"] == len(written)
+
+
+@pytest.mark.parametrize("size", ["0", "16385", "-1"])
+def test_a_file_of_pairs_of_no_use_is_refused_before_anything_starts(tmp_path, size):
+    words = ("--production", "http://127.0.0.1:1", "--dark", "http://127.0.0.1:2", "--dark-state", "isolated")
+    done = ended(tmp_path, *words, "--pairs-mb", size)
+    assert done.returncode == 2
+    assert f"--pairs-mb {size}: 1 to 16,384, please" in done.stderr
+
+
 @pytest.mark.long
 def test_a_function_that_never_returns_is_named_while_it_hangs_and_is_no_go(tmp_path, stack):
     (tmp_path / "hanging.py").write_text("import time\ndef transform(copy):\n    time.sleep(10**6)\n")

@@ -64,6 +64,8 @@ def test_one_of_two_that_is_killed_is_named_and_the_other_goes_on(tmp_path, stac
         ask(port)
         expected = 2 * USERS - lost
         wait_until(lambda: state_of(tmp_path)["compared"] == expected, timeout_s=10, what="the other's copies compared")
+        about = json.loads((tmp_path / "run" / "split.json").read_text())
+        assert (about["margins"]["latency_ratio"], about["looks"]) == (1.1, 0)
         assert run(DARKTIME, ["status", "--run", "run", "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
         assert run(DARKTIME, ["status", "--run", "run", "--once"]) == 0
@@ -74,6 +76,8 @@ def test_one_of_two_that_is_killed_is_named_and_the_other_goes_on(tmp_path, stac
     assert (told["relay_alive"], [one["alive"] for one in told["relays"]]) == (False, [True, False])
     assert told["copies"]["compared"] == sum(one["compared"] for one in told["relays"]) == expected
     assert "relay-2 of 2: dead, or silent" in shown
+    assert told["ledger"] is not None
+    assert {one["hop"] for one in told["ledger"]["hops"]} <= {"mirror>relay", "relay>compared"}
     results = json.loads(out)
     require_schema(results)
     assert split.returncode == results["exit_code"] == 5, err

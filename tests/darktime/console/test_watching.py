@@ -56,8 +56,10 @@ class Steering:
         pass
 
 
-def watched(folder: Path, *, died: str = "", ungathered: str = "", **state: int) -> list[float]:
-    """One look at a ramp whose pairs say GO after its hold; the percentages it asks for."""
+def watched(
+    folder: Path, *, died: str = "", ungathered: str = "", looks: list[int] | None = None, **state: int
+) -> list[float]:
+    """One look at a ramp whose pairs say GO after its hold; the percentages it asks for. ``looks`` gets what it told of them."""
     prepare(folder, split_settings(folder, "127.0.0.1:9"), {})
     levels.set_percent(folder, 1.0, 100.0)
     path = folder / "relay.json"
@@ -70,13 +72,21 @@ def watched(folder: Path, *, died: str = "", ungathered: str = "", **state: int)
     steering: Any = Steering()
     pilot = Pilot(Schedule(percents=(1.0, 50.0), hold_s=10), time.monotonic() - 100)
     vigil = Vigil({died: Gone()} if died else {})
-    watching = Watching(running, vigil, lookout, steering, plan=(pilot, stage))
+    watching = Watching(
+        running, vigil, lookout, steering, plan=(pilot, stage), on_look=[].append if looks is None else looks.append
+    )
     watching.until_over(seconds=0.1, ttl_s=1000, ended=lambda: False)
     return steering.ramps
 
 
 def test_at_go_a_ramp_goes_on(folder: Path) -> None:
     assert watched(folder) == [50.0]
+
+
+def test_each_verdict_that_a_plan_asks_for_is_told_to_whoever_shows_the_next(folder: Path) -> None:
+    looks: list[int] = []
+    watched(folder, looks=looks)
+    assert looks == [1]
 
 
 @pytest.mark.parametrize(

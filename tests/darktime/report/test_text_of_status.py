@@ -26,6 +26,11 @@ def status(**given):
     return {**told, **given}
 
 
+HOP = {
+    "hop": "mirror>relay", "sent": 4321, "received": 4320, "explained": 1, "missing": 0, "extra": 0, "undecoded": 0,
+    "residual": 0, "balanced": True,
+}  # fmt: skip
+MIRROR = "LEDGER     mirror>relay · 4,321 sent · 4,320 received · 1 explained · "
 RELAY = {"received": 1, "compared": 1, "waiting": 0, "streams": 0}
 
 
@@ -61,6 +66,28 @@ def test_a_split_that_stands_well_is_told_in_a_dozen_lines():
         ({"streams": 77}, "77 held"),
         ({"users_at_least": True}, "at least 512 users sampled"),
         ({"verdict": None}, "nothing was compared yet"),
+        (
+            {"ledger": {"settled_s": 15, "held": 0, "hops": [HOP, {**HOP, "hop": "relay>compared"}]}},
+            MIRROR + "balanced",
+        ),
+        (
+            {"ledger": {"settled_s": 15, "held": 0, "hops": [{**HOP, "missing": 3, "extra": 1, "residual": 4}]}},
+            MIRROR + "3 missing, 1 extra",
+        ),
+        (
+            {"ledger": {"settled_s": 15, "held": 7, "hops": [{**HOP, "missing": 7, "residual": 7}]}},
+            "7 streams or long replies are held",
+        ),
+        (
+            {"ledger": {"settled_s": 15, "held": 0, "hops": [{**HOP, "balanced": False}]}},
+            MIRROR + "a reason is unknown",
+        ),
+        ({"ledger": None}, "COPIES"),
+        (
+            {"pairs_file": {"written_bytes": 61_000_000, "limit_bytes": 600_000_000, "lasts_s": 3_300}},
+            "PAIRS      61.0 MB of 600.0 MB · lasts 55m00s more at this rate, then the run ends",
+        ),
+        ({"pairs_file": {"written_bytes": 0, "limit_bytes": 600_000_000, "lasts_s": None}}, "0 B of 600.0 MB"),
         ({"verdict": {"outcome": "NO-GO", "reasons": ["/a: 9 errors"], "needs": None}}, "NO-GO: /a: 9 errors"),
     ],
 )

@@ -300,7 +300,7 @@ def test_streams_are_compared_event_by_event_while_all_three_are_held(comparing:
         wait_until(lambda: split.state().get("events") == 11, what="the dark events")
         nginx.end(name, type="text/event-stream")
         wait_until(lambda: not dark.streams and not secondary.streams, what="the end of all streams")
-        wait_until(lambda: split.state()["stream_pairs"], what="the counts")
+        wait_until(lambda: comparison(split)["streams"] == 0 and split.state()["stream_pairs"], what="the counts")
     (pair,) = split.state()["stream_pairs"]
     assert pair["endpoint"] == "/ev/{id}"
     assert pair["noise"] | {"examples": []} == {
@@ -310,6 +310,8 @@ def test_streams_are_compared_event_by_event_while_all_three_are_held(comparing:
     raw = pair["raw"]
     assert (raw["common"], raw["missing"], raw["extra"], raw["doubled"]) == (9, 1, 1, 1)
     assert sorted(raw["examples"]) == ["extra 1-99", "missing 1-4"]
+    assert pair["struck"] == {"noise": {}, "raw": {"missing": 1, "extra": 1, "doubled": 1}}
+    assert not pair["ignored"]
     assert comparison(split)["streams"] == 0
 
 
@@ -317,7 +319,7 @@ def test_a_stream_that_the_secondary_cuts_ends_the_span_and_no_event_after_it_is
     comparing: Callable, pages: Callable
 ) -> None:
     dark, secondary = pages(lambda _: Page(stream=True)), pages(lambda _: Page(stream=True))
-    split = comparing(dark, secondary.address)
+    split = comparing(dark, secondary.address, "--ignore", "/ev* (events)", "--ignore", "/other (events)")
     with Nginx(split) as nginx:
         nginx.copies.sendall(copy_bytes(ids(1)[0], "GET", "/ev", "Accept: text/event-stream"))
         wait_until(lambda: comparison(split).get("streams") == 1, what="three streams")
@@ -332,6 +334,8 @@ def test_a_stream_that_the_secondary_cuts_ends_the_span_and_no_event_after_it_is
         assert len(dark.streams) == 1
     (pair,) = split.state()["stream_pairs"]
     assert (pair["raw"]["common"], pair["raw"]["extra"], pair["raw"]["missing"]) == (1, 0, 0)
+    assert pair["ignored"]
+    assert comparison(split)["rules"] == {"/ev* (events)": 1, "/other (events)": 0}
 
 
 def test_lengths_are_compared_where_production_says_them_exactly(make_split: Callable, pages: Callable) -> None:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from darktime.split.compare import Side
 from darktime.split.log_format import LogLine
+from darktime.split.relay import reasons
+from darktime.split.relay.answers import Answers
 from darktime.split.relay.copies import Copy
 from darktime.split.relay.records import LOST_WAIT_S, ORPHAN_WAIT_S, Records
+from darktime.split.saved import Judged
+from darktime.split.verdict import judge
+from tests.darktime.split.verdict.made import pairs
+
+if TYPE_CHECKING:
+    import pytest
 
 AT = 1764000000.0
 
@@ -283,3 +292,38 @@ def test_no_more_is_explained_by_lost_lines_than_were_lost_and_every_copy_is_set
     assert records.received == records.compared + sum(records.reasons.values())
     missing = sum(net for (hop, _), net in books.left().items() if hop == "mirror" and net > 0)
     assert records.offered == records.received + sum(records.mirror_reasons.values()) + missing
+
+
+def test_a_reason_that_is_not_in_the_list_explains_nothing_and_is_exported(caplog: pytest.LogCaptureFixture) -> None:
+    reasons.listed.cache_clear()  # each is said once a process
+    records, books = fresh()
+    for name in ("a", "b"):
+        records.arrived(copy(name), "m", 0)
+        records.line(line(name), 0)
+        records.failed(name, "made_up")
+    assert records.reasons == {"unknown": 2}
+    assert records.left == {"/p": {"unknown": 2}}
+    assert books.why == {("compared", "unknown"): 2}
+    assert [one.message for one in caplog.records if "made_up" in one.message] == [
+        "copies left for 'made_up', which is no reason of the list: they are counted as unknown"
+    ]
+    explained = Judged(left=records.left, reasons=records.reasons).reasons_alone()
+    verdict = judge(pairs(), explained, left=records.left)
+    assert verdict.outcome == "NO-GO"
+    assert "2 left for a reason that nobody knows" in verdict.reasons[0]
+
+
+def test_every_reason_of_the_list_is_counted_as_itself() -> None:
+    assert [reasons.listed(one) for one in reasons.ALL] == list(reasons.ALL)
+    records, _ = fresh()
+    for number, reason in enumerate(reasons.ALL):
+        records.arrived(copy(str(number)), "m", 0)
+        records.failed(str(number), reason)
+    assert records.reasons == dict.fromkeys(reasons.ALL, 1)
+
+
+def test_a_relay_that_stands_alone_counts_by_the_list_too() -> None:
+    answers = Answers(stream_life_s=10, limit=10)
+    answers.arrived(copy(), "m", 0.0)
+    answers.failed("a", "made_up")
+    assert answers.reasons == {"unknown": 1}

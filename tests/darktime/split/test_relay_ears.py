@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darktime.split.log_format import read_line
+from darktime.split.relay import reasons
 from darktime.split.relay.copies import CopyReader, NotACopy, masked, request_bytes
 from tests.support.waiting import wait_until
 
@@ -203,6 +204,8 @@ def test_the_exporter_tells_every_reason_and_no_id(make_split: Callable, origin:
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as reply:
         text = reply.read().decode()
     assert 'darktime_copies_total{outcome="shed_sink"} 0.0' in text
+    for reason in reasons.ALL:
+        assert f'darktime_copies_total{{outcome="{reason}"}} 0.0' in text
     assert "darktime_relay_streams 0.0" in text
     assert f"darktime_relay_log_room {split.state()['log_room']}.0" in text
     assert all(

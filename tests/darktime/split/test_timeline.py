@@ -21,13 +21,14 @@ from darktime.split.way import way_of
 BEGAN = 1_764_000_000.0
 
 
-def record(at: float, production: float = 0.002, dark: float = 0.004) -> dict[str, Any]:
-    return {"at": BEGAN + at, "production": {"seconds": production}, "dark": {"seconds": dark}}
+def taking(at: float, production: float = 0.002, dark: float = 0.004) -> Pair:
+    sides = [Side(status=200, content_type="", length=0, seconds=seconds) for seconds in (production, dark)]
+    return Pair(id="", endpoint="/", user="u", at=BEGAN + at, production=sides[0], dark=sides[1])
 
 
 @given(st.lists(st.floats(-5, 700_000), max_size=300))
 def test_every_pair_is_in_one_interval_however_long_the_run_was(times: list[float]) -> None:
-    made = timeline([record(at) for at in times], began=BEGAN)
+    made = timeline([taking(at) for at in times], began=BEGAN)
     assert len(made["rows"]) <= 120
     assert sum(row["pairs"] for row in made["rows"]) == len(times)
     places = [row["t"] for row in made["rows"]]
@@ -36,11 +37,11 @@ def test_every_pair_is_in_one_interval_however_long_the_run_was(times: list[floa
 
 def test_an_interval_has_the_percentiles_of_its_own_pairs_alone() -> None:
     rng = random.Random(5)
-    slow = [record(at / 100, dark=rng.uniform(0.1, 0.2) if at >= 5_000 else 0.004) for at in range(10_000)]
+    slow = [taking(at / 100, dark=rng.uniform(0.1, 0.2) if at >= 5_000 else 0.004) for at in range(10_000)]
     made = timeline(slow, began=BEGAN)
     assert (made["step_s"], len(made["rows"])) == (1, 100)
     for row in made["rows"]:
-        own = sorted(one["dark"]["seconds"] for one in slow if row["t"] <= one["at"] - BEGAN < row["t"] + 1)
+        own = sorted(one.dark.seconds for one in slow if row["t"] <= one.at - BEGAN < row["t"] + 1)
         assert row["dark_p99_ms"] == pytest.approx(own[len(own) * 99 // 100] * 1000, abs=0.001)
         assert row["production_p50_ms"] == 2.0
 

@@ -124,3 +124,22 @@ def test_what_waits_at_the_end_is_compared_and_told(comparer: Comparer) -> None:
     comparer.close(5)
     assert sum(comparer.told["totals"].values()) == comparer.compared == 30
     assert {(one["path"], one["kind"]) for one in comparer.told["fields"]} == {("at", "missing"), ("of", "extra")}
+
+
+def test_streams_that_go_on_are_counted_as_they_were_some_seconds_ago_and_once_when_they_have_ended() -> None:
+    triples = Triples(wait_s=10, hand_over=lambda _: None, release=lambda _: None)
+    triples.begin(copy("a"), "/ev", 0.0)
+    for leg in (TODAY, AGAIN, DARK):
+        triples.answered("a", leg, STREAM, 0.1, held=True)
+    events = [ServerEvent(id=str(number), type="message", data=str(number)) for number in range(5)]
+    for leg in (TODAY, AGAIN):
+        triples.events("a", leg, events, 2.0)
+    triples.events("a", DARK, [one for one in events if one.id != "3"], 2.0)
+    assert triples.streams_so_far() == {}
+    triples.sweep(6.0, held=lambda _: True, farewell_s=0.5)
+    noise, raw = triples.streams_so_far()["/ev"]
+    assert (noise.pairs, noise.common, noise.struck) == (1, 5, {})
+    assert (raw.pairs, raw.common, raw.struck) == (1, 4, {"missing": 1})
+    triples.close(20.0)
+    assert triples.streams_so_far() == triples.streams
+    assert triples.streams["/ev"][1].pairs == 1

@@ -248,5 +248,5 @@ def test_a_relay_takes_its_part_by_its_arguments(tmp_path: Path) -> None:
     settings = _settings(_arguments().parse_args(command.argv[3:]))
     assert settings.dark is not None
     assert settings.compare is not None
-    assert (settings.dark.connections, settings.compare.per_s, settings.limits.pairs_bytes) == (16, 12.5, 16_777_216)
+    assert (settings.dark.connections, settings.compare.per_s, settings.limits.pairs_bytes) == (16, 12.5, 150_000_000)
     assert settings.socket == ROOT / "relay-2.sock"

@@ -105,3 +105,26 @@ def test_counts_of_many_pairs_add_up() -> None:
         whole.add(compared(NAMES, NAMES[:-5] + NAMES[-4:]))
     assert (whole.pairs, whole.missing, whole.common) == (3, 3, 57)
     assert whole.to_dict()["examples"] == ["missing 1-15"] * 3
+
+
+def test_while_both_go_on_what_was_not_brought_for_long_is_lost_and_what_may_be_late_is_not() -> None:
+    pair = StreamPair(0.0)
+    pair.today(NAMES, 5.0)
+    pair.other([*NAMES[:5], *NAMES[6:15]], 5.0)
+    soon, later = pair.so_far(6.0), pair.so_far(15.0)
+    assert (soon.pairs, soon.common, soon.missing, soon.struck) == (1, 14, 1, {"missing": 1})  # one between others
+    assert later.missing == 6
+    pair.other(NAMES[15:], 16.0)
+    assert (pair.so_far(20.0).missing, pair.close(20.0).missing) == (1, 1)
+
+
+@given(asked=st.sets(st.integers(0, 19)), lost=st.sets(st.integers(1, 18), max_size=5))
+def test_to_be_asked_on_the_way_changes_nothing(asked: set[int], lost: set[int]) -> None:
+    other = [name for number, name in enumerate(NAMES) if number not in lost]
+    pair = StreamPair(0.0)
+    for at in range(len(NAMES)):
+        pair.today(NAMES[at : at + 1], 5 + at / 10)
+        pair.other(other[at : at + 1], 5 + at / 10)
+        if at in asked:
+            pair.so_far(5 + at / 10)
+    assert pair.close(100.0) == compared(NAMES, other)
