@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 
 HEAD_END = b"\r\n\r\n"
+PROBE = b"{}"  # what a worker asks with whether events are taken again: no job's
 
 
 class Sink:
@@ -79,6 +80,6 @@ class Sink:
             answers.append(b"HTTP/1.1 %d x\r\nContent-Length: 0\r\n\r\n" % status)
             if status != 200:
                 self.refused += 1
-            elif body:
+            elif body not in (b"", PROBE):
                 self.taken.setdefault(json.loads(body)["job"], []).append(now)
         link.sendall(b"".join(answers))
