@@ -16,8 +16,8 @@ from darktime.console.starting import say_what_fits
 from darktime.split.commands import CompareOptions
 from darktime.split.dark_side import dark_side
 from darktime.split.relay.copies import ANSWER
-from darktime.split.relay.open_files import fewer, fitting
-from darktime.split.relay.settings import Limits
+from darktime.split.relay.open_files import fewer, fitted, fitting
+from darktime.split.relay.settings import CompareSettings, Limits, RelaySettings
 from tests.darktime.split.servers import Client
 from tests.darktime.split.test_lost_lines import main_line
 from tests.darktime.split.test_relay_ears import copy_bytes
@@ -26,6 +26,7 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from realtime_core.stack import Stack
     from tests.darktime.split.conftest import Split
@@ -109,6 +110,20 @@ def test_as_many_streams_are_held_as_a_process_may_have_files_open_beside_what_o
     assert (line is None) == (streams == wanted.streams)
     assert line is None or f"{streams:,} mirrored streams" in line
     assert line is None or f"{files:,} files open" in line
+
+
+def test_who_is_compared_with_takes_its_part_of_the_open_files_and_one_that_calibrates_counts_as_an_instance(
+    tmp_path: Path,
+) -> None:
+    def streams(compare: CompareSettings | None) -> int:
+        settings = RelaySettings(
+            dark=dark_side(["http://127.0.0.1:7"]), secret="s", state=tmp_path / "state", compare=compare
+        )
+        return fitted(settings, 20_000).limits.streams
+
+    compare = CompareSettings(secondary=("127.0.0.1", 6))
+    assert streams(compare) == streams(None) - 116
+    assert streams(replace(compare, calibrate_s=1.0)) == 8_590
 
 
 def test_what_a_split_says_at_its_start_is_how_many_streams_fit(
