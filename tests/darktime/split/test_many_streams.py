@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from tests.darktime.split.conftest import Split
 
 ACCEPT = "Accept: text/event-stream"
-AT_ONCE = 500  # copies, or lines, between two looks
+# What waits for two seconds expires, also on a machine that has other things to do.
+AT_ONCE = 200  # copies between two looks
+LINES_AT_ONCE = 1_000
 MOST_BYTES_A_STREAM = 6_000  # 3,100 when it was measured; a thread, or a buffer kept for each, would be far beyond
 
 
@@ -65,16 +67,21 @@ def many(stack: Stack, split: Split, count: int, timeout_s: float) -> float:
             while answered < len(part):
                 answered += nginx.recv(65_536).count(b"\r\n\r\n")
             held = part.stop
-            wait_until(lambda held=held: split.state()["streams"] >= held, timeout_s, what=f"{held} held streams")
+            wait_until(
+                lambda held=held: split.state()["streams"] >= held or split.state()["reasons"],
+                timeout_s,
+                f"{held} streams",
+            )
+            assert split.state()["reasons"] == {}
         assert asked(address, "/count") == count
         assert (split.state()["reasons"], split.state()["breaker"]) == ({}, None)
         took = (resident_kb(split.relay.pid) - before) * 1024 / count
         assert asked(address, "/say") == count
         wait_until(lambda: split.state()["events"] == 2 * count, timeout_s, what="two events of each")
-        for start in range(0, count, AT_ONCE):
-            for one in range(start, min(start + AT_ONCE, count)):
+        for start in range(0, count, LINES_AT_ONCE):
+            for one in range(start, min(start + LINES_AT_ONCE, count)):
                 udp.send(main_line(one, split.settings.secret, at=began[one], type="text/event-stream"))
-            ended = min(start + AT_ONCE, count)
+            ended = min(start + LINES_AT_ONCE, count)
             wait_until(lambda ended=ended: split.state()["compared"] >= ended, timeout_s, what=f"{ended} pairs")
         wait_until(lambda: asked(address, "/count") == 0, timeout_s, what="the end of all")
     state = split.state()
@@ -163,7 +170,7 @@ def test_a_relay_with_few_open_files_holds_what_fits_and_takes_each_copy_all_the
 
 
 @pytest.mark.long
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_fifteen_thousand_streams_are_held_at_one_relay_with_one_descriptor_and_little_memory_each(
     stack: Stack, make_split: Callable, record_property: Callable
 ) -> None:
