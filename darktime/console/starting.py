@@ -133,11 +133,11 @@ def say_what_fits(side: DarkSide | None, compare: CompareOptions, relays: int) -
     wanted, files, beside = Limits(), may_have(), 0
     if compare.secondary is not None:
         usual = CompareSettings(secondary=("", 0))
-        beside = usual.connections + usual.streams + (side.connections if compare.calibrate_s else 0)
+        beside = usual.connections + usual.streams
     fit = fitting(
         wanted,
         files,
-        instances=len(side.instances),
+        instances=len(side.instances) + (compare.calibrate_s > 0),
         connections=max(side.connections // relays, 1),
         beside=beside // relays,
     )

@@ -32,14 +32,16 @@ def fitted(settings: RelaySettings, files: int) -> RelaySettings:
     if dark is None:
         return settings
     beside = 0 if compare is None else compare.connections + compare.streams
-    if compare is not None and compare.calibrate_s:
-        beside += dark.connections
-    limits = fitting(settings.limits, files, instances=len(dark.instances), connections=dark.connections, beside=beside)
+    instances = len(dark.instances) + (compare is not None and compare.calibrate_s > 0)
+    limits = fitting(settings.limits, files, instances=instances, connections=dark.connections, beside=beside)
     return replace(settings, limits=limits)
 
 
 def fitting(limits: Limits, files: int, *, instances: int, connections: int, beside: int = 0) -> Limits:
-    """The limits of a relay before so many instances. ``connections``: to each; ``beside``: to whoever else is asked."""
+    """The limits of a relay before so many instances. ``connections``: to each; ``beside``: to whoever else is asked.
+
+    A second instance of today's code that calibrates is one of them: what began there is held there.
+    """
     if files == resource.RLIM_INFINITY:
         return limits
     others = _OWN + min(_NGINX, files // 4) + instances * connections + beside
