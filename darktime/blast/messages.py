@@ -15,6 +15,9 @@ PUBLISHED = "darktime.published"  # {"number": int, "index": int, "account": {"l
 OFFERED = "darktime.offered"  # {"number": int, "offered": Offered.to_dict()}
 SECOND = "darktime.second"  # {"second": Second.to_dict()}
 
+# worker to the master of a plain Locust run
+ENDED = "darktime.ended"  # {}: its users have stopped, and all that they counted was reported
+
 # head to worker
 ADMITTED = "darktime.admitted"  # {"number": int, "workers": int}
 TURNED_AWAY = "darktime.turned_away"  # {"error": text}
