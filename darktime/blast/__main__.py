@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 PATH = click.Path(path_type=Path, dir_okay=False)
+WHERE_IT_GOES = frozenset({"--json", "--live-fd", "--hlog"})
 
 
 def _number(name: str, default: float | None, text: str, kind: type = float) -> Callable[[F], F]:
@@ -241,9 +242,9 @@ def to_repeat(words: list[str]) -> str:
     """The command line that repeats the run, without where its result went."""
     kept, skip = [], False
     for word in words:
-        if not skip and word not in {"--json", "--live-fd"}:
+        if not skip and word not in WHERE_IT_GOES:
             kept.append(word)
-        skip = not skip and word in {"--json", "--live-fd"}
+        skip = not skip and word in WHERE_IT_GOES
     return f"darkesttime blast {shlex.join(kept)}"
 
 

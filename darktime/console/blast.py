@@ -15,6 +15,7 @@ import click
 from darktime.console import fleet
 from darktime.console.fleet import check_part, fleet_options, work
 from darktime.console.folders import check_writable, keep_results, run_folder
+from darktime.console.users import INSTEAD, as_closed
 from darktime.errors import ExitCode
 from darktime.extras import require
 
@@ -74,6 +75,9 @@ SEARCH_BUDGET_S = 360.0
 @click.option(
     "--beyond", is_flag=True, help="Then 1.2 and 2 times the capacity, and whether it recovers at half of it."
 )
+@click.option(
+    "--users", type=int, help="So many users, each of whom asks again when answered: --closed on N connections."
+)
 @click.option("--closed", is_flag=True, help="Closed model: the next request waits for the reply before.")
 @click.option("--processes", type=int, help="Generator processes, one core each.")
 @click.option("--seed", type=int, help="Random arrivals (Poisson) with this seed, instead of even ones.")
@@ -102,6 +106,7 @@ def command(*, budget: float | None, out: Path | None, junit: Path | None, as_js
     \b
     darkesttime blast --instance 127.0.0.1:8001
     darkesttime blast --instance 127.0.0.1:8001 --rate 500 --duration 30
+    darkesttime blast --instance 127.0.0.1:8001 --users 50 --path /
     darkesttime blast --instance 127.0.0.1:8001 --search --beyond --slo 'p99<50ms,errors<0.1%'
     darkesttime blast --instance 10.0.0.7:80 --allow 10.0.0.7 --max-rate 9000 --master --master-bind-host 10.0.0.1
     darkesttime blast --worker --master-host 10.0.0.1 --processes 4
@@ -115,6 +120,8 @@ def command(*, budget: float | None, out: Path | None, junit: Path | None, as_js
     require(NEEDED)
     check_writable(junit, "--junit")
     nearest_wish(asked)
+    near = context.get_parameter_source("users") in NEARER
+    as_closed(asked, also={name: not near or context.get_parameter_source(name) in NEARER for name in INSTEAD})
     if asked["rate"] is None and not asked["closed"] and not asked["scenario"] and asked["duration"] is None:
         asked["duration"] = budget or (SEARCH_BUDGET_S if asked["search"] else BUDGET_S)
     folder = run_folder("blast", out)
@@ -136,7 +143,7 @@ def command(*, budget: float | None, out: Path | None, junit: Path | None, as_js
 def nearest_wish(asked: dict[str, Any]) -> None:
     """What this call says comes before what stands in darktime.toml, also where the two exclude each other."""
     context = click.get_current_context()
-    kinds = ("rate", "search", "closed", "scenario")
+    kinds = ("rate", "search", "closed", "scenario", "users")
     here = [name for name in kinds if asked[name] and context.get_parameter_source(name) in NEARER]
     for name in kinds:
         if here and context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT_MAP:

@@ -126,6 +126,7 @@ KEYS: dict[str, dict[str, str]] = {
         "budget": NUMBER,
         "beyond": FLAG,
         "closed": FLAG,
+        "users": WHOLE,
         "processes": WHOLE,
         "connections": WHOLE,
         "timeout": NUMBER,
@@ -244,6 +245,7 @@ allow = []                             # hosts beyond this machine that may be s
 # cacert = "ca.pem"                    # https: the CA to trust, in place of this machine's
 # insecure = true                      # https: go on without verification
 # closed = true                        # closed model: the next request waits for the reply before
+# users = 50                           # the same with so many users, on a connection each
 # fresh = true                         # a new connection for every request
 # follow = true                        # redirects on the same host
 # streams = 200                        # EventSource subscribers at a push endpoint

@@ -202,6 +202,19 @@ def test_plain_locust_whose_workers_end_with_it_is_not_void(instance, tmp_path):
     assert figures["totals"]["requests"] == null.counters()["requests"]
 
 
+def test_each_of_so_many_users_asks_again_when_he_is_answered_and_not_before(instance, tmp_path):
+    server = instance("delay", delay="constant:50")
+    start = "from darktime.console.main import darkesttime; darkesttime()"
+    argv = [sys.executable, "-c", start, "blast", "--instance", server.address, "--path", "/", "--users", "4"]
+    words = ["--duration", "2", "--out", str(tmp_path), "--slo", "p99<4s,errors<1%"]
+    done = subprocess.run([*argv, *words], capture_output=True, text=True, timeout=28, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "results.json").read_text())
+    assert (result["model"], result["totals"]["connects"]) == ("closed", 4)
+    assert 4 < result["totals"]["requests"] == server.counters()["requests"] <= 4 * (2000 / 50 + 1)
+    assert max(row["in_flight"] for row in result["series"]) <= 4
+
+
 def test_a_command_that_is_ended_from_outside_leaves_its_results_and_its_page(instance, tmp_path):
     null = instance("null")
     start = "from darktime.console.main import darkesttime; darkesttime()"
