@@ -32,7 +32,7 @@ def run(address, name, *words, timeout=28, code=0):
         check=False,
         cwd=ROOT,
     )
-    assert done.returncode == code, done.stderr
+    assert code is None or done.returncode == code, done.stderr
     result = json.loads(done.stdout)
     return {finding["name"]: finding for finding in result["findings"]}, result
 
@@ -90,6 +90,32 @@ def test_slow_readers_fall_behind_and_the_fast_ones_lose_nothing(address):
     assert found["fast readers' p99"]["value"] > 0
     assert found["fast readers' lost"]["value"] == 0
     assert found["slow readers behind"]["value"] > 0
+
+
+def test_slow_readers_that_hold_everybody_up_are_said_to_harm_the_others(instance):
+    server = instance("sse", slow="block", send_buffer=4096)
+    words = ["--number", "streams=20", "--number", "connections=4", "--slo", "p99<9s,errors<99%,lost<99%"]
+    named = {"rate": 60, "duration": 3, "share": 0.2, "channels": 1, "slow_bytes_per_s": 4000}
+    found, _ = run(server.address, "slow_readers", *words, *numbers(**named), code=None)
+    assert server.counters()["blocks"] > 0
+    assert found["harm"]["ok"] is False
+    assert found["harm"]["value"] == pytest.approx(
+        found["fast readers' p99"]["value"] - found["fast readers' p99 alone"]["value"], abs=0.01
+    )
+    assert found["harm"]["value"] > 10
+    assert found["harm"]["text"].startswith("slow consumers harm the others: their p99 went from ")
+
+
+def test_slow_readers_at_an_instance_that_keeps_what_they_are_owed_apart_harm_nobody(instance):
+    server = instance("sse", slow="buffer", send_buffer=4096)
+    words = ["--number", "streams=20", "--number", "connections=4"]
+    named = {"rate": 60, "duration": 3, "share": 0.2, "channels": 1, "slow_bytes_per_s": 400, "harm_limit_ms": 100}
+    found, result = run(server.address, "slow_readers", *words, *numbers(**named))
+    assert found["harm"]["ok"] is True
+    assert found["harm"]["text"].startswith("slow consumers do not harm the others")
+    assert found["slow readers behind"]["value"] > 0
+    assert [probe["stage"] for probe in result["probes"]] == ["alone", "hold"]
+    assert result["totals"]["deliveries"] == 2 * 180 * 16, "of the fast ones alone, in both parts"
 
 
 def test_without_slow_readers_nobody_is_behind(address):
