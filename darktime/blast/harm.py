@@ -49,7 +49,7 @@ def _verdict(before: Deliveries, after: Deliveries, limit_ms: float) -> Finding:
     slower = after.latency.count_above(round((alone + limit_ms) * 1000))
     within = below(slower, after.latency.count, ABOVE)
     ok = False if lost > 0 else within
-    what = f"from {alone:,.3g} to {together:,.3g} ms; {limit_ms:g} ms are allowed"
+    what = f"from {_ms(alone)} to {_ms(together)} ms; {limit_ms:g} ms are allowed"
     lose = f", and they lost {lost:,} deliveries more" if lost > 0 else ""
     verdict = {
         True: "slow consumers do not harm the others",
@@ -57,3 +57,7 @@ def _verdict(before: Deliveries, after: Deliveries, limit_ms: float) -> Finding:
         None: "it cannot be told from so few whether slow consumers harm the others",
     }[ok]
     return Finding(name="harm", value=delta, unit="ms", text=f"{verdict}: their p99 went {what}{lose}", ok=ok)
+
+
+def _ms(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits

@@ -124,3 +124,40 @@ def test_fresh_and_open_who_waited_behind_a_full_pool_gets_a_connection_when_the
         with listening(port):
             counts = counted_until(cohort, pool, lambda counts: counts.requests == 2 + len(waiting))
     assert counts.statuses.get("200", 0) >= 5, counts.reasons
+
+
+def with_a_body_of(size):
+    def answer(link):
+        reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
+        while link.recv(65_536):
+            link.sendall(reply)
+
+    return answer
+
+
+@contextmanager
+def standing_pool(instance, **options):
+    address, cohort = resolve(instance), Cohort()
+    pool = RequestPool(cohort, address, Fixed(get(address, "/")), size=1, timeout_s=5.0, **options)
+    try:
+        pool.open()
+        until = time.monotonic() + 5
+        while not pool.standing and time.monotonic() < until:
+            cohort.turn(0.01)
+        yield cohort, pool
+    finally:
+        pool.close()
+        cohort.close()
+
+
+def test_reads_that_leave_more_waiting_in_the_kernel_are_counted_and_small_ones_are_not():
+    with server(with_a_body_of(5_000_000)) as instance, standing_pool(instance) as (cohort, pool):
+        pool.submit(time.monotonic())
+        counts = counted_until(cohort, pool, lambda counts: counts.requests == 1)
+        assert counts.backlog_reads >= 5, "of the 77 reads that would be full"
+        assert counts.bytes > 5_000_000
+    with server(with_a_body_of(100)) as instance, standing_pool(instance) as (cohort, pool):
+        for _ in range(20):
+            pool.submit(time.monotonic())
+        counts = counted_until(cohort, pool, lambda counts: counts.requests == 20)
+        assert counts.backlog_reads == 0

@@ -202,6 +202,22 @@ def test_plain_locust_whose_workers_end_with_it_is_not_void(instance, tmp_path):
     assert figures["totals"]["requests"] == null.counters()["requests"]
 
 
+def test_a_bare_run_searches_within_its_budget_and_ends_in_a_capacity(instance, tmp_path):
+    bucket = instance("token-bucket", rate=500, burst=50)
+    start = "from darktime.console.main import darkesttime; darkesttime()"
+    argv = [sys.executable, "-c", start, "blast", "--instance", bucket.address]
+    done = subprocess.run(
+        [*argv, "--budget", "10", "--out", "run"], capture_output=True, text=True, timeout=28, check=False, cwd=tmp_path
+    )
+    result = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert done.returncode == 0, done.stderr
+    assert "--duration 10.0" in result["command"]
+    assert {probe["stage"] for probe in result["probes"]} >= {"double", "bisect"}
+    assert max(probe["began_s"] for probe in result["probes"]) < 10
+    low, high = result["capacity"]["highest_pass_per_s"], result["capacity"]["lowest_fail_per_s"]
+    assert low * 0.95 <= 500 - 10 <= high, "the canary takes ten of them"
+
+
 def test_each_of_so_many_users_asks_again_when_he_is_answered_and_not_before(instance, tmp_path):
     server = instance("delay", delay="constant:50")
     start = "from darktime.console.main import darkesttime; darkesttime()"

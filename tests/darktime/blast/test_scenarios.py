@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from darktime.blast.catalogue import names
+from darktime.report import validate
 from tests.realtime_core.push.client import metric
 
 pytestmark = pytest.mark.quiet
@@ -34,6 +35,7 @@ def run(address, name, *words, timeout=28, code=0):
     )
     assert code is None or done.returncode == code, done.stderr
     result = json.loads(done.stdout)
+    assert validate(result) == "blast"
     return {finding["name"]: finding for finding in result["findings"]}, result
 
 
@@ -95,7 +97,7 @@ def test_slow_readers_fall_behind_and_the_fast_ones_lose_nothing(address):
 def test_slow_readers_that_hold_everybody_up_are_said_to_harm_the_others(instance):
     server = instance("sse", slow="block", send_buffer=4096)
     words = ["--number", "streams=20", "--number", "connections=4", "--slo", "p99<9s,errors<99%,lost<99%"]
-    named = {"rate": 60, "duration": 3, "share": 0.2, "channels": 1, "slow_bytes_per_s": 4000}
+    named = {"rate": 60, "duration": 3, "share": 0.2, "channels": 1, "slow_bytes_per_s": 1500}
     found, _ = run(server.address, "slow_readers", *words, *numbers(**named), code=None)
     assert server.counters()["blocks"] > 0
     assert found["harm"]["ok"] is False

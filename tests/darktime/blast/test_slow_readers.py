@@ -1,5 +1,8 @@
 """Slow readers read as many bytes a second as they may, however few, and make nothing up in a burst."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +12,8 @@ from darktime.blast.harm import harm
 from darktime.blast.slow_readers import ALLOWANCE_S, SlowReaders
 
 pytestmark = pytest.mark.quiet
+
+SAMPLE = Path(__file__).parents[1] / "report" / "samples" / "blast-scenario.json"
 
 
 def reader(bytes_per_s):
@@ -59,3 +64,9 @@ FAST = [0.01] * 1000
 )
 def test_harm_is_told_from_chance(before, after, ok):
     assert harm([before, after], limit_ms=10.0)[0].ok is ok
+
+
+def test_the_reports_are_tested_with_the_findings_that_are_made():
+    sample = json.loads(SAMPLE.read_text(encoding="utf-8"))
+    made = harm([heard(*FAST), heard(*FAST)], limit_ms=10.0)
+    assert [finding["name"] for finding in sample["findings"]] == [finding.name for finding in made]

@@ -101,6 +101,13 @@ def test_a_canary_may_be_put_off_in_the_file(told):
     assert "--canary" in told("[blast]\ncanary = false\n", words=[*INSTANCE, "--canary"])
 
 
+def test_a_bare_run_takes_a_minute_and_a_search_without_the_hurry_six(told):
+    assert values(told(words=INSTANCE), "--duration") == ["60.0"]
+    assert values(told(words=[*INSTANCE, "--search"]), "--duration") == ["360.0"]
+    for words in (["--rate", "5"], ["--closed"], ["--users", "5"], ["--scenario", "steady"]):
+        assert not values(told(words=[*INSTANCE, *words]), "--duration"), "these have a time of their own"
+
+
 def test_a_budget_is_the_time_of_a_search_alone(told):
     assert values(told("[blast]\nbudget = 25.0\n", words=INSTANCE), "--duration") == ["25.0"]
     assert values(told("[blast]\nbudget = 25.0\n", words=[*INSTANCE, "--budget", "9"]), "--duration") == ["9.0"]
