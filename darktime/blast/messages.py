@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Raised whenever a message changes: both sides must speak the same.
-PROTOCOL = 3
+PROTOCOL = 4
 
 # worker to head
 JOIN = "darktime.join"  # {"version": text, "protocol": int, "machine": Machine.to_dict()}

@@ -238,6 +238,7 @@ class Streams:
                 arrival.times.append(now)
             else:
                 self.deliveries.bytes += len(received)
+                self.deliveries.reads += 1
                 self._account(link, arrival, now)
 
     def _learn(self, received: bytes) -> Arrival | None:
@@ -267,6 +268,7 @@ class Streams:
         deliveries.delivered += 1
         deliveries.from_others += publisher != self._me
         deliveries.bytes += len(received)
+        deliveries.reads += 1
         self._delays.latencies.append(now - at)
         return True
 
@@ -292,6 +294,7 @@ class Streams:
             return
         link.heard = now = self._clock()
         self.deliveries.bytes += len(received)
+        self.deliveries.reads += 1
         self.deliveries.backlog_reads += len(received) == RECEIVE_BYTES
         try:
             arrival = self._read(link, received)

@@ -117,8 +117,8 @@ class TokenStreams(RequestPool):
         connection.heard = now
         self.counts.bytes += len(received)
         self.deliveries.bytes += len(received)
-        if len(received) == RECEIVE_BYTES:
-            self.counts.backlog_reads += 1
+        self.deliveries.reads += 1
+        self.deliveries.backlog_reads += len(received) == RECEIVE_BYTES
         try:
             if connection.exact is not None:
                 events = connection.exact.feed(received)
