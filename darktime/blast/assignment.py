@@ -11,6 +11,7 @@ from darktime.blast.modest import MODEST_PUBLISHERS
 from darktime.blast.probe import check_there, recognise
 from darktime.blast.settings import PUBLISHERS, check_rate, is_named, max_rate, reserve_open_files
 from darktime.blast.slo import parse_slo
+from darktime.blast.source_addresses import named_sources
 from darktime.blast.task import Task
 from darktime.errors import UsageError
 
@@ -44,6 +45,8 @@ def task_of(settings: BlastSettings, address: Address) -> Task:
         headers=settings.headers,
         allowed_host="" if address.loopback else address.host,
         max_rate_per_s=max_rate(settings),
+        sources=named_sources(settings.sources, address),
+        connects_per_s=settings.connects_per_s,
     )
 
 

@@ -49,6 +49,7 @@ class Place:
     share: Share
     timeout_s: float = 5.0
     source_ips: tuple[str, ...] = ()
+    connects_per_s: float | None = None  # of this worker's streams, and of its connections
     clock: Callable[[], float] = time.monotonic  # the same for all workers, where they hear each other
 
     def part(self, whole: int) -> int:

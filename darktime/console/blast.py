@@ -30,6 +30,7 @@ PASSED_ON = {
     "streams": "--streams",
     "channels": "--channels",
     "connections": "--connections",
+    "connects_per_s": "--connects-per-s",
     "path": "--path",
     "slo": "--slo",
     "max_rate": "--max-rate",
@@ -42,7 +43,7 @@ PASSED_ON = {
     "inconclusive": "--inconclusive",
     "metrics": "--metrics",
 }
-REPEATED = {"allow": "--allow", "number": "--number", "header": "--header"}
+REPEATED = {"allow": "--allow", "number": "--number", "header": "--header", "source": "--source"}
 FLAGS = {
     "closed": "--closed",
     "search": "--search",
@@ -65,6 +66,8 @@ SEARCH_BUDGET_S = 360.0
 @click.option("--streams", type=int, help="EventSource subscribers at a push endpoint.")
 @click.option("--channels", type=int, help="Channels they are spread over.")
 @click.option("--connections", type=int, help="Connections at a plain HTTP instance.")
+@click.option("--source", multiple=True, metavar="ADDRESS|NETWORK", help="Of this machine: connections come from it.")
+@click.option("--connects-per-s", type=float, help="No more connections begin in a second.")
 @click.option("--path", help="What is asked of a plain HTTP instance.")
 @click.option("--slo", help="What a passing probe keeps to, as 'p99<200ms,errors<0.1%'.")
 @click.option("--scenario", metavar="NAME", help="A scenario by name (see docs/scenarios.md), or a .py file of yours.")
