@@ -7,6 +7,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from darktime.blast.dialer import MAX_CONNECTING as MAX_STREAMS_CONNECTING
+from darktime.blast.opener import MAX_CONNECTING, MAX_SHAKING
 from darktime.blast.publisher import Publisher
 from darktime.blast.requests import RequestPool
 from darktime.blast.scenario import Place, Scenario
@@ -74,6 +76,14 @@ class Task:
         if self.scenario:
             return self.load_scenario().sockets()
         return self.streams + self.publishers if self.kind == "push" else self.connections
+
+    def connecting_at_once(self, workers: int) -> int:
+        """How many connections all workers begin together, before the first of them stands."""
+        if self.connects_per_s is not None or self.fresh:
+            return 0
+        a_worker = -(-self.sockets() // workers)
+        most = MAX_STREAMS_CONNECTING if self.kind == "push" else MAX_CONNECTING
+        return min(a_worker, MAX_SHAKING if self.address["tls"] else most) * workers
 
     @property
     def shares_a_channel(self) -> bool:
