@@ -1,5 +1,6 @@
 """Every scenario, run for some two seconds as it is run: a process of its own, against a server that counts too."""
 
+import gzip
 import http.server
 import json
 import os
@@ -253,6 +254,30 @@ def test_each_request_of_a_log_is_replayed_once_whoever_of_the_workers_sends_it(
     assert result["totals"]["requests"] == 160
     assert (found["replayed"]["value"], found["replayed"]["ok"]) == (160, True)
     assert "40 lines were left out" in found["replayed"]["text"]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_a_recording_is_replayed_with_its_headers_and_what_may_not_be_sent_again_is_left_out(
+    recording, tmp_path, packed
+):
+    header = {"darktime_recording": 1, "experiment": "first", "key": "cookie:uid", "began": 1795643965.691}
+    lines = [json.dumps(header)]
+    methods = ["GET", "HEAD", "POST", "GET"]
+    for number in range(40):
+        target = "/logout" if number == 39 else f"/{number}"
+        asked = {"at": number / 20, "id": f"{number:032x}", "user": f"{number % 3:016x}", "method": methods[number % 4]}
+        lines.append(json.dumps(asked | {"target": target, "headers": [["Host", "www.example.org"]]}))
+        lines.append(json.dumps({"id": f"{number:032x}", "answer": {"status": 200}}))
+    file = tmp_path / "recording.jsonl"
+    text = "\n".join([*lines, "no line at all", ""]).encode()
+    file.write_bytes(gzip.compress(text) if packed else text)
+    address = f"127.0.0.1:{recording.server_port}"
+    found, result = run(address, "replay", *numbers(file=file, speed=2, connections=4), "--processes", "2")
+    expected = [(methods[number % 4], f"/{number}") for number in range(39) if methods[number % 4] != "POST"]
+    assert sorted(recording.asked) == sorted(expected)
+    assert result["totals"]["requests"] == len(expected) == 29
+    assert (found["replayed"]["value"], found["replayed"]["ok"]) == (29, True)
+    assert "12 lines were left out" in found["replayed"]["text"]
 
 
 def locust(file, url, folder, *words, **variables):
