@@ -291,7 +291,7 @@ def locust(file, url, folder, *words, **variables):
         "-u",
         "1",
         "-t",
-        "3s",
+        "5s",
         "--host",
         url,
         *words,
@@ -319,6 +319,41 @@ def test_plain_locust_runs_a_scenario_and_its_total_is_the_servers_own(instance,
     listed = listed_by_locust(file, server.url, tmp_path, *numbers(rate=200, duration=2, connections=4))
     assert listed["GET", "/"]["num_requests"] == 400 == server.counters()["requests"]
     assert listed["GET", "/"]["num_failures"] == 0
+
+
+def test_a_push_scenario_under_plain_locust_has_the_servers_own_totals(push, tmp_path):
+    file, exact = ROOT / "scenarios" / "publish_and_subscribe.py", tmp_path / "exact.json"
+    words = [*STREAMS, *numbers(rate=100, duration=1, channels=10), "--exact", str(exact)]
+    listed = listed_by_locust(file, f"http://{push.host}:{push.port}", tmp_path, *words)
+    assert listed["POST", "/pub"]["num_requests"] == 100 == metric(push, "published_total")
+    assert listed["EVENT", "delivery"]["num_requests"] == 100 * 3 == metric(push, "deliveries_total")
+    assert listed["EVENT", "delivery"]["num_failures"] == 0
+    totals = json.loads(exact.read_text())["totals"]
+    assert (totals["requests"], totals["deliveries"], totals["lost"]) == (100, 300, 0)
+
+
+def test_a_shape_of_locusts_phases_cohorts_as_the_documentation_says(push, tmp_path):
+    (shape,), exact = fences("py"), tmp_path / "exact.json"
+    (tmp_path / "phases.py").write_text(shape, encoding="utf-8")
+    words = [*STREAMS, *numbers(rate=50, duration=1, channels=10), "--exact", str(exact)]
+    host = f"http://{push.host}:{push.port}"
+    argv = [sys.executable, "-m", "locust", "-f", "phases.py", "--host", host, "--headless", "--processes", "2", *words]
+    done = subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        timeout=28,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(exact.read_text())
+    assert sorted(worker["requests"] for worker in figures["workers"]) == [50, 100], "the first has both phases"
+    assert figures["totals"]["requests"] == 150 == metric(push, "published_total")
+    assert figures["totals"]["deliveries"] == 150 * 3 == metric(push, "deliveries_total")
+    busy = [row["t"] for row in figures["series"] if row["requests"]]
+    assert max(busy) - min(busy) >= 3, "the second phase began four seconds after the first"
 
 
 @pytest.mark.parametrize(
