@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 PATH = click.Path(path_type=Path, dir_okay=False)
+WHERE_IT_GOES = frozenset({"--json", "--live-fd", "--hlog"})
 
 
 def _number(name: str, default: float | None, text: str, kind: type = float) -> Callable[[F], F]:
@@ -63,6 +64,8 @@ def _number(name: str, default: float | None, text: str, kind: type = float) -> 
 @click.option("--search", is_flag=True, help="Search finer and longer, and confirm.")
 @click.option("--beyond", is_flag=True, help="Then go beyond capacity, and see whether it recovers.")
 @_number("--seed", None, "Random arrivals with this seed instead of even ones.", int)
+@click.option("--source", multiple=True, metavar="ADDRESS|NETWORK", help="Of this machine: connections come from it.")
+@_number("--connects-per-s", None, "No more connections begin in a second.")
 @click.option("--fresh", is_flag=True, help="A new connection for every request.")
 @click.option("--follow", is_flag=True, help="Follow redirects on the same host.")
 @click.option("--header", multiple=True, metavar="NAME:VALUE", help="Plain HTTP: a header of every request.")
@@ -110,6 +113,8 @@ def main(  # noqa: PLR0917 - one parameter an option
     search: bool,  # noqa: FBT001
     beyond: bool,  # noqa: FBT001
     seed: int | None,
+    source: tuple[str, ...],
+    connects_per_s: float | None,
     fresh: bool,  # noqa: FBT001
     follow: bool,  # noqa: FBT001
     header: tuple[str, ...],
@@ -161,6 +166,8 @@ def main(  # noqa: PLR0917 - one parameter an option
             search=search,
             beyond=beyond,
             seed=seed,
+            sources=source,
+            connects_per_s=connects_per_s,
             fresh=fresh,
             follow=follow,
             headers=pairs(header, ":", "--header"),
@@ -241,9 +248,9 @@ def to_repeat(words: list[str]) -> str:
     """The command line that repeats the run, without where its result went."""
     kept, skip = [], False
     for word in words:
-        if not skip and word not in {"--json", "--live-fd"}:
+        if not skip and word not in WHERE_IT_GOES:
             kept.append(word)
-        skip = not skip and word in {"--json", "--live-fd"}
+        skip = not skip and word in WHERE_IT_GOES
     return f"darkesttime blast {shlex.join(kept)}"
 
 

@@ -6,15 +6,20 @@ import secrets
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from darktime.blast.arrivals import Share
 from darktime.blast.catalogue import digest
+from darktime.blast.limits import backlog_note, check_ports, port_range
 from darktime.blast.modest import MODEST_PUBLISHERS
 from darktime.blast.probe import check_there, recognise
 from darktime.blast.settings import PUBLISHERS, check_rate, is_named, max_rate, reserve_open_files
 from darktime.blast.slo import parse_slo
+from darktime.blast.source_addresses import named_sources
 from darktime.blast.task import Task
 from darktime.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from darktime.blast.scenario import Scenario
     from darktime.blast.settings import Address, BlastSettings
 
@@ -44,19 +49,35 @@ def task_of(settings: BlastSettings, address: Address) -> Task:
         headers=settings.headers,
         allowed_host="" if address.loopback else address.host,
         max_rate_per_s=max_rate(settings),
+        sources=named_sources(settings.sources, address),
+        connects_per_s=settings.connects_per_s,
     )
 
 
-def scenario_of(settings: BlastSettings, task: Task, address: Address) -> tuple[BlastSettings, Scenario | None, bool]:
+def _check_ports(settings: BlastSettings, task: Task, address: Address) -> None:
+    """Workers of this machine share the ports of the sources they share. Raises UsageError."""
+    own = task.place(Share(index=0, workers=settings.workers)).source_ips
+    needed = task.sockets()
+    if settings.master is not None or (own and not task.sources):
+        needed = -(-needed // settings.workers)
+    check_ports(needed, port_range(), max(len(own), 1), address)
+
+
+def scenario_of(
+    settings: BlastSettings, task: Task, address: Address, *, note: Callable[[str], None]
+) -> tuple[BlastSettings, Scenario | None, bool]:
     """The run with its scenario's objective, the scenario, if one was named, and whether streams listen.
 
-    Raises UsageError for what cannot be done.
+    ``note`` is told where the instance's listen backlog may be too small. Raises UsageError for what cannot be done.
     """
     push = task.kind == "push"
     if not push and not task.scenario and settings.slo.only_for_streams:
         names = ", ".join(str(one) for one in settings.slo.only_for_streams)
         raise UsageError(f"--slo: {names} is about streams, and {address.authority} is plain HTTP: leave it out")
     reserve_open_files(-(-task.sockets() // settings.workers))
+    _check_ports(settings, task, address)
+    if said := backlog_note(task.connecting_at_once(settings.workers), address):
+        note(said)
     scenario = task.load_scenario() if task.scenario else None
     if scenario is not None:
         check_rate(scenario.peak_rate_per_s(), settings)

@@ -24,6 +24,7 @@ class Deliveries(Sums):
     clock_skew: int = 0  # arrived before they were planned, by the two clocks; their latency counts as 0
     comments: int = 0  # keep-alive lines
     bytes: int = 0
+    reads: int = 0
     backlog_reads: int = 0  # reads that filled the buffer: more lay waiting in the kernel
     streams_opened: int = 0
     streams_ended: int = 0  # streams that the instance ended or refused

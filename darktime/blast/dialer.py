@@ -9,6 +9,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from darktime.blast.link import ASKED, CONNECTING
+from darktime.blast.pace import Pace
 from darktime.blast.sockets import connect, stands
 from darktime.wire.errors import WireError
 from darktime.wire.head import MAX_HEAD, head_end, parse_head
@@ -64,15 +65,13 @@ class Dialer:
         self._address = address
         self._requests = requests
         self._source_ips = cycle(source_ips) if source_ips else None
-        self._connects_per_s = connects_per_s
+        self._pace = Pace(connects_per_s, time.monotonic())
         self._max_connecting = max_connecting
         self._timeout_s = timeout_s
         self._failed = failed
         self._opening: dict[Link, Opening] = {}
         self._order = counting()
         self._due: list[tuple[float, int, Link]] = []  # a heap: when to connect
-        self._allowance = 0.0
-        self._allowed_at = time.monotonic()
 
     def plan(self, link: Link, at: float) -> None:
         """Connect it at that time (monotonic seconds), or when it is its turn."""
@@ -88,15 +87,10 @@ class Dialer:
         due = self._due
         if not due or due[0][0] > now:
             return
-        room = self._max_connecting - len(self._opening)
-        if self._connects_per_s is not None:
-            burst = max(self._connects_per_s / 10, 1.0)
-            self._allowance = min(self._allowance + (now - self._allowed_at) * self._connects_per_s, burst)
-            self._allowed_at = now
-            room = min(room, int(self._allowance))
+        room = self._pace.room(self._max_connecting - len(self._opening), now)
         while room > 0 and due and due[0][0] <= now:
             room -= 1
-            self._allowance -= 1
+            self._pace.began(1)
             self._connect(heapq.heappop(due)[2])
 
     def overdue(self) -> list[Link]:

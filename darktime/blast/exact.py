@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from locust.env import Environment
 
+    from darktime.blast.last_words import LastWords
+
 KEY = "darktime"
 # Locust's workers report every three seconds, and may be late.
 LATE_S = 30
@@ -25,9 +27,11 @@ HERE = ""  # this process, among the workers
 
 
 class Exact:
-    """One of them an environment. ``second`` takes what this process counted."""
+    """One of them an environment. ``second`` takes what this process counted; ``last_words``: a master's."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_words: LastWords | None = None) -> None:
+        self._last_words = last_words
+        self._requests_by_worker: dict[str, int] = {}
         self._record = Record()
         self._seconds: dict[int, dict[str, Second]] = {}  # the last, which workers may still report of
         self._to_report: list[dict[str, Any]] = []
@@ -60,6 +64,8 @@ class Exact:
         return {
             "schema_version": 1,
             "version": __version__,
+            "void": self._last_words.void if self._last_words is not None else "",
+            "workers": self._workers(),
             "totals": {
                 "requests": counts.requests,
                 "failures": counts.failures,
@@ -77,6 +83,16 @@ class Exact:
             "series": record.rows,
         }
 
+    def _workers(self) -> list[dict[str, Any]]:
+        """None where this process is the only one."""
+        if self._last_words is None:
+            return []
+        by_worker, lost = self._requests_by_worker, self._last_words.lost
+        return [
+            {"id": node, "state": "lost" if node in lost else "ready", "requests": by_worker.get(node, 0)}
+            for node in sorted(self._last_words.known)
+        ]
+
     def _report(self, *, data: dict[str, Any], **_: Any) -> None:
         data[KEY], self._to_report = self._to_report, []
 
@@ -85,6 +101,7 @@ class Exact:
             self._note(client_id, Second.from_dict(saved))
 
     def _note(self, node: str, second: Second) -> None:
+        self._requests_by_worker[node] = self._requests_by_worker.get(node, 0) + second.counts.requests
         parts = self._seconds.setdefault(second.at_s, {})
         if node in parts:
             parts[node].follow(second)

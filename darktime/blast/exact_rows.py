@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from darktime.blast.health import backlog_share
 from darktime.blast.record import latency_of
 
 if TYPE_CHECKING:
@@ -51,9 +52,15 @@ def exact_rows(record: Record, probes: Sequence[Probe]) -> Rows:
         ("now: p99", _ms(latency_of(last).percentile_ms(99)), f"{what}, in the last whole second"),
         ("generator: late", _ms(last.counts.send_lag.percentile_ms(99)), "sends, p99 of the last second"),
         ("generator: stood still", _ms(last.loop_lag_ms), "longest pause of a worker's loop"),
+        ("generator: backlog", f"{backlog_share(last.counts, last.deliveries):.0%}", "reads that left more waiting"),
+        ("generator: sockets", f"{_refused(record):,}", "that this machine refused: files, ports, memory"),
         ("generator: core", f"{last.cpu_share:.0%}", "of one core, the busiest worker"),
     ]
     return sorted(rows)
+
+
+def _refused(record: Record) -> int:
+    return record.counts.errors_of_ours + record.deliveries.errors_of_ours
 
 
 def _stage(probes: Sequence[Probe]) -> str:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from darktime.blast.counts import Counts
+    from darktime.blast.deliveries import Deliveries
 
 HEALTHY = "healthy"
 # A loop that is busier than this has no reserve for what arrives at once: its lateness would be read as the instance's.
@@ -55,6 +60,15 @@ class Health:
             canary_p99_ms=max(canaries, default=None),
             canary_requests=self.canary_requests + other.canary_requests,
         )
+
+
+def backlog_share(counts: Counts, deliveries: Deliveries) -> float:
+    """Of the reads of replies, and of those of streams, those that found more than they could take: the greater share.
+
+    A reply is one read, unless it is large.
+    """
+    of_replies = min(counts.backlog_reads / max(counts.requests, 1), 1.0)
+    return max(of_replies, deliveries.backlog_reads / max(deliveries.reads, 1))
 
 
 def verdict(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Raised whenever a message changes: both sides must speak the same.
-PROTOCOL = 3
+PROTOCOL = 4
 
 # worker to head
 JOIN = "darktime.join"  # {"version": text, "protocol": int, "machine": Machine.to_dict()}
@@ -14,6 +14,9 @@ REFUSED = "darktime.refused"  # {"error": text, "exit_code": int}
 PUBLISHED = "darktime.published"  # {"number": int, "index": int, "account": {"last": …, "refused": …}}
 OFFERED = "darktime.offered"  # {"number": int, "offered": Offered.to_dict()}
 SECOND = "darktime.second"  # {"second": Second.to_dict()}
+
+# worker to the master of a plain Locust run
+ENDED = "darktime.ended"  # {}: its users have stopped, and all that they counted was reported
 
 # head to worker
 ADMITTED = "darktime.admitted"  # {"number": int, "workers": int}

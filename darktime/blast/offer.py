@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from darktime.blast.growth import Halves, Times
-from darktime.blast.health import Health
+from darktime.blast.health import Health, backlog_share
 from darktime.blast.offered import Offered
 from darktime.blast.tally import cpu_s
 
@@ -92,7 +92,6 @@ class Offering:
             planned = counts.requests
         mean = plan.mean_rate_per_s()
         listening = self._listening
-        reads = max(counts.requests, 1)
         return Offered(
             stage=plan.stage,
             began_s=began_s,
@@ -116,7 +115,7 @@ class Offering:
                 achieved_share=(planned - unsent) / planned if planned else 1.0,
                 errors_of_ours=counts.errors_of_ours + deliveries.errors_of_ours,
                 waited=counts.waited > 0,
-                backlog_share=counts.backlog_reads / reads,
+                backlog_share=backlog_share(counts, deliveries),
             ),
         )
 

@@ -8,6 +8,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from darktime.blast.connection import CLOSED, CONNECTING, Connection
+from darktime.blast.pace import Pace
 from darktime.blast.sockets import connect, late_reason, reason_of, stands
 from darktime.wire.poller import IN, OUT
 
@@ -31,7 +32,7 @@ class Opener:
     ``stood`` and ``failed`` are told what became of each that was begun.
 
     ``on_demand``: none is opened before ``connect``. ``failed`` gets the reason.
-    ``make``: what a connection is.
+    ``make``: what a connection is. ``connects_per_s`` paces those that are not opened on demand.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Opener:
         make: Callable[[_socket.socket], Connection],
         stood: Callable[[Connection], None],
         failed: Callable[[str], None],
+        connects_per_s: float | None = None,
     ) -> None:
         self.by_fd: dict[int, Connection] = {}
         self._cohort = cohort
@@ -60,6 +62,7 @@ class Opener:
         self.connecting = 0
         self._max_connecting = MAX_SHAKING if address.tls else MAX_CONNECTING
         self._again_at: deque[float] = deque()
+        self._pace = Pace(connects_per_s, time.monotonic())
 
     @property
     def standing(self) -> int:
@@ -84,7 +87,8 @@ class Opener:
         while self._again_at and self._again_at[0] <= now:
             self._again_at.popleft()
         missing = self._size - len(self.by_fd) - len(self._again_at)
-        for _ in range(min(missing, self._max_connecting - self.connecting)):
+        for _ in range(self._pace.room(min(missing, self._max_connecting - self.connecting), now)):
+            self._pace.began(1)
             self.connect()
 
     def connect(self) -> None:

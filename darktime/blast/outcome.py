@@ -194,6 +194,8 @@ def _health(session: Session, outcome: Outcome) -> dict[str, Any]:
         "loop_lag_max_ms": round(max((health.loop_lag_max_ms for health in healths), default=0.0), 3),
         "cpu_share": round(max((health.cpu_share for health in healths), default=0.0), 3),
         "achieved_share": round(min((health.achieved_share for health in healths), default=1.0), 4),
+        "backlog_share": round(max((health.backlog_share for health in healths), default=0.0), 4),
+        "errors_of_ours": outcome.record.counts.errors_of_ours + outcome.record.deliveries.errors_of_ours,
         "verdict": verdict,
     }
 

@@ -20,5 +20,13 @@ def pooled(
 ) -> Traffic:
     """This worker's part of a scenario's ``connections``. ``method`` and ``name`` is how Locust lists the requests."""
     size = max(place.part(int(numbers["connections"])), 1)
-    pool = RequestPool(cohort, place.address, source, size=size, timeout_s=place.timeout_s, source_ips=place.source_ips)
-    return Traffic(pool, method=method, name=name, size=size)
+    pool = RequestPool(
+        cohort,
+        place.address,
+        source,
+        size=size,
+        timeout_s=place.timeout_s,
+        source_ips=place.source_ips,
+        connects_per_s=place.connects_per_s,
+    )
+    return Traffic(pool, method=method, name=name, size=size, connects_per_s=place.connects_per_s)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from darktime.blast.counts import Counts
 from darktime.blast.deliveries import Deliveries
+from darktime.blast.health import backlog_share
 from darktime.blast.histogram import highest_of
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class Record:
                 "loop_lag_ms": round(second.loop_lag_ms, 3),
                 "cpu_share": round(second.cpu_share, 3),
                 "canary_ms": None,
+                "backlog_share": round(backlog_share(second.counts, second.deliveries), 4),
+                "errors_of_ours": second.counts.errors_of_ours + second.deliveries.errors_of_ours,
             }
         )
         self._heat.append({"t": at, "counts": _by_edge(latency)})

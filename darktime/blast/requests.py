@@ -50,6 +50,7 @@ class RequestPool:
 
     ``fresh``: every request gets a connection of its own, opened when it is due. ``follow``: redirects to the same host
     are followed, within the latency of the request that met them. ``source_ips``: where connections come from, in turn.
+    ``connects_per_s`` paces them, but those of ``fresh``.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class RequestPool:
         fresh: bool = False,
         follow: bool = False,
         source_ips: Sequence[str] = (),
+        connects_per_s: float | None = None,
     ) -> None:
         self.counts = Counts()
         self.closed_model = False
@@ -85,6 +87,7 @@ class RequestPool:
             make=self.connection,
             stood=self._stood,
             failed=self._connect_failed,
+            connects_per_s=connects_per_s,
         )
         self._idle: deque[Connection] = deque()
         self._waiting: deque[float] = deque()

@@ -64,7 +64,7 @@ def blast(
     metrics = source_of(settings, address)  # refused before anything is opened
     started, begun = datetime.now(UTC), time.monotonic()
     task = task_of(settings, address)
-    settings, scenario, push = scenario_of(settings, task, address)
+    settings, scenario, push = scenario_of(settings, task, address, note=on_note)
     environment = Environment(user_classes=[Blaster])
     record = Record()
 

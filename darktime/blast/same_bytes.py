@@ -68,6 +68,7 @@ class SameBytes:
                 continue
             many = len(times)
             deliveries.bytes += arrival.size * many
+            deliveries.reads += many
             deliveries.backlog_reads += many if arrival.size == self._full_read else 0
             deliveries.comments += arrival.comments * many
             deliveries.delivered += len(arrival.marks) * many

@@ -49,6 +49,7 @@ class Place:
     share: Share
     timeout_s: float = 5.0
     source_ips: tuple[str, ...] = ()
+    connects_per_s: float | None = None  # of this worker's streams, and of its connections
     clock: Callable[[], float] = time.monotonic  # the same for all workers, where they hear each other
 
     def part(self, whole: int) -> int:
@@ -87,15 +88,22 @@ class Scenario:
 
         Raises UsageError for a file that cannot be read, and where ``parse`` raises ValueError.
         """
+        return self.read_bytes(suffix, lambda raw: parse(_text(raw)))
+
+    def read_bytes(self, suffix: str, parse: Callable[[bytes], T]) -> T:
+        """The same of what need not be text."""
         own = sys.modules[type(self).__module__].__file__
         assert own is not None
-        return self.read_named("file", parse, Path(own).with_suffix(suffix))
+        return self._read("file", parse, Path(own).with_suffix(suffix))
 
-    def read_named(self, number: str, parse: Callable[[str], T], default: Path | None = None) -> T:
+    def read_named(self, number: str, parse: Callable[[str], T]) -> T:
         """What ``parse`` makes of the file that the number of this name names. Raises UsageError as ``read``."""
+        return self._read(number, lambda raw: parse(_text(raw)), None)
+
+    def _read(self, number: str, parse: Callable[[bytes], T], default: Path | None) -> T:
         path = Path(self.numbers.get(number) or default or "")
         try:
-            return parse(path.read_text(encoding="utf-8"))
+            return parse(path.read_bytes())
         except OSError as error:
             raise UsageError(f"{number}={path}: {error.strerror}; name one that can be read") from error
         except ValueError as error:
@@ -112,6 +120,11 @@ class Scenario:
     def findings(self, offered: Sequence[Offered]) -> Sequence[Finding]:  # noqa: ARG002 - for subclasses
         """What it is about, from what all workers counted together, plan by plan."""
         return ()
+
+
+def _text(raw: bytes) -> str:
+    """As a file of text is read, whatever its lines end in."""
+    return raw.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def numbers_beside(file: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,8 @@ class BlastSettings:
     cacert: str | None = None  # TLS: a PEM file of the CA to trust, in place of this machine's
     insecure: bool = False  # TLS: whoever answers is trusted
     metrics: str | None = None  # the instance's own: a path, a URL, or "off"; None: looked for where it is recognised
+    sources: tuple[str, ...] = ()  # addresses of this machine that connections come from, or networks of them
+    connects_per_s: float | None = None  # no more connections begin in a second
     command: str = ""  # how to repeat it
     master: Master | None = None  # workers join from outside, instead of processes of this command
     web: Web | None = None  # Locust's page
@@ -157,7 +159,11 @@ def check(settings: BlastSettings) -> Address:
     ):
         if not low <= value < math.inf:  # nan is neither
             raise UsageError(f"{name} {value:g}: a number of at least {low:g}, please")
-    for name, rate in (("--rate", settings.rate_per_s), ("--max-rate", settings.max_rate_per_s)):
+    for name, rate in (
+        ("--rate", settings.rate_per_s),
+        ("--max-rate", settings.max_rate_per_s),
+        ("--connects-per-s", settings.connects_per_s),
+    ):
         if rate is not None and not 0 < rate < math.inf:
             raise UsageError(f"{name} {rate:g}: it must be a number above 0")
     if settings.path is not None and (
@@ -168,6 +174,10 @@ def check(settings: BlastSettings) -> Address:
         raise UsageError(f"--processes {settings.processes}: at most {MAX_PROCESSES} on one machine")
     if settings.channel is not None and not CHANNEL.fullmatch(settings.channel):
         raise UsageError(f"--channel {settings.channel!r}: 1 to 128 letters, digits and _.:-")
+    if settings.fresh and settings.connects_per_s is not None:
+        raise UsageError("--connects-per-s with --fresh: a connection for every request comes at --rate; leave one out")
+    if settings.master is not None and settings.sources:
+        raise UsageError("--source with --master: workers have addresses of their own; leave it out")
     check_fleet(settings.master, settings.web, settings.processes)
     address = resolve(settings.instance, cacert=settings.cacert, insecure=settings.insecure)
     check_allowed(settings, address)

@@ -13,10 +13,11 @@ ALLOWANCE_S = 0.2  # no more time than this is made up for: a slow reader does n
 
 
 class SlowReaders:
-    """``links`` are they, none at first."""
+    """``links`` are they, none at first. Until they are ``begun`` they read as fast as anybody."""
 
     def __init__(self) -> None:
         self.links: list[Link] = []
+        self.begun = True
         self._bytes_per_s = 0.0
         self._read_at = 0.0
         self._saved = 0.0  # a fraction of a byte
@@ -30,6 +31,11 @@ class SlowReaders:
         for link in sorted(links, key=rather_not.__contains__)[:wanted]:
             link.slow = True
             self.links.append(link)
+
+    def begin(self, now: float) -> None:
+        """From now on they are slow."""
+        self.begun = True
+        self._read_at, self._saved = now, 0.0
 
     def allowance(self, now: float) -> int:
         """Bytes that each may read now; what is not a whole byte yet is kept for the next time."""

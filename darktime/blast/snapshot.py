@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from darktime.blast.health import backlog_share
 from darktime.blast.record import latency_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Snapshots:
         self._settings = settings
         self._first: int | None = None
         self._stage = "opening"
-        self._requests = self._failures = self._deliveries = self._lost = 0
+        self._requests = self._failures = self._deliveries = self._lost = self._errors_of_ours = 0
         self._reasons: dict[str, int] = {}
         self._rates: deque[float] = deque(maxlen=HISTORY_S)
         self._p99s: deque[float | None] = deque(maxlen=HISTORY_S)
@@ -40,6 +41,7 @@ class Snapshots:
         self._failures += counts.failures
         self._deliveries += deliveries.delivered
         self._lost += deliveries.lost
+        self._errors_of_ours += counts.errors_of_ours + deliveries.errors_of_ours
         for reason, times in counts.reasons.items():
             self._reasons[reason] = self._reasons.get(reason, 0) + times
         latency = latency_of(second)
@@ -65,6 +67,8 @@ class Snapshots:
             "in_flight": second.in_flight,
             "send_lag_p99_ms": counts.send_lag.percentile_ms(99),
             "cpu_share": second.cpu_share,
+            "backlog_share": backlog_share(counts, deliveries),
+            "errors_of_ours": self._errors_of_ours,
             "workers": self._settings.workers,
             "rates": list(self._rates),
             "p99s_ms": list(self._p99s),

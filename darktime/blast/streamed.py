@@ -30,5 +30,6 @@ def streamed(
         first_event_limit_s=float(numbers["first_event_limit_ms"]) / 1000,
         between_limit_s=float(numbers["between_limit_ms"]) / 1000,
         source_ips=place.source_ips,
+        connects_per_s=place.connects_per_s,
     )
-    return Traffic(streams, method="POST", name=name, size=size)
+    return Traffic(streams, method="POST", name=name, size=size, connects_per_s=place.connects_per_s)

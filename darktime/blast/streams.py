@@ -160,9 +160,10 @@ class Streams:
         self._delays.take_into(taken)
         return taken
 
-    def slow(self, share: float, bytes_per_s: float) -> int:
+    def slow(self, share: float, bytes_per_s: float, *, at_once: bool = True) -> int:
         """Let a share of the subscribers read so many bytes a second at most; how many they are.
 
+        Unless ``at_once``, not before ``slow_down``; they are never counted among those that read at once.
         Raises ValueError once one has begun to connect: their receive buffers are small.
         """
         if any(link.state != CLOSED for link in self._links):
@@ -170,7 +171,15 @@ class Streams:
         wanted = round(share * len(self._links))
         # Those that the exact reader reads are taken last.
         self._slow.choose(self._links, wanted, bytes_per_s, time.monotonic(), rather_not=self._crosscheck.sampled)
+        self._slow.begun = at_once
         return wanted
+
+    def slow_down(self) -> None:
+        """From now on those that were chosen to be slow are."""
+        self._slow.begin(time.monotonic())
+        for link in self._slow.links:
+            if link.state >= OPEN:
+                self._cohort.poller.modify(link.fd, 0)
 
     def cut(self) -> int:
         """Close every open stream at once; each comes back, and says what it had last. How many they were."""
@@ -229,6 +238,7 @@ class Streams:
                 arrival.times.append(now)
             else:
                 self.deliveries.bytes += len(received)
+                self.deliveries.reads += 1
                 self._account(link, arrival, now)
 
     def _learn(self, received: bytes) -> Arrival | None:
@@ -258,6 +268,7 @@ class Streams:
         deliveries.delivered += 1
         deliveries.from_others += publisher != self._me
         deliveries.bytes += len(received)
+        deliveries.reads += 1
         self._delays.latencies.append(now - at)
         return True
 
@@ -283,6 +294,7 @@ class Streams:
             return
         link.heard = now = self._clock()
         self.deliveries.bytes += len(received)
+        self.deliveries.reads += 1
         self.deliveries.backlog_reads += len(received) == RECEIVE_BYTES
         try:
             arrival = self._read(link, received)
@@ -381,10 +393,10 @@ class Streams:
         link.reader = EventText(chunked=head.chunked, length=head.length)
         link.state = OPEN
         self.open += 1
-        if link.slow:
-            self._cohort.poller.modify(link.fd, 0)  # it is read when it is its time
-        else:
+        if not link.slow:
             self._delays.readers[link.channel] += 1
+        elif self._slow.begun:
+            self._cohort.poller.modify(link.fd, 0)  # it is read when it is its time
         self.deliveries.streams_opened += 1
         self.deliveries.connect.add(int((now - opening.since) * 1e6))
         if link.expected == NOT_BEGUN:
@@ -402,7 +414,7 @@ class Streams:
             raw = link.raw
             away = late_reason(raw) if raw is not None and link.state == CONNECTING else "timeout"
             self._ended(link, "timeout", away=away)
-        if self._slow.links:
+        if self._slow.links and self._slow.begun:
             self._read_slowly(now)
         if self._silence_s is not None:
             silent = self._clock() - self._silence_s

@@ -7,6 +7,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from darktime.blast.dialer import MAX_CONNECTING as MAX_STREAMS_CONNECTING
+from darktime.blast.opener import MAX_CONNECTING, MAX_SHAKING
 from darktime.blast.publisher import Publisher
 from darktime.blast.requests import RequestPool
 from darktime.blast.scenario import Place, Scenario
@@ -46,23 +48,42 @@ class Task:
     scenario_digest: str = ""  # of the files of the scenario, as the head has them; empty: not compared
     allowed_host: str = ""  # what the head's user allowed, where it is beyond loopback
     max_rate_per_s: float = SAFETY_MAX_PER_S
+    sources: tuple[str, ...] = ()  # addresses that connections come from; none: as many as are needed
+    connects_per_s: float | None = None  # of all workers together
 
     def place(self, share: Share) -> Place:
         """Where one worker's traffic goes."""
         address = Address(**self.address)
         sockets = self.sockets()
-        source_ips: tuple[str, ...] = ()
-        if sockets > PORTS_AN_ADDRESS:
+        at = share.index % max(len(self.sources), 1)
+        source_ips = self.sources[at:] + self.sources[:at]
+        pace = self.connects_per_s / share.workers if self.connects_per_s is not None else None
+        if not source_ips and sockets > PORTS_AN_ADDRESS:
             a_worker = -(-sockets // share.workers)
             many = -(-a_worker // PORTS_AN_ADDRESS)
             source_ips = sources_for(address, PORTS_AN_ADDRESS * many + 1, share.index * (many + 1))
-        return Place(address=address, run=self.run, share=share, timeout_s=self.timeout_s, source_ips=source_ips)
+        return Place(
+            address=address,
+            run=self.run,
+            share=share,
+            timeout_s=self.timeout_s,
+            source_ips=source_ips,
+            connects_per_s=pace,
+        )
 
     def sockets(self) -> int:
         """How many sockets all workers will hold at once."""
         if self.scenario:
             return self.load_scenario().sockets()
         return self.streams + self.publishers if self.kind == "push" else self.connections
+
+    def connecting_at_once(self, workers: int) -> int:
+        """How many connections all workers begin together, before the first of them stands."""
+        if self.connects_per_s is not None or self.fresh:
+            return 0
+        a_worker = -(-self.sockets() // workers)
+        most = MAX_STREAMS_CONNECTING if self.kind == "push" else MAX_CONNECTING
+        return min(a_worker, MAX_SHAKING if self.address["tls"] else most) * workers
 
     @property
     def shares_a_channel(self) -> bool:
@@ -86,7 +107,7 @@ class Task:
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
         """What ``to_dict`` gave."""
-        return cls(**saved)
+        return cls(**{**saved, "sources": tuple(saved["sources"])})
 
 
 class Recognised(Scenario):
@@ -111,8 +132,9 @@ class Recognised(Scenario):
                 fresh=task.fresh,
                 follow=task.follow,
                 source_ips=place.source_ips,
+                connects_per_s=place.connects_per_s,
             )
-            return Traffic(pool, method="GET", name=task.path, size=size)
+            return Traffic(pool, method="GET", name=task.path, size=size, connects_per_s=place.connects_per_s)
         size = max(place.part(task.publishers), 1)
         wanted = place.part(task.streams)
         # One channel for all workers is shared; of many each worker has its own, and hears only itself.
@@ -122,7 +144,16 @@ class Recognised(Scenario):
         # Only on a channel that is shared do times come from another machine; its own need no correction.
         clock = place.clock if task.channel else time.monotonic
         publisher = Publisher(place.address, len(names), run, names=names, me=me, clock=clock)
-        pool = RequestPool(cohort, place.address, publisher, size=size, timeout_s=place.timeout_s)
+        sources, pace = place.source_ips, place.connects_per_s
+        pool = RequestPool(
+            cohort,
+            place.address,
+            publisher,
+            size=size,
+            timeout_s=place.timeout_s,
+            source_ips=sources,
+            connects_per_s=pace,
+        )
         streams = Streams(
             cohort,
             place.address,
@@ -131,7 +162,8 @@ class Recognised(Scenario):
             run=run,
             publishers=publishers,
             me=me,
-            source_ips=place.source_ips,
             clock=clock,
+            source_ips=sources,
+            connects_per_s=pace,
         )
-        return Traffic(pool, streams, method="POST", name="/pub", wanted=wanted, size=size)
+        return Traffic(pool, streams, method="POST", name="/pub", wanted=wanted, size=size, connects_per_s=pace)

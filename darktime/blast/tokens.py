@@ -66,8 +66,17 @@ class TokenStreams(RequestPool):
         between_limit_s: float | None = None,
         check_share: float = CHECK_SHARE,
         source_ips: Sequence[str] = (),
+        connects_per_s: float | None = None,
     ) -> None:
-        super().__init__(cohort, address, source, size=size, timeout_s=timeout_s, source_ips=source_ips)
+        super().__init__(
+            cohort,
+            address,
+            source,
+            size=size,
+            timeout_s=timeout_s,
+            source_ips=source_ips,
+            connects_per_s=connects_per_s,
+        )
         self.deliveries = Deliveries()
         self._end_marker = end_marker
         self._first_event_limit_s = first_event_limit_s
@@ -117,8 +126,8 @@ class TokenStreams(RequestPool):
         connection.heard = now
         self.counts.bytes += len(received)
         self.deliveries.bytes += len(received)
-        if len(received) == RECEIVE_BYTES:
-            self.counts.backlog_reads += 1
+        self.deliveries.reads += 1
+        self.deliveries.backlog_reads += len(received) == RECEIVE_BYTES
         try:
             if connection.exact is not None:
                 events = connection.exact.feed(received)

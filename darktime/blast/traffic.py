@@ -72,10 +72,21 @@ class Load(Protocol):
 
 
 class Traffic:
-    """``method`` and ``name`` is how Locust lists the load's requests. ``wanted``: streams that are to be served."""
+    """``method`` and ``name`` is how Locust lists the load's requests. ``wanted``: streams that are to be served.
+
+    ``connects_per_s``: how fast they and the load's connections may come.
+    """
 
     def __init__(
-        self, load: Load, streams: Streams | None = None, *, method: str, name: str, wanted: int = 0, size: int = 0
+        self,
+        load: Load,
+        streams: Streams | None = None,
+        *,
+        method: str,
+        name: str,
+        wanted: int = 0,
+        size: int = 0,
+        connects_per_s: float | None = None,
     ) -> None:
         self.load = load
         self.streams = streams
@@ -83,6 +94,7 @@ class Traffic:
         self.name = name
         self.wanted = wanted
         self.size = size
+        self._paced_s = max(size, wanted) / connects_per_s if connects_per_s else 0.0
         self._taken, self._taken_at = -1, 0.0  # streams, at the last look that saw another number
 
     def open(self, cohort: Cohort, authority: str, stop: Callable[[], bool]) -> None:
@@ -91,7 +103,7 @@ class Traffic:
         Raises UsageError when it does not take them in time, and does not say so.
         """
         self.load.open()
-        limit_s = OPEN_TIMEOUT_S + OPEN_TIMEOUT_PER_SOCKET_S * (self.size + self.wanted)
+        limit_s = OPEN_TIMEOUT_S + OPEN_TIMEOUT_PER_SOCKET_S * (self.size + self.wanted) + self._paced_s
         until = time.monotonic() + limit_s
         while time.monotonic() < until and not stop():
             if self.load.standing and (self.streams is None or self.streams.open >= self.wanted):

@@ -16,11 +16,13 @@ from weakref import WeakKeyDictionary
 
 from locust import User, constant, events, task
 from locust.exception import StopUser
+from locust.runners import MasterRunner, WorkerRunner
 
 from darktime.blast.arrivals import Share
 from darktime.blast.cohort import Cohort
 from darktime.blast.exact import Exact
 from darktime.blast.feed import LocustFeed
+from darktime.blast.last_words import LastWords, say_last_word
 from darktime.blast.offer import Offering
 from darktime.blast.probe import check_there
 from darktime.blast.scenario import Place, Scenario, numbers_beside
@@ -39,10 +41,13 @@ def _options(parser: Any) -> None:
 
 
 @events.init.add_listener
-def _keep_exact(environment: Any, **_: Any) -> None:
+def _watch_workers(environment: Any, **_: Any) -> None:
+    if isinstance(environment.runner, WorkerRunner):
+        say_last_word(environment)
+    last_words = LastWords(environment) if isinstance(environment.runner, MasterRunner) else None
     file = getattr(environment.parsed_options, "exact", "")
     if file:
-        _exact[environment] = exact = Exact()
+        _exact[environment] = exact = Exact(last_words)
         exact.attach(environment, Path(file))
 
 

@@ -15,6 +15,7 @@ import click
 from darktime.console import fleet
 from darktime.console.fleet import check_part, fleet_options, work
 from darktime.console.folders import check_writable, keep_results, run_folder
+from darktime.console.users import INSTEAD, as_closed
 from darktime.errors import ExitCode
 from darktime.extras import require
 
@@ -29,6 +30,7 @@ PASSED_ON = {
     "streams": "--streams",
     "channels": "--channels",
     "connections": "--connections",
+    "connects_per_s": "--connects-per-s",
     "path": "--path",
     "slo": "--slo",
     "max_rate": "--max-rate",
@@ -41,7 +43,7 @@ PASSED_ON = {
     "inconclusive": "--inconclusive",
     "metrics": "--metrics",
 }
-REPEATED = {"allow": "--allow", "number": "--number", "header": "--header"}
+REPEATED = {"allow": "--allow", "number": "--number", "header": "--header", "source": "--source"}
 FLAGS = {
     "closed": "--closed",
     "search": "--search",
@@ -64,6 +66,8 @@ SEARCH_BUDGET_S = 360.0
 @click.option("--streams", type=int, help="EventSource subscribers at a push endpoint.")
 @click.option("--channels", type=int, help="Channels they are spread over.")
 @click.option("--connections", type=int, help="Connections at a plain HTTP instance.")
+@click.option("--source", multiple=True, metavar="ADDRESS|NETWORK", help="Of this machine: connections come from it.")
+@click.option("--connects-per-s", type=float, help="No more connections begin in a second.")
 @click.option("--path", help="What is asked of a plain HTTP instance.")
 @click.option("--slo", help="What a passing probe keeps to, as 'p99<200ms,errors<0.1%'.")
 @click.option("--scenario", metavar="NAME", help="A scenario by name (see docs/scenarios.md), or a .py file of yours.")
@@ -73,6 +77,9 @@ SEARCH_BUDGET_S = 360.0
 @click.option("--budget", type=float, help="Seconds that a search may take; a minute by default, six with --search.")
 @click.option(
     "--beyond", is_flag=True, help="Then 1.2 and 2 times the capacity, and whether it recovers at half of it."
+)
+@click.option(
+    "--users", type=int, help="So many users, each of whom asks again when answered: --closed on N connections."
 )
 @click.option("--closed", is_flag=True, help="Closed model: the next request waits for the reply before.")
 @click.option("--processes", type=int, help="Generator processes, one core each.")
@@ -102,6 +109,7 @@ def command(*, budget: float | None, out: Path | None, junit: Path | None, as_js
     \b
     darkesttime blast --instance 127.0.0.1:8001
     darkesttime blast --instance 127.0.0.1:8001 --rate 500 --duration 30
+    darkesttime blast --instance 127.0.0.1:8001 --users 50 --path /
     darkesttime blast --instance 127.0.0.1:8001 --search --beyond --slo 'p99<50ms,errors<0.1%'
     darkesttime blast --instance 10.0.0.7:80 --allow 10.0.0.7 --max-rate 9000 --master --master-bind-host 10.0.0.1
     darkesttime blast --worker --master-host 10.0.0.1 --processes 4
@@ -115,6 +123,8 @@ def command(*, budget: float | None, out: Path | None, junit: Path | None, as_js
     require(NEEDED)
     check_writable(junit, "--junit")
     nearest_wish(asked)
+    near = context.get_parameter_source("users") in NEARER
+    as_closed(asked, also={name: not near or context.get_parameter_source(name) in NEARER for name in INSTEAD})
     if asked["rate"] is None and not asked["closed"] and not asked["scenario"] and asked["duration"] is None:
         asked["duration"] = budget or (SEARCH_BUDGET_S if asked["search"] else BUDGET_S)
     folder = run_folder("blast", out)
@@ -136,7 +146,7 @@ def command(*, budget: float | None, out: Path | None, junit: Path | None, as_js
 def nearest_wish(asked: dict[str, Any]) -> None:
     """What this call says comes before what stands in darktime.toml, also where the two exclude each other."""
     context = click.get_current_context()
-    kinds = ("rate", "search", "closed", "scenario")
+    kinds = ("rate", "search", "closed", "scenario", "users")
     here = [name for name in kinds if asked[name] and context.get_parameter_source(name) in NEARER]
     for name in kinds:
         if here and context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT_MAP:

@@ -129,8 +129,11 @@ KEYS: dict[str, dict[str, str]] = {
         "budget": NUMBER,
         "beyond": FLAG,
         "closed": FLAG,
+        "users": WHOLE,
         "processes": WHOLE,
         "connections": WHOLE,
+        "source": TEXTS,
+        "connects_per_s": NUMBER,
         "timeout": NUMBER,
         "path": TEXT,
         "header": TEXTS,
@@ -249,6 +252,9 @@ allow = []                             # hosts beyond this machine that may be s
 # cacert = "ca.pem"                    # https: the CA to trust, in place of this machine's
 # insecure = true                      # https: go on without verification
 # closed = true                        # closed model: the next request waits for the reply before
+# source = ["127.0.5.0/28"]             # addresses, or networks, of this machine that connections come from
+# connects_per_s = 200.0                # no more connections begin in a second
+# users = 50                           # the same with so many users, on a connection each
 # fresh = true                         # a new connection for every request
 # follow = true                        # redirects on the same host
 # streams = 200                        # EventSource subscribers at a push endpoint

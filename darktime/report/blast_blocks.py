@@ -23,7 +23,7 @@ _OUTCOMES = {
     "undecided": ("undecided", "wait"),
     "generator": ("generator-bound", "wait"),
 }
-_WRITTEN = {"cpu_share": fig.share}
+_WRITTEN = {"cpu_share": fig.share, "backlog_share": fig.share}
 _ALL = 100  # percent
 _KILO = 1000
 _CURVE = 2  # points, from which on a line says something
@@ -161,7 +161,8 @@ def generator(results: Results) -> Markup | None:
         panels.GENERATOR,
         name="generator",
         title="The generator's health",
-        text="Late sends, a loop that stands still or a full core are the generator's own limit. The canary is an "
+        text="Late sends, a loop that stands still, a full core, sockets that this machine refused, and reads that leave "
+        "more waiting in the kernel are the generator's own limit. The canary is an "
         "independent prober with few requests: where it is slow too, the instance is.",
     )
 

@@ -5,7 +5,8 @@ A snapshot holds what is known at the moment; what is missing or None is not sho
 ``title`` (str), ``stage`` (str), ``elapsed_s``, ``budget_s``, ``planned_per_s``, ``achieved_per_s``, ``p50_ms``,
 ``p99_ms``, ``requests``, ``failures``, ``reason`` (the most frequent failure), ``streams``, ``streams_planned``,
 ``deliveries_per_s``, ``deliveries``, ``lost``, ``in_flight``, ``send_lag_p99_ms``, ``cpu_share``, ``workers``,
-``workers_lost``, and ``rates`` and ``p99s_ms``: one figure a second, the newest last, of which sixty are drawn.
+``workers_lost``, ``backlog_share``, ``errors_of_ours``,
+and ``rates`` and ``p99s_ms``: one figure a second, the newest last, of which sixty are drawn.
 """
 
 from __future__ import annotations
@@ -157,11 +158,13 @@ def _streams(snapshot: Mapping[str, Any]) -> list[str]:
 
 
 def _generator(snapshot: Mapping[str, Any]) -> list[str]:
-    workers, lost = snapshot.get("workers"), snapshot.get("workers_lost")
+    workers, lost, refused = (snapshot.get(key) for key in ("workers", "workers_lost", "errors_of_ours"))
     found = [
         _known(snapshot, "send_lag_p99_ms", "send lag p99 {}", fig.ms),
         _known(snapshot, "cpu_share", "cpu {}", fig.share),
+        _known(snapshot, "backlog_share", "backlog {}", fig.share),
         _known(snapshot, "in_flight", "{} in flight"),
+        f"✗ {fig.count(refused)} sockets refused here" if refused else "",
         f"✗ {fig.count(lost)} of {fig.count(workers)} workers lost" if lost else "",
     ]
     return [part for part in found if part]

@@ -105,6 +105,17 @@ GENERATOR = (
         height=72,
         format=".0%",
     ),
+    Panel(
+        title="receive backlog, share of reads",
+        traces=(Trace(key="backlog_share", word="backlog", colour=palette.DARK),),
+        height=72,
+        format=".0%",
+    ),
+    Panel(
+        title="sockets refused here",
+        traces=(Trace(key="errors_of_ours", word="refused", colour=palette.WRONG, look="bars"),),
+        height=60,
+    ),
     Panel(title="canary, ms", traces=(Trace(key="canary_ms", word="canary", colour=palette.RECEIVED),), height=72),
 )
 COURSE = (

@@ -99,11 +99,19 @@ def _figures(results: Results) -> Markup:
             "Generator",
             fig.share(health["cpu_share"]),
             f"of its CPU; send lag p99 {fig.ms(health['send_lag_p99_ms'])}, "
-            f"{fig.share(health['achieved_share'])} of the plan sent",
+            f"{fig.share(health['achieved_share'])} of the plan sent{_kernel(health)}",
             tone="bad" if generator else "",
         ),
     ]
     return parts.tiles(*(one for one in each if one is not None))
+
+
+def _kernel(health: Results) -> str:
+    """What its kernel had waiting and refused, where the results know it."""
+    if health.get("backlog_share") is None:
+        return ""
+    refused = fig.count(health["errors_of_ours"])
+    return f", receive backlog {fig.share(health['backlog_share'])} of reads, {refused} sockets refused"
 
 
 def _provenance(results: Results) -> Markup:

@@ -67,6 +67,7 @@ def generator(results: Mapping[str, Any], *, verdict: bool = True) -> str:
         f"send lag p99 {fig.ms(health['send_lag_p99_ms'])}",
         f"cpu {fig.share(health['cpu_share'])}",
         f"sent {fig.share(health['achieved_share'])} of the plan",
+        f"backlog {fig.share(health['backlog_share'])}" if health.get("backlog_share") else "",
         health["verdict"] if verdict else "",
     )
 

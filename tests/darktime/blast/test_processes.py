@@ -2,12 +2,14 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -149,6 +151,84 @@ def test_plain_locust_that_is_ended_from_outside_leaves_the_exact_figures(instan
     totals = json.loads(exact.read_text())["totals"]
     assert 50 < totals["requests"] == null.counters()["requests"] < 6000
     assert totals["failures"] < totals["requests"] / 2, "those that were under way"
+
+
+def locust_workers(process):
+    text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
+    return [int(word) for word in text.split()]
+
+
+@pytest.mark.parametrize("ended_by", ["its time", "a signal at once"])
+def test_plain_locust_that_lost_a_worker_ends_in_exit_4_and_says_so_in_the_exact_figures(instance, tmp_path, ended_by):
+    null = instance("null")
+    locust = [sys.executable, "-m", "locust", "-f", "scenarios/steady.py", "--headless", "-u", "2", "--processes", "2"]
+    words = ["--host", f"http://{null.address}", "--number", "rate=50", "--number", "duration=30"]
+    words += ["-t", "4s"] if ended_by == "its time" else []
+    exact = tmp_path / "exact.json"
+    process = subprocess.Popen([*locust, *words, "--exact", str(exact)], stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: null.counters()["requests"] > 50, timeout_s=15, what="a beginning")
+        os.kill(locust_workers(process)[0], signal.SIGKILL)
+        if ended_by != "its time":
+            process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=24)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 4, said
+    figures = json.loads(exact.read_text())
+    assert sorted(worker["state"] for worker in figures["workers"]) == ["lost", "ready"]
+    assert sum(worker["requests"] for worker in figures["workers"]) == figures["totals"]["requests"]
+    (lost,) = (worker["id"] for worker in figures["workers"] if worker["state"] == "lost")
+    assert figures["void"] == (
+        f"1 of 2 workers was lost ({lost}): its part of the plan is missing, so this run is void"
+    )
+    assert figures["void"] in said
+
+
+def test_plain_locust_whose_workers_end_with_it_is_not_void(instance, tmp_path):
+    null = instance("null")
+    locust = [sys.executable, "-m", "locust", "-f", "scenarios/steady.py", "--headless", "-u", "2", "--processes", "2"]
+    words = ["--host", f"http://{null.address}", "--number", "rate=50", "--number", "duration=30"]
+    exact = tmp_path / "exact.json"
+    argv = [*locust, *words, "--exact", str(exact)]
+    with subprocess.Popen(argv, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        wait_until(lambda: null.counters()["requests"] > 50, timeout_s=15, what="a beginning")
+        os.killpg(process.pid, signal.SIGINT)  # Ctrl-C reaches them all
+        process.wait(20)
+    figures = json.loads(exact.read_text())
+    assert (figures["void"], [worker["state"] for worker in figures["workers"]]) == ("", ["ready", "ready"])
+    assert process.returncode != 4
+    assert figures["totals"]["requests"] == null.counters()["requests"]
+
+
+def test_a_bare_run_searches_within_its_budget_and_ends_in_a_capacity(instance, tmp_path):
+    bucket = instance("token-bucket", rate=500, burst=50)
+    start = "from darktime.console.main import darkesttime; darkesttime()"
+    argv = [sys.executable, "-c", start, "blast", "--instance", bucket.address]
+    done = subprocess.run(
+        [*argv, "--budget", "10", "--out", "run"], capture_output=True, text=True, timeout=28, check=False, cwd=tmp_path
+    )
+    result = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert done.returncode == 0, done.stderr
+    assert "--duration 10.0" in result["command"]
+    assert {probe["stage"] for probe in result["probes"]} >= {"double", "bisect"}
+    assert max(probe["began_s"] for probe in result["probes"]) < 10
+    low, high = result["capacity"]["highest_pass_per_s"], result["capacity"]["lowest_fail_per_s"]
+    assert low * 0.95 <= 500 - 10 <= high, "the canary takes ten of them"
+
+
+def test_each_of_so_many_users_asks_again_when_he_is_answered_and_not_before(instance, tmp_path):
+    server = instance("delay", delay="constant:50")
+    start = "from darktime.console.main import darkesttime; darkesttime()"
+    argv = [sys.executable, "-c", start, "blast", "--instance", server.address, "--path", "/", "--users", "4"]
+    words = ["--duration", "2", "--out", str(tmp_path), "--slo", "p99<4s,errors<1%"]
+    done = subprocess.run([*argv, *words], capture_output=True, text=True, timeout=28, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "results.json").read_text())
+    assert (result["model"], result["totals"]["connects"]) == ("closed", 4)
+    assert 4 < result["totals"]["requests"] == server.counters()["requests"] <= 4 * (2000 / 50 + 1)
+    assert max(row["in_flight"] for row in result["series"]) <= 4
 
 
 def test_a_command_that_is_ended_from_outside_leaves_its_results_and_its_page(instance, tmp_path):

@@ -1,5 +1,6 @@
 """Every scenario, run for some two seconds as it is run: a process of its own, against a server that counts too."""
 
+import gzip
 import http.server
 import json
 import os
@@ -14,6 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from darktime.blast.catalogue import names
+from darktime.report import validate
 from tests.realtime_core.push.client import metric
 
 pytestmark = pytest.mark.quiet
@@ -32,8 +34,9 @@ def run(address, name, *words, timeout=28, code=0):
         check=False,
         cwd=ROOT,
     )
-    assert done.returncode == code, done.stderr
+    assert code is None or done.returncode == code, done.stderr
     result = json.loads(done.stdout)
+    assert validate(result) == "blast"
     return {finding["name"]: finding for finding in result["findings"]}, result
 
 
@@ -90,6 +93,32 @@ def test_slow_readers_fall_behind_and_the_fast_ones_lose_nothing(address):
     assert found["fast readers' p99"]["value"] > 0
     assert found["fast readers' lost"]["value"] == 0
     assert found["slow readers behind"]["value"] > 0
+
+
+def test_slow_readers_that_hold_everybody_up_are_said_to_harm_the_others(instance):
+    server = instance("sse", slow="block", send_buffer=4096)
+    words = ["--number", "streams=20", "--number", "connections=4", "--slo", "p99<9s,errors<99%,lost<99%"]
+    named = {"rate": 60, "duration": 3, "share": 0.2, "channels": 1, "slow_bytes_per_s": 1500}
+    found, _ = run(server.address, "slow_readers", *words, *numbers(**named), code=None)
+    assert server.counters()["blocks"] > 0
+    assert found["harm"]["ok"] is False
+    assert found["harm"]["value"] == pytest.approx(
+        found["fast readers' p99"]["value"] - found["fast readers' p99 alone"]["value"], abs=0.01
+    )
+    assert found["harm"]["value"] > 10
+    assert found["harm"]["text"].startswith("slow consumers harm the others: their p99 went from ")
+
+
+def test_slow_readers_at_an_instance_that_keeps_what_they_are_owed_apart_harm_nobody(instance):
+    server = instance("sse", slow="buffer", send_buffer=4096)
+    words = ["--number", "streams=20", "--number", "connections=4"]
+    named = {"rate": 60, "duration": 3, "share": 0.2, "channels": 1, "slow_bytes_per_s": 400, "harm_limit_ms": 100}
+    found, result = run(server.address, "slow_readers", *words, *numbers(**named))
+    assert found["harm"]["ok"] is True
+    assert found["harm"]["text"].startswith("slow consumers do not harm the others")
+    assert found["slow readers behind"]["value"] > 0
+    assert [probe["stage"] for probe in result["probes"]] == ["alone", "hold"]
+    assert result["totals"]["deliveries"] == 2 * 180 * 16, "of the fast ones alone, in both parts"
 
 
 def test_without_slow_readers_nobody_is_behind(address):
@@ -227,6 +256,30 @@ def test_each_request_of_a_log_is_replayed_once_whoever_of_the_workers_sends_it(
     assert "40 lines were left out" in found["replayed"]["text"]
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_a_recording_is_replayed_with_its_headers_and_what_may_not_be_sent_again_is_left_out(
+    recording, tmp_path, packed
+):
+    header = {"darktime_recording": 1, "experiment": "first", "key": "cookie:uid", "began": 1795643965.691}
+    lines = [json.dumps(header)]
+    methods = ["GET", "HEAD", "POST", "GET"]
+    for number in range(40):
+        target = "/logout" if number == 39 else f"/{number}"
+        asked = {"at": number / 20, "id": f"{number:032x}", "user": f"{number % 3:016x}", "method": methods[number % 4]}
+        lines.append(json.dumps(asked | {"target": target, "headers": [["Host", "www.example.org"]]}))
+        lines.append(json.dumps({"id": f"{number:032x}", "answer": {"status": 200}}))
+    file = tmp_path / "recording.jsonl"
+    text = "\n".join([*lines, "no line at all", ""]).encode()
+    file.write_bytes(gzip.compress(text) if packed else text)
+    address = f"127.0.0.1:{recording.server_port}"
+    found, result = run(address, "replay", *numbers(file=file, speed=2, connections=4), "--processes", "2")
+    expected = [(methods[number % 4], f"/{number}") for number in range(39) if methods[number % 4] != "POST"]
+    assert sorted(recording.asked) == sorted(expected)
+    assert result["totals"]["requests"] == len(expected) == 29
+    assert (found["replayed"]["value"], found["replayed"]["ok"]) == (29, True)
+    assert "12 lines were left out" in found["replayed"]["text"]
+
+
 def locust(file, url, folder, *words, **variables):
     command = [
         sys.executable,
@@ -238,7 +291,7 @@ def locust(file, url, folder, *words, **variables):
         "-u",
         "1",
         "-t",
-        "3s",
+        "5s",
         "--host",
         url,
         *words,
@@ -266,6 +319,41 @@ def test_plain_locust_runs_a_scenario_and_its_total_is_the_servers_own(instance,
     listed = listed_by_locust(file, server.url, tmp_path, *numbers(rate=200, duration=2, connections=4))
     assert listed["GET", "/"]["num_requests"] == 400 == server.counters()["requests"]
     assert listed["GET", "/"]["num_failures"] == 0
+
+
+def test_a_push_scenario_under_plain_locust_has_the_servers_own_totals(push, tmp_path):
+    file, exact = ROOT / "scenarios" / "publish_and_subscribe.py", tmp_path / "exact.json"
+    words = [*STREAMS, *numbers(rate=100, duration=1, channels=10), "--exact", str(exact)]
+    listed = listed_by_locust(file, f"http://{push.host}:{push.port}", tmp_path, *words)
+    assert listed["POST", "/pub"]["num_requests"] == 100 == metric(push, "published_total")
+    assert listed["EVENT", "delivery"]["num_requests"] == 100 * 3 == metric(push, "deliveries_total")
+    assert listed["EVENT", "delivery"]["num_failures"] == 0
+    totals = json.loads(exact.read_text())["totals"]
+    assert (totals["requests"], totals["deliveries"], totals["lost"]) == (100, 300, 0)
+
+
+def test_a_shape_of_locusts_phases_cohorts_as_the_documentation_says(push, tmp_path):
+    (shape,), exact = fences("py"), tmp_path / "exact.json"
+    (tmp_path / "phases.py").write_text(shape, encoding="utf-8")
+    words = [*STREAMS, *numbers(rate=50, duration=1, channels=10), "--exact", str(exact)]
+    host = f"http://{push.host}:{push.port}"
+    argv = [sys.executable, "-m", "locust", "-f", "phases.py", "--host", host, "--headless", "--processes", "2", *words]
+    done = subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        timeout=28,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(exact.read_text())
+    assert sorted(worker["requests"] for worker in figures["workers"]) == [50, 100], "the first has both phases"
+    assert figures["totals"]["requests"] == 150 == metric(push, "published_total")
+    assert figures["totals"]["deliveries"] == 150 * 3 == metric(push, "deliveries_total")
+    busy = [row["t"] for row in figures["series"] if row["requests"]]
+    assert max(busy) - min(busy) >= 3, "the second phase began four seconds after the first"
 
 
 @pytest.mark.parametrize(

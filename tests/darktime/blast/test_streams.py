@@ -10,7 +10,9 @@ import pytest
 
 from darktime.blast.arrivals import constant
 from darktime.blast.cohort import Cohort
+from darktime.blast.counts import Counts
 from darktime.blast.deliveries import Deliveries
+from darktime.blast.health import Health, backlog_share, verdict
 from darktime.blast.marks import body
 from darktime.blast.publisher import Published
 from darktime.blast.requests import RequestPool
@@ -504,3 +506,18 @@ def test_a_named_channel_carries_everything(stack):
 def test_publishers_have_numbers_below_their_count():
     with instance() as served, pytest.raises(ValueError, match="publisher 2 of 2"):
         Rig(served.address, publishers=2, me=2)
+
+
+def test_reads_of_streams_that_leave_more_waiting_are_evidence_against_a_busy_generator():
+    with instance() as served, Rig(served.address, count=2) as rig:
+        rig.stand()
+        rig.publisher.published[0] = 4000
+        served.send(b"".join(chunk(event(number)) for number in range(1, 4001)))
+        counted = rig.until(lambda counted: counted.delivered == 8000)
+        assert 1 <= counted.backlog_reads < counted.reads
+        share = backlog_share(Counts(requests=4000), counted)
+        assert share == counted.backlog_reads / counted.reads
+        busy = {"send_lag_p99_ms": 0.0, "loop_lag_max_ms": 0.0, "cpu_share": 0.7, "achieved_share": 1.0}
+        assert "of its reads found more than they could take" in verdict(
+            Health(**busy, backlog_share=max(share, 0.3)), slo_ms=200.0, passed=False
+        )

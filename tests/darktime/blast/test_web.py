@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.support.picture import seen
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -115,10 +116,20 @@ def test_the_page_shows_what_the_result_and_the_server_say(
     expect(page.get_by_text("STOPPED")).to_be_visible(timeout=LIMIT_MS)
     expect(page.get_by_role("row").filter(has_text="/pub").filter(has_text="300")).to_be_visible(timeout=LIMIT_MS)
     locust = cells(page)
+    pictures = {"Statistics": page.screenshot()}
+    page.get_by_role("tab", name="Charts").click()
+    expect(page.locator("canvas, svg").first).to_be_visible()
+    pictures["Charts"] = page.screenshot()
     page.get_by_role("tab", name="darkesttime").click()
     expect(page.get_by_text("requests: ended")).to_be_visible()
+    pictures["darkesttime"] = page.screenshot()
     exact = {name: row[1] for name, row in cells(page).items()}
     page.close()
+    for tab, png in pictures.items():
+        picture = seen(browser, png)
+        assert picture.colours > 30, tab
+        assert picture.most < 0.99, f"{tab} is blank"
+    assert len(set(pictures.values())) == 3, "each tab shows something else"
     code, result = blast.end(at_once=True)
     counted = push.counters()
     assert code == 0, "it had ended before the page was left"

@@ -28,6 +28,8 @@ WORDS = {
     "duration": ("10.0", "20.0", "30.0"),
     "processes": ("1", "2", "3"),
     "connections": ("1", "2", "3"),
+    "source": ("['127.0.0.2']", "127.0.0.3", "127.0.0.4"),
+    "connects_per_s": ("1.0", "2.0", "3.0"),
     "timeout": ("1.0", "2.0", "3.0"),
     "path": ("'/1'", "/2", "/3"),
     "streams": ("1", "2", "3"),
@@ -101,6 +103,13 @@ def test_a_canary_may_be_put_off_in_the_file(told):
     assert "--canary" in told("[blast]\ncanary = false\n", words=[*INSTANCE, "--canary"])
 
 
+def test_a_bare_run_takes_a_minute_and_a_search_without_the_hurry_six(told):
+    assert values(told(words=INSTANCE), "--duration") == ["60.0"]
+    assert values(told(words=[*INSTANCE, "--search"]), "--duration") == ["360.0"]
+    for words in (["--rate", "5"], ["--closed"], ["--users", "5"], ["--scenario", "steady"]):
+        assert not values(told(words=[*INSTANCE, *words]), "--duration"), "these have a time of their own"
+
+
 def test_a_budget_is_the_time_of_a_search_alone(told):
     assert values(told("[blast]\nbudget = 25.0\n", words=INSTANCE), "--duration") == ["25.0"]
     assert values(told("[blast]\nbudget = 25.0\n", words=[*INSTANCE, "--budget", "9"]), "--duration") == ["9.0"]
@@ -117,6 +126,31 @@ def test_a_search_that_is_asked_for_here_is_not_held_to_a_rate_of_the_file(told)
     assert "--search" not in told("[blast]\nsearch = true\n", words=[*INSTANCE, "--rate", "5"])
 
 
+def test_users_are_the_closed_model_on_a_connection_each_and_the_nearest_wish_wins(told):
+    argv = told("[blast]\nrate = 500.0\nconnections = 7\n", words=[*INSTANCE, "--users", "50"])
+    assert "--closed" in argv
+    assert values(argv, "--connections") == ["50"]
+    assert not values(argv, "--rate") + values(argv, "--users")
+    assert values(told("[blast]\nusers = 3\n", words=INSTANCE), "--connections") == ["3"]
+    assert "--closed" not in told("[blast]\nusers = 3\n", words=[*INSTANCE, "--rate", "5"])
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--users", "50", "--rate", "5"], "--users 50 with --rate: users ask when they are answered"),
+        (["--users", "50", "--search"], "--users 50 with --search"),
+        (["--users", "50", "--connections", "9"], "--users 50 with --connections"),
+        (["--users", "50", "--scenario", "steady"], "--users 50 with --scenario"),
+        (["--users", "0"], "--users 0: at least 1"),
+    ],
+)
+def test_users_beside_what_they_exclude_are_refused(tmp_path, monkeypatch, capsys, words, named):
+    monkeypatch.chdir(tmp_path)
+    assert run(DARKESTTIME, ["blast", *INSTANCE, *words]) == 2
+    assert named in capsys.readouterr().err
+
+
 def test_a_worker_is_not_told_the_instance_by_the_file_of_who_runs_a_master_here(told, monkeypatch):
     joined = []
     monkeypatch.setattr(blast, "work", lambda asked: joined.append(asked) or 0)
@@ -130,7 +164,7 @@ def test_every_option_of_blast_can_stand_in_the_file_and_every_key_is_an_option(
     command = DARKESTTIME.get_command(click.Context(DARKESTTIME), "blast")
     options = {option.name for option in command.params} - NOT_IN_THE_FILE
     assert options == set(KEYS["blast"])
-    assert options == {*WORDS, *SWITCHES, *OF_A_WORKER, "budget", "junit"}, "each has its case here"
+    assert options == {*WORDS, *SWITCHES, *OF_A_WORKER, "budget", "junit", "users"}, "each has its case here"
     flags = {option.name for option in command.params if option.is_flag} - NOT_IN_THE_FILE
     assert flags == {key for key, kind in KEYS["blast"].items() if kind == FLAG}
 

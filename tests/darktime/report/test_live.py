@@ -77,6 +77,12 @@ def test_the_screen_reads_as_agreed(width: int) -> None:
     assert "\n".join(render(SNAPSHOT, width)) + "\n" == GOLDEN[width]
 
 
+def test_what_the_kernel_holds_and_refuses_is_on_the_screen() -> None:
+    lines = render(SNAPSHOT | {"backlog_share": 0.31, "errors_of_ours": 4}, 100)
+    assert "backlog 31 %" in "\n".join(lines)
+    assert "✗ 4 sockets refused here" in "\n".join(lines)
+
+
 def test_elsewhere_than_on_a_terminal_it_is_one_line() -> None:
     assert plain(SNAPSHOT) == PLAIN
 

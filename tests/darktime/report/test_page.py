@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from darktime.errors import UsageError
-from darktime.report import drawing, html_page, palette, write_report
+from darktime.report import drawing, html_page, palette, text_summary, write_report
 from darktime.report.heat_chart import gathered
 from darktime.report.series import thinned
 
@@ -60,6 +60,18 @@ def test_a_page_names_verdict_and_exact_ids_before_anything_else(demo: dict[str,
         for hop in phase["ledger"]:
             for item in [*hop["missing"], *hop["extra"]]:
                 assert page.index(item["id"]) < first_chart
+
+
+def test_what_the_generators_kernel_held_and_refused_stands_beside_its_other_figures() -> None:
+    results = json.loads((SAMPLES / "blast-http.json").read_text("utf-8"))
+    assert "receive backlog" not in html_page(results), "results of before do not know it"
+    results["health"] |= {"backlog_share": 0.31, "errors_of_ours": 4}
+    for row in results["series"]:
+        row |= {"backlog_share": 0.29, "errors_of_ours": 3}
+    page = html_page(results)
+    assert "receive backlog 31 % of reads, 4 sockets refused" in page
+    assert "highest receive backlog, share of reads: 29 %; highest sockets refused here: 3" in page
+    assert "backlog 31 %" in "\n".join(text_summary(results))
 
 
 def test_every_element_is_closed_and_every_chart_has_title_description_and_figures(page: str, charts: int) -> None:

@@ -98,27 +98,28 @@ GENERATOR  send lag p99 0.49 ms · cpu 5.1 % · sent 100 % of the plan · health
 RUN        token_stream · 127.0.0.1:8080/v1/chat/completions · stream · open · 24.0 s · exit 0
 """,
     "blast-scenario": """\
-THRESHOLDS ✓ p99 < 200 ms ... 11.3 ms
-           ✓ lost = 0 ....... 0
-RESULT     Slow readers harm the others: with 25 of 525 reading 1 KB/s, p99 of the fast ones
-           rose from 8.2 to 61 ms.
-CAPACITY   holds 150/s · fails at —/s · limit: not reached
+THRESHOLDS ✗ p99 < 200 ms ..... 3,011 ms
+           ✓ errors < 0.1 % ... 0 %
+           ✓ lost = 0 ......... 0
+RESULT     The instance did not hold 120 publishes/s (p99 < 200 ms, errors < 0.1 %, lost = 0):
+           p99 3,011 ms.
+CAPACITY   holds —/s · fails at 120/s · limit: instance
 PROBES                            rate/s   reached        p50        p99   errors    lost
-  ✓ held                             150       150    3.32 ms    11.3 ms        0       0
-LATENCY    p50 3.32 ms  p90 6.53 ms  p99 11.3 ms  p99.9 17.4 ms  max 22.2 ms · from planned time
-SERVICE    p50 3.23 ms  p90 6.43 ms  p99 11.3 ms  p99.9 17.2 ms  max 22.1 ms · from sending
-COUNTS     3,000 requests · 0 failed · 936.0 kB
-STREAMS    500 open of 525 · 25 cut
-           p99 of spread 26.9 ms
-GAPS       1,500,000 delivered · 0 lost · 0 duplicated · 0 reordered · 0 replayed · 31 late
-GENERATOR  send lag p99 0.52 ms · cpu 5.3 % · sent 100 % of the plan · healthy
-           canary p50 2.40 ms, p99 11.8 ms · used 12 % of this generator's 41,200/s
-WORKERS    1 of 2 lost (w2): what they did last is not counted
-FINDINGS   ✗ harm 52.8 ms: p99 of the fast readers rose by this much while the slow ones were
-           there
-           · fast p99 alone 8.20 ms: before the slow readers came
-           ✓ slow readers dropped 25: by the instance, all of them
-RUN        slow_readers · 127.0.0.1:9301 · push · open · 20.0 s · exit 3
+  ✓ held                             120       120    0.60 ms    13.3 ms        0       0
+  ✗ p99 3,011 ms                     120        82    2.02 ms   3,011 ms        0       0
+LATENCY    p50 2.02 ms  p90 2,537 ms  p99 3,011 ms  p99.9 3,103 ms  max 3,103 ms · from plan
+SERVICE    p50 0.34 ms  p90 7.00 ms  p99 1,637 ms  p99.9 1,693 ms  max 1,693 ms · from sending
+COUNTS     1,200 requests · 0 failed · 2.6 MB
+STREAMS    40 open of 40 · 0 cut
+           p99 of spread 10.2 ms
+GAPS       19,200 delivered · 0 lost · 0 duplicated · 688 reordered · 0 replayed
+GENERATOR  send lag p99 10.5 ms · cpu 3 % · sent 100 % of the plan · healthy
+FINDINGS   ✗ harm 2,997 ms: slow consumers harm the others: their p99 went from 13.3 to 3,011
+           ms; 10 ms are allowed
+           · fast readers' p99 alone 13.3 ms: before the others slowed down
+           · fast readers' p99 3,011 ms: while others read slowly
+           … 2 more are in the report
+RUN        slow_readers · 127.0.0.1:9301 · stream · open · 15.6 s · exit 3
 """,
     "compare": """\
 OUTCOME    ✓ better
