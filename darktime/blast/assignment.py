@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from darktime.blast.catalogue import digest
+from darktime.blast.combinations import refuse_of_another_kind
 from darktime.blast.modest import MODEST_PUBLISHERS
 from darktime.blast.probe import check_there, recognise
 from darktime.blast.settings import PUBLISHERS, check_rate, is_named, max_rate, reserve_open_files
@@ -25,6 +26,8 @@ def task_of(settings: BlastSettings, address: Address) -> Task:
     if endpoint is None and address.tls:
         check_there(address)
     push = endpoint is not None and endpoint.kind == "push"
+    if endpoint is not None:
+        refuse_of_another_kind(settings.asked, address.authority, push=push)
     return Task(
         address=asdict(address),
         run=secrets.token_hex(4),
