@@ -250,5 +250,6 @@ def _concluded(
         unit=unit,
         ceiling=met,
         cold_start=session.cold_start(),
+        not_beyond=session.not_beyond,
         tls_is_spoken=may_speak_tls(address, record.counts) and speaks_tls(address),
     )

@@ -10,7 +10,7 @@ from darktime.blast.cold_start import without_cold_start
 from darktime.blast.interval import of_plans
 from darktime.blast.overload import Overload, at_capacity, judge_overload
 from darktime.blast.plan import Plan
-from darktime.blast.result import FAIL, judge
+from darktime.blast.result import FAIL, GENERATOR, judge
 from darktime.blast.search import Durations, Search
 from darktime.blast.settings import max_rate
 
@@ -65,6 +65,7 @@ class Session:
         self.offered: list[Offered] = []
         self.search: Search | None = None
         self.overload: Overload | None = None
+        self.not_beyond = ""  # why what was asked for beyond the capacity was left out
         self.findings: Sequence[Finding] = ()
         self._head = head
         self._push = push
@@ -165,24 +166,33 @@ class Session:
     def _go_beyond(self) -> None:
         assert self.search is not None
         capacity = self.search.highest_pass_per_s
-        if capacity is None or self.search.lowest_fail_per_s is None:
+        self.not_beyond = _why_not_beyond(self.search)
+        if capacity is None or self.not_beyond:
             return
+        settings = self.settings
         baseline = at_capacity(self.probes, capacity)
+        rates = sorted({min(capacity * factor, max_rate(settings)) for factor in BEYOND})
         beyond = []
-        for factor in BEYOND:
+        for rate in rates:
             if self._stop():
                 return
-            rate = min(capacity * factor, max_rate(self.settings))
-            plan = Plan(stage="beyond", rate_per_s=rate, duration_s=BEYOND_S, drain_s=0.0)
+            plan = Plan(stage="beyond", rate_per_s=rate, duration_s=BEYOND_S, drain_s=0.0, seed=settings.seed)
             beyond.append(self._note(self._head.offer(plan, patient=True)))
         began = int(time.time())
-        recover_s = FINE_RECOVER_S if self.settings.search else RECOVER_S
-        plan = Plan(stage="recover", rate_per_s=capacity * RECOVER_AT, duration_s=recover_s, drain_s=DRAIN_S)
-        self._note(self._head.offer(plan, patient=True))
+        recover_s = FINE_RECOVER_S if settings.search else RECOVER_S
+        plan = Plan(
+            stage="recover",
+            rate_per_s=capacity * RECOVER_AT,
+            duration_s=recover_s,
+            drain_s=DRAIN_S,
+            seed=settings.seed,
+        )
+        low = self._note(self._head.offer(plan, patient=True))
         self._head.finish()
         # The first second still holds what was left of the overload; the last one is a fraction.
         recovery = [second for second in self._record.recent if began <= second.at_s < began + recover_s]
-        self.overload = judge_overload(baseline, beyond, recovery)
+        allowed = rates[-1] >= capacity * BEYOND[-1]
+        self.overload = judge_overload(baseline, beyond, recovery, low=low, allowed=allowed)
 
     def _note(self, offered: Offered, *, strict: bool = False) -> Probe:
         if self._witness is not None:
@@ -196,3 +206,18 @@ class Session:
         if self._on_probe is not None:
             self._on_probe(probe)
         return probe
+
+
+def _why_not_beyond(search: Search) -> str:
+    """Why there is no capacity to go beyond; empty where there is one."""
+    if search.highest_pass_per_s is None:
+        why = "no rate was held"
+    elif search.lowest_fail_per_s is None:
+        why = "no rate failed"
+    elif search.limited_by == GENERATOR:
+        why = "the generator was the limit"
+    elif search.noise:
+        why = "what was found is noise"
+    else:
+        return ""
+    return f"Nothing was offered beyond the capacity (--beyond), for none was found: {why}."

@@ -252,7 +252,8 @@ def _overload(results: Results) -> list[str]:
 
 
 def _overload_word(overload: Mapping[str, Any]) -> str:
-    return str(overload["verdict"]) + (", metastable" if overload["metastable"] else "")
+    verdict = str(overload["verdict"])
+    return verdict if verdict == "metastable" or not overload["metastable"] else f"{verdict}, metastable"
 
 
 def _findings(findings: Iterable[Mapping[str, Any]], room: int) -> list[str]:
