@@ -251,5 +251,6 @@ def _concluded(
         ceiling=met,
         cold_start=session.cold_start(),
         not_beyond=session.not_beyond,
+        ended_early=session.ended_early,
         tls_is_spoken=may_speak_tls(address, record.counts) and speaks_tls(address),
     )

@@ -61,6 +61,9 @@ class Scenario:
 
     doc: ClassVar[str] = ""  # one line for --help and reports
     listens: ClassVar[bool] = False  # whether it needs a push endpoint
+    # Whether it goes on however many requests fail; otherwise an instance that answers with errors is left in peace. A
+    # stream that is cut is no request.
+    patient: ClassVar[bool] = False
 
     def __init__(self, numbers: dict[str, Any]) -> None:
         self.numbers = numbers

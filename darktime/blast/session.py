@@ -65,6 +65,7 @@ class Session:
         self.offered: list[Offered] = []
         self.search: Search | None = None
         self.overload: Overload | None = None
+        self.ended_early = ""  # why a scenario's plans were not all offered
         self.not_beyond = ""  # why what was asked for beyond the capacity was left out
         self.findings: Sequence[Finding] = ()
         self._head = head
@@ -78,11 +79,7 @@ class Session:
         """Do it all."""
         settings = self.settings
         if self._scenario is not None:
-            for plan in self._scenario.plans():
-                if self._stop():
-                    return
-                self._note(self._head.offer(plan, patient=True))
-            self.findings = self._scenario.findings(self.offered)
+            self._run_scenario(self._scenario)
         elif settings.closed:
             self._note(self._head.offer(Plan(stage="hold", duration_s=settings.duration_s, drain_s=settings.timeout_s)))
         elif settings.rate_per_s is not None:
@@ -91,6 +88,19 @@ class Session:
             self._run_search()
             if settings.beyond and not self._stop():
                 self._go_beyond()
+
+    def _run_scenario(self, scenario: Scenario) -> None:
+        """Its plans, up to the one that errors ended: whoever answers so is left in peace, and findings need them all."""
+        plans = scenario.plans()
+        for number, plan in enumerate(plans, 1):
+            if self._stop():
+                return
+            offered = self._head.offer(plan, patient=scenario.patient)
+            self._note(offered)
+            if offered.aborted and not self._stop():
+                self.ended_early = f"It was ended in plan {number} of {len(plans)} of the scenario: {offered.aborted}."
+                return
+        self.findings = scenario.findings(self.offered)
 
     def interval(self) -> Interval:
         """What the search, or the one rate that was asked for, has shown."""
