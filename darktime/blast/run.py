@@ -188,7 +188,7 @@ def _heard(witness: Witness | None, record: Record) -> dict[str, Any] | None:
     """What the canary saw, second by second into the record, and as a whole."""
     if witness is None:
         return None
-    summary = witness.summary()
+    summary = witness.summary(record.counts.requests + record.deliveries.delivered)
     witness.close()
     for at, took in witness.answers:
         if took >= 0:

@@ -13,6 +13,7 @@ from darktime.blast.plan import Plan
 from darktime.blast.result import FAIL, GENERATOR, judge
 from darktime.blast.search import Durations, Search
 from darktime.blast.settings import max_rate
+from darktime.blast.witness import pace, pace_to_see_calm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,7 +82,7 @@ class Session:
         if self._scenario is not None:
             self._run_scenario(self._scenario)
         elif settings.closed:
-            self._note(self._head.offer(Plan(stage="hold", duration_s=settings.duration_s, drain_s=settings.timeout_s)))
+            self._note(self._offer(Plan(stage="hold", duration_s=settings.duration_s, drain_s=settings.timeout_s)))
         elif settings.rate_per_s is not None:
             self._hold(settings.rate_per_s, settings.duration_s)
         else:
@@ -95,7 +96,7 @@ class Session:
         for number, plan in enumerate(plans, 1):
             if self._stop():
                 return
-            offered = self._head.offer(plan, patient=scenario.patient)
+            offered = self._offer(plan, patient=scenario.patient)
             self._note(offered)
             if offered.aborted and not self._stop():
                 self.ended_early = f"It was ended in plan {number} of {len(plans)} of the scenario: {offered.aborted}."
@@ -122,7 +123,7 @@ class Session:
             seed=self.settings.seed,
         )
         began = int(time.time())
-        offered = self._head.offer(plan)
+        offered = self._offer(plan)
         if judge(offered, self.settings.slo).outcome == FAIL:
             self._head.finish()
             means = [mean_us for at_s, mean_us in self._record.means if at_s >= began]
@@ -149,7 +150,7 @@ class Session:
                 drain_s=min(max(DRAIN_S, settings.slo.good_ms / 1000), settings.timeout_s),
                 seed=settings.seed,
             )
-            offered = self._head.offer(plan)
+            offered = self._offer(plan)
             if self._stop():
                 self._note(offered)
                 return
@@ -159,6 +160,8 @@ class Session:
             if offered.streams_never_served:  # at another rate they would be turned away as well
                 return
             if probe.outcome == FAIL:
+                if self._witness is not None:
+                    self._witness.ask(pace_to_see_calm(attempt.rate_per_s))
                 self._cool_down(min(FINE_COOL_S if settings.search else COOL_S, end - time.monotonic()))
 
     def _cool_down(self, limit_s: float) -> None:
@@ -187,7 +190,7 @@ class Session:
             if self._stop():
                 return
             plan = Plan(stage="beyond", rate_per_s=rate, duration_s=BEYOND_S, drain_s=0.0, seed=settings.seed)
-            beyond.append(self._note(self._head.offer(plan, patient=True)))
+            beyond.append(self._note(self._offer(plan, patient=True)))
         began = int(time.time())
         recover_s = FINE_RECOVER_S if settings.search else RECOVER_S
         plan = Plan(
@@ -197,12 +200,27 @@ class Session:
             drain_s=DRAIN_S,
             seed=settings.seed,
         )
-        low = self._note(self._head.offer(plan, patient=True))
+        low = self._note(self._offer(plan, patient=True))
         self._head.finish()
         # The first second still holds what was left of the overload; the last one is a fraction.
         recovery = [second for second in self._record.recent if began <= second.at_s < began + recover_s]
         allowed = rates[-1] >= capacity * BEYOND[-1]
         self.overload = judge_overload(baseline, beyond, recovery, low=low, allowed=allowed)
+
+    def _offer(self, plan: Plan, *, patient: bool = False) -> Offered:
+        """Have it offered, with as much of a canary beside it as does not matter."""
+        if self._witness is not None:
+            # Closed, nobody knows the rate: as little as can tell something.
+            load_per_s = (plan.mean_rate_per_s() or 0.0) * self._heard_by
+            wanted = not self.settings.searches
+            self._witness.ask(pace(load_per_s, plan.duration_s, wanted=wanted))
+        return self._head.offer(plan, patient=patient)
+
+    @property
+    def _heard_by(self) -> float:
+        """What the instance has to do for a request: at a push endpoint each goes to all who listen on its channel."""
+        settings = self.settings
+        return 1 + settings.streams / (1 if settings.channel else settings.channels) if self._push else 1.0
 
     def _note(self, offered: Offered, *, strict: bool = False) -> Probe:
         if self._witness is not None:

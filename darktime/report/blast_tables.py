@@ -176,6 +176,8 @@ def against(results: Results) -> Markup | None:
             ("Canary", f"p50 {fig.ms(canary['p50_ms'])}, p99 {fig.ms(canary['p99_ms'])}"),
             ("Its requests", f"{fig.count(canary['requests'])}, {fig.count(canary['errors'])} failed"),
         ]
+        if canary.get("share") is not None:
+            known.append(("Of all that was asked", fig.share(canary["share"])))
     if calibration and calibration["ceiling_per_s"] is not None:
         known += [
             ("Calibration", f"this generator alone reaches {fig.count(calibration['ceiling_per_s'])}/s"),

@@ -202,6 +202,8 @@ def _checked_against(results: Results) -> str:
     parts = []
     if canary:
         parts.append(f"canary p50 {fig.ms(canary['p50_ms'])}, p99 {fig.ms(canary['p99_ms'])}")
+        if canary.get("share") is not None:
+            parts[-1] += f" ({fig.share(canary['share'])} of the load)"
         if canary["errors"]:
             parts.append(f"{fig.count(canary['errors'])} of its {fig.count(canary['requests'])} failed")
     if calibration and calibration["ceiling_per_s"] is not None:
