@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from darktime.blast.cold_start import without_cold_start
+from darktime.blast.growth import LEAST_EVEN, LEAST_RANDOM
 from darktime.blast.interval import of_plans
 from darktime.blast.overload import Overload, at_capacity, judge_overload
 from darktime.blast.plan import Plan
@@ -31,6 +32,9 @@ START_HTTP_PER_S = 500.0
 START_PUSH_PER_S = 50.0
 DRAIN_S = 1.0
 FINE_PRECISION = 1.03
+# However slow the instance, a try is long enough to see a queue that grows: that is what a capacity is the end of.
+QUICK = Durations(least_requests=LEAST_EVEN, longest_s=30.0)
+QUICK_RANDOM = Durations(least_requests=LEAST_RANDOM, longest_s=30.0)
 # A search that has time holds longer, so that a p99 rests on some hundred requests.
 FINE = Durations(double_s=2.0, bisect_s=4.0, confirm_s=8.0, least_requests=1000, longest_s=20.0)
 BEYOND = (1.2, 2.0)
@@ -42,6 +46,8 @@ FINE_RECOVER_S = 60.0
 COOL_S = 5.0
 FINE_COOL_S = 20.0
 CALM_ANSWERS = 3
+# ... and before the first: its process must have begun.
+MEET_S = 3.0
 LOOK_S = 0.05
 
 
@@ -132,13 +138,14 @@ class Session:
 
     def _run_search(self) -> None:
         settings = self.settings
+        self._meet_witness()
         start = START_PUSH_PER_S if self._push else START_HTTP_PER_S
         search = self.search = Search(
             start_per_s=start,
             max_per_s=max_rate(settings),
             precision=FINE_PRECISION if settings.search else 1.1,
             confirm=settings.search,
-            durations=FINE if settings.search else Durations(),
+            durations=FINE if settings.search else QUICK if settings.seed is None else QUICK_RANDOM,
         )
         end = time.monotonic() + settings.duration_s
         while (attempt := search.next(end - time.monotonic())) is not None and not self._stop():
@@ -163,6 +170,15 @@ class Session:
                 if self._witness is not None:
                     self._witness.ask(pace_to_see_calm(attempt.rate_per_s))
                 self._cool_down(min(FINE_COOL_S if settings.search else COOL_S, end - time.monotonic()))
+
+    def _meet_witness(self) -> None:
+        """Wait until the canary has seen how an instance answers that nobody loads: it is what calm is known by."""
+        until = time.monotonic() + MEET_S
+        while self._witness is not None and time.monotonic() < until and not self._stop():
+            self._witness.listen()
+            if len(self._witness.answers) >= CALM_ANSWERS:
+                return
+            time.sleep(LOOK_S)
 
     def _cool_down(self, limit_s: float) -> None:
         """Leave an instance that did not hold in peace until the canary is answered as before: a queue is no capacity."""
