@@ -214,7 +214,12 @@ def _run(settings: BlastSettings, stopped: list[int], live_fd: int | None, hlog:
         os.set_blocking(live_fd, False)
     try:
         return blast(
-            settings, on_progress=on_probe, on_second=on_second, on_note=_print_note, stop=lambda: bool(stopped)
+            settings,
+            on_progress=on_probe,
+            on_second=on_second,
+            on_plan=snapshots.begin,
+            on_note=_print_note,
+            stop=lambda: bool(stopped),
         )
     finally:
         if log is not None:

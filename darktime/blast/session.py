@@ -65,6 +65,7 @@ class Session:
         on_probe: Callable[[Probe], None] | None,
         stop: Callable[[], bool],
         witness: Witness | None = None,
+        on_plan: Callable[[Plan], None] | None = None,
     ) -> None:
         self.settings = settings
         self._witness = witness
@@ -80,6 +81,7 @@ class Session:
         self._scenario = scenario
         self._record = record
         self._on_probe = on_probe
+        self._on_plan = on_plan
         self._stop = stop
 
     def run(self) -> None:
@@ -225,6 +227,8 @@ class Session:
 
     def _offer(self, plan: Plan, *, patient: bool = False) -> Offered:
         """Have it offered, with as much of a canary beside it as does not matter."""
+        if self._on_plan is not None:
+            self._on_plan(plan)
         if self._witness is not None:
             # Closed, nobody knows the rate: as little as can tell something.
             load_per_s = (plan.mean_rate_per_s() or 0.0) * self._heard_by
