@@ -208,7 +208,7 @@ def _outcome(offered: Offered, readings: tuple[Reading, ...], answered: int, err
     undecided = next((one for one in readings if one.ok is None), None)
     if undecided is not None:
         return UNDECIDED, undecided.why
-    if offered.stage == CONFIRM and stationary(error) is False:
+    if stationary(error) is False:
         return UNDECIDED, f"not stationary: rate x time is {error:.0%} from what was under way"
     return PASS, ""
 

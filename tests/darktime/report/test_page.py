@@ -205,6 +205,17 @@ def test_the_overload_stands_on_the_page_with_the_factor_that_was_offered(http: 
     assert "twice" not in " ".join(text).replace(http["overload"]["sentence"], "")
 
 
+def test_where_littles_law_was_not_measured_that_is_said(http: dict[str, Any]) -> None:
+    for number, probe in enumerate(http["probes"]):
+        probe["little_error"] = None if number % 2 else 0.031
+    text = Reader(html_page(http)).text
+    assert "Little's law off by" in text
+    assert "not measured" in text
+    assert "3.1 %" in text
+    http["probes"] = http["probes"][1:2]
+    assert "not measured" in Reader(html_page(http)).text
+
+
 def test_nothing_stands_where_nothing_was_measured(http: dict[str, Any]) -> None:
     for row in http["series"]:
         row.update(dict.fromkeys(("canary_ms", "loop_lag_ms", "deliveries", "in_flight")))
