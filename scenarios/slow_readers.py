@@ -39,7 +39,7 @@ class SlowReaders(Scenario):
         behind = heard.slow_behind
         return [
             Finding(name="fast readers' p99", value=p99, unit="ms", text=text),
-            Finding(name="fast readers' lost", value=heard.lost, unit="deliveries", text="", ok=not heard.lost),
+            Finding.lost(heard.lost, name="fast readers' lost"),
             Finding(name="slow readers behind", value=behind, unit="deliveries", text="owed to them at the end"),
         ]
 

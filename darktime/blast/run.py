@@ -15,7 +15,7 @@ from locust.env import Environment
 from darktime.blast.assignment import scenario_of, task_of
 from darktime.blast.blaster import Blaster
 from darktime.blast.ceiling import ceiling_of_one
-from darktime.blast.conclude import Conclusion, conclude
+from darktime.blast.conclude import Conclusion, conclude, with_findings
 from darktime.blast.connections import ConnectionCeiling, connection_ceiling
 from darktime.blast.exact_rows import exact_rows
 from darktime.blast.feed import totals
@@ -245,6 +245,7 @@ def _concluded(
             inconclusive=settings.inconclusive,
             ceiling_per_s=ceiling_per_s,
         )
+        conclusion = with_findings(conclusion, session.findings)
     return remarked(
         conclusion,
         address,

@@ -109,7 +109,12 @@ class Session:
             if offered.aborted and not self._stop():
                 self.ended_early = f"It was ended in plan {number} of {len(plans)} of the scenario: {offered.aborted}."
                 return
-        self.findings = scenario.findings(self.offered)
+        self.findings = [self._judged(finding) for finding in scenario.findings(self.offered)]
+
+    def _judged(self, finding: Finding) -> Finding:
+        """Held to the limit that somebody named for it, where somebody did."""
+        named = self.settings.slo.of(finding.metric) if self.settings.slo_named and finding.metric else None
+        return finding if named is None else replace(finding, judged_by=str(named))
 
     def interval(self) -> Interval:
         """What the search, or the one rate that was asked for, has shown."""

@@ -57,7 +57,7 @@ def findings(results: Results) -> Markup | None:
         (
             parts.badge(*_OK[one["ok"]]) if one["ok"] is not None else "",
             one["name"],
-            one["text"],
+            fig.told(one),
             fig.quantity(one["value"], one["unit"]),
         )
         for one in ordered

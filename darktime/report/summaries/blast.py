@@ -266,7 +266,8 @@ def _findings(findings: Iterable[Mapping[str, Any]], room: int) -> list[str]:
         lines: list[str] = []
         for one in shown:
             seen = f"{_mark(one)} {one['name']} {fig.quantity(one['value'], one['unit'])}"
-            text = f"{seen}: {one['text']}" if one["text"] else seen
+            told = fig.told(one)
+            text = f"{seen}: {told}" if told else seen
             lines += wrapped("" if lines else "FINDINGS", text, lines=long if one["ok"] is False else 1)
         if len(shown) < len(ordered):
             lines.append(row("", f"… {len(ordered) - len(shown)} more are in the report"))

@@ -83,6 +83,16 @@ def test_a_storm_at_an_instance_that_keeps_nothing_is_said_to_have_lost(stack):
     assert found["replayed"]["value"] == 0
     assert found["lost"]["value"] > 0
     assert found["lost"]["ok"] is False
+    assert found["lost"]["judged_by"] == "lost < 90 %"
+
+
+def test_what_a_scenario_promises_and_does_not_hold_ends_the_run_in_3(stack):
+    push = stack.push("push")
+    words = [*STREAMS, *numbers(rate=50, duration=1, storm=2), "--slo", "p99<30s,errors<50%"]
+    found, result = run(f"{push.host}:{push.port}", "reconnect_storm", *words, code=3)
+    assert (found["lost"]["ok"], found["lost"]["judged_by"]) == (False, "")
+    assert "Not as it should be: lost (" in result["sentence"]
+    assert all(one["ok"] for one in result["thresholds"]), "no threshold was missed"
 
 
 def test_slow_readers_fall_behind_and_the_fast_ones_lose_nothing(address):
