@@ -47,7 +47,7 @@ class CommentBurst(Scenario):
                 Finding(name=f"p99 {stage}", value=part.latency.percentile_ms(99), unit="ms", text="of deliveries")
                 for stage, part in heard
             ),
-            Finding(name="lost", value=lost, unit="deliveries", text="in all three parts", ok=not lost),
+            Finding.lost(lost, "in all three parts"),
         ]
 
 

@@ -46,7 +46,7 @@ class Pope(Scenario):
         worst = heard.latency.max_us / 1000 if heard.latency.count else None
         return [
             Finding(name="slowest delivery", value=worst, unit="ms", text="of all, from the planned time"),
-            Finding(name="lost", value=heard.lost, unit="deliveries", text="in the whole spike", ok=not heard.lost),
+            Finding.lost(heard.lost, "in the whole spike"),
         ]
 
 

@@ -34,9 +34,10 @@ class PublishAndSubscribe(Scenario):
         share = 100 * heard.delivered / owed if owed else None
         text = f"{heard.delivered:,} of {owed:,} deliveries, {heard.duplicated:,} copies too many"
         whole = not heard.lost and not heard.duplicated if owed else None
+        metric = "" if heard.duplicated else "lost"
         p99 = heard.latency.percentile_ms(99)
         return [
-            Finding(name="delivered", value=share, unit="%", text=text, ok=whole),
+            Finding(name="delivered", value=share, unit="%", text=text, ok=whole, metric=metric),
             Finding(name="delivery p99", value=p99, unit="ms", text="from the planned time of the publish"),
         ]
 

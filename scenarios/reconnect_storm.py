@@ -50,7 +50,7 @@ class ReconnectStorm(Scenario):
         return [
             Finding(name="served again", value=last, unit="s", text=f"until all {cut:,} streams were", ok=back),
             Finding(name="replayed", value=heard.replayed, unit="deliveries", text="published while they were away"),
-            Finding(name="lost", value=heard.lost, unit="deliveries", text="since the cut", ok=not heard.lost),
+            Finding.lost(heard.lost, "since the cut"),
         ]
 
 

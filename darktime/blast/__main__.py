@@ -174,6 +174,7 @@ def main(  # noqa: PLR0917 - one parameter an option
             canary=canary,
             inconclusive=inconclusive,
             metrics=metrics,
+            named=named(),
             command=to_repeat(sys.argv[1:]),
             master=Master(
                 workers=expect_workers, host=master_bind_host, port=master_bind_port, wait_s=expect_workers_max_wait
@@ -220,7 +221,12 @@ def _run(settings: BlastSettings, stopped: list[int], live_fd: int | None, hlog:
         os.set_blocking(live_fd, False)
     try:
         return blast(
-            settings, on_progress=on_probe, on_second=on_second, on_note=_print_note, stop=lambda: bool(stopped)
+            settings,
+            on_progress=on_probe,
+            on_second=on_second,
+            on_plan=snapshots.begin,
+            on_note=_print_note,
+            stop=lambda: bool(stopped),
         )
     finally:
         if log is not None:
@@ -242,6 +248,14 @@ def _print_probe(probe: Probe) -> None:
     if probe.deliveries_per_s is not None:
         parts += [f"{probe.deliveries_per_s:,.0f} deliveries/s", f"{probe.lost} lost"]
     print("  ".join([*parts, probe.why]), file=sys.stderr, flush=True)
+
+
+def named() -> frozenset[str]:
+    """The options of this command line that somebody wrote."""
+    context = click.get_current_context()
+    return frozenset(
+        name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    )
 
 
 def to_repeat(words: list[str]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from darktime.blast.arrivals import Share
 from darktime.blast.catalogue import digest
+from darktime.blast.combinations import refuse_of_another_kind
 from darktime.blast.limits import backlog_note, check_ports, port_range
 from darktime.blast.modest import MODEST_PUBLISHERS
 from darktime.blast.probe import check_there, recognise
@@ -30,6 +31,8 @@ def task_of(settings: BlastSettings, address: Address) -> Task:
     if endpoint is None and address.tls:
         check_there(address)
     push = endpoint is not None and endpoint.kind == "push"
+    if endpoint is not None:
+        refuse_of_another_kind(settings.asked, address.authority, push=push)
     return Task(
         address=asdict(address),
         run=secrets.token_hex(4),

@@ -2,15 +2,17 @@
 
 If the cohort's answers are slow and the canary's are not, the generator is the suspect. It shares nothing with the cohort
 but the instance: blocking sockets, no gevent, one connection. What it asks for stands on stdin, since a header may hold a
-secret: a line of JSON with ``address``, ``path`` and ``headers``. A line a request on stdout: ``SECONDS MICROSECONDS``
-(UTC; -1 for a failure).
+secret: a line of JSON with ``address``, ``path`` and ``headers``; each line after it is a number, how many a second it is
+to ask from then on (0: none). A line a request on stdout: ``SECONDS MICROSECONDS`` (UTC; -1 for a failure).
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
+import select
 import signal
 import socket
 import sys
@@ -36,13 +38,14 @@ def main(argv: list[str]) -> int:
     if os.getppid() != parent:
         return 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asked = json.loads(sys.stdin.readline())
+    told = Told()
+    asked = json.loads(told.line())
     address = Address(**asked["address"])
     request = get(address, asked["path"], AGENT | asked["headers"])
     link: socket.socket | None = None
-    due = time.monotonic()
+    last = -math.inf
     while True:
-        time.sleep(max(due - time.monotonic(), 0))
+        told.until(last)
         began = time.monotonic()
         ok = keep = False
         try:
@@ -59,7 +62,41 @@ def main(argv: list[str]) -> int:
         sys.stdout.write(f"{time.time():.3f} {took_us}\n")
         sys.stdout.flush()
         # Planned ahead, but never in a burst: it watches, it does not load.
-        due = max(due + 1 / RATE_PER_S, time.monotonic())
+        last = max(last + told.interval_s, began) if math.isfinite(told.interval_s) else began
+
+
+class Told:
+    """What is said on stdin: a first line, then how many requests a second there are to be."""
+
+    def __init__(self) -> None:
+        self.interval_s = 1 / RATE_PER_S
+        self._rest = b""
+        self._open = True
+
+    def line(self) -> bytes:
+        """The next line; what there is of it at the end of stdin."""
+        while b"\n" not in self._rest and self._open:
+            self._read()
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line
+
+    def until(self, last_s: float) -> None:
+        """Wait until the next request is due, the one before having been due at ``last_s``; a new pace counts at once."""
+        while (left_s := last_s + self.interval_s - time.monotonic()) > 0:
+            if not self._open:
+                time.sleep(min(left_s, 1.0))
+                continue
+            if not select.select([sys.stdin.fileno()], [], [], left_s if math.isfinite(left_s) else None)[0]:
+                return
+            self._read()
+            while b"\n" in self._rest:
+                rate_per_s = float(self.line())
+                self.interval_s = 1 / rate_per_s if rate_per_s > 0 else math.inf
+
+    def _read(self) -> None:
+        part = os.read(sys.stdin.fileno(), 65_536)
+        self._open = bool(part)
+        self._rest += part
 
 
 def _connected(address: Address) -> socket.socket:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from darktime.blast.health import HEALTHY
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from darktime.blast.result import Probe
+    from darktime.blast.scenario import Finding
     from darktime.blast.slo import Slo
 
-__all__ = ["Conclusion", "Interval", "conclude"]
+__all__ = ["Conclusion", "Interval", "conclude", "with_findings"]
 
 # Beyond this share of what the generator reaches against a server that does nothing, its own limit is too near for a
 # failure to be the instance's without further evidence.
@@ -93,6 +94,21 @@ def _held(highest: float, interval: Interval, slo: Slo, unit: str) -> Conclusion
     else:
         sentence = f"{_passed(highest, unit, slo)}."
     return _conclusion(interval, NOT_REACHED, sentence, ExitCode.OK)
+
+
+def with_findings(conclusion: Conclusion, findings: Sequence[Finding]) -> Conclusion:
+    """A promise of the scenario that was not kept is an answer of no, like a threshold; where the run stands as one."""
+    failed = [finding for finding in findings if finding.failed]
+    if not failed or conclusion.exit_code not in {ExitCode.OK, ExitCode.WAIT, ExitCode.FAILED}:
+        return conclusion
+    told = ", ".join(_told(finding) for finding in failed)
+    return replace(
+        conclusion, sentence=f"{conclusion.sentence} Not as it should be: {told}.", exit_code=ExitCode.FAILED
+    )
+
+
+def _told(finding: Finding) -> str:
+    return finding.name if finding.value is None else f"{finding.name} ({finding.value:,.6g} {finding.unit})"
 
 
 def _not_held(failed: Probe, interval: Interval, slo: Slo, unit: str, unsure: ExitCode) -> Conclusion:

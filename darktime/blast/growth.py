@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SHORTFALL_LIMIT = 0.03
 # Fewer replies in a half say nothing about its mean.
 LEAST_REPLIES = 30
+# To see a tenth more than an instance takes as a queue, at even arrivals; random ones are themselves a tenth more or less
+# for a while, and need more to show it.
+LEAST_EVEN, LEAST_RANDOM = 120, 600
 # Fewer that were still under way at the end are no queue.
 LEAST_LEFT = 5
 
@@ -109,11 +112,16 @@ def shortfall(spans: Spans, duration_s: float) -> float:
     what was still under way there took longer than what had come before it.
     """
     first, second, after = spans.first, spans.second, spans.after
-    if min(first.count, second.count) < LEAST_REPLIES or after.count < LEAST_LEFT or after.mean_s <= second.mean_s:
+    if too_few(spans) or after.count < LEAST_LEFT or after.mean_s <= second.mean_s:
         return 0.0
     between_s = duration_s / 2  # from the middle of one half to the middle of the other
     sure_s = second.mean_s - first.mean_s - Z_95 * math.sqrt(first.error_s2 + second.error_s2)
     return min(max(sure_s / between_s, 0.0), 1.0)
+
+
+def too_few(spans: Spans) -> bool:
+    """Whether so little came in each half that a queue would not be seen, however fast it grew."""
+    return min(spans.first.count, spans.second.count) < LEAST_REPLIES
 
 
 def still_needed_s(spans: Spans, duration_s: float) -> float:

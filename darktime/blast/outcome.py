@@ -11,7 +11,7 @@ from darktime import __version__
 from darktime.blast.health import HEALTHY
 from darktime.blast.metric_watch import Seen
 from darktime.blast.record import percentiles, spectrum
-from darktime.blast.result import BlastResult
+from darktime.blast.result import SEARCHING, BlastResult
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -183,8 +183,8 @@ def _health(session: Session, outcome: Outcome) -> dict[str, Any]:
     """The generator's worst figures over the plans. Its verdict: of a search the last, of plans that were asked for any."""
     healths = [offered.health for offered in session.offered]
     verdicts = [probe.health for probe in session.probes]
-    if session.search is not None:
-        verdicts = verdicts[-1:]
+    if session.search is not None:  # what is offered beyond its capacity says nothing about the search
+        verdicts = [probe.health for probe in session.probes if probe.stage in SEARCHING][-1:]
     verdict = next((one for one in verdicts if one != HEALTHY), HEALTHY)
     if outcome.lost:
         names = outcome.lost if outcome.roll is None else map(outcome.roll.name, outcome.lost)

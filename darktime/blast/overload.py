@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from darktime.blast.result import GENERATOR
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
     from darktime.blast.result import Probe
 
 GRACEFUL, DEGRADING, COLLAPSE = "graceful", "degrading", "collapse"
+# It served well enough while it was too much, and did not come back: nobody would call that graceful.
+METASTABLE = "metastable"
+# The generator was the limit: how the instance takes it was not seen.
+UNKNOWN = "unknown"
 GRACEFUL_FROM = 0.9
 # Half of the peak, and a twentieth for the noise of measuring it: goodput that halves is a collapse.
 COLLAPSE_BELOW = 0.5 * 1.05
@@ -27,17 +33,19 @@ LEAST_SPAN_S = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overload:
-    """``ratio``: goodput at the highest overload against the peak.
+    """``ratio``: goodput at the highest overload, ``factor`` times the capacity, against the peak.
 
-    ``recovered_after_s``: seconds at the low rate until it was as before; None if it was not within the span, or not
-    looked at. ``metastable``: the overload is over and the instance stays down.
+    ``ratio`` is None where the generator was the limit. ``recovered_after_s``: seconds at the low rate until it was as
+    before; None if it was not within the span, or not looked at. ``metastable``: the overload is over and the instance
+    stays down; None if that could not be seen.
     """
 
     verdict: str
-    ratio: float
+    ratio: float | None
     recovered_after_s: float | None
-    metastable: bool
+    metastable: bool | None
     sentence: str
+    factor: float
 
 
 def at_capacity(probes: Sequence[Probe], capacity_per_s: float) -> Probe:
@@ -49,30 +57,60 @@ def at_capacity(probes: Sequence[Probe], capacity_per_s: float) -> Probe:
     return min(held, key=lambda probe: abs(probe.rate_per_s - capacity_per_s))
 
 
-def judge_overload(baseline: Probe, beyond: Sequence[Probe], recovery: Sequence[Second]) -> Overload:
+def judge_overload(
+    baseline: Probe,
+    beyond: Sequence[Probe],
+    recovery: Sequence[Second],
+    *,
+    low: Probe | None = None,
+    allowed: bool = True,
+) -> Overload:
     """``baseline``: the probe at capacity; ``beyond``: those above it; ``recovery``: the seconds at half of it.
 
-    Raises ValueError without a probe beyond, or when nothing was answered well in any.
+    ``low`` is the probe of those seconds; ``allowed`` tells whether the rates were as far beyond as they were to be. Where
+    the generator was the limit no kind is named. Raises ValueError without a probe beyond, or when nothing was answered
+    well in any.
     """
     if not beyond:
         raise ValueError("no probe beyond capacity: nothing can be said about overload")
-    peak = max(probe.goodput_per_s for probe in (baseline, *beyond))
+    peak = max(probe.goodput_per_s for probe in (baseline, *beyond) if probe.outcome != GENERATOR or probe is baseline)
     if peak <= 0:
         raise ValueError("no goodput in any probe: there is no peak to compare with")
     highest = max(beyond, key=lambda probe: probe.rate_per_s)
-    ratio = highest.goodput_per_s / peak
-    verdict = GRACEFUL if ratio >= GRACEFUL_FROM else COLLAPSE if ratio < COLLAPSE_BELOW else DEGRADING
+    factor = highest.rate_per_s / baseline.rate_per_s
+    where = f"At {highest.rate_per_s:,.0f}/s, {factor:.2g} times the capacity{'' if allowed else ' (--max-rate)'},"
+    bound = highest.outcome == GENERATOR
+    ratio = None if bound else highest.goodput_per_s / peak
     seconds = sorted(recovery, key=lambda second: second.at_s)
-    after = _recovered_after(seconds, baseline.p99_ms)
-    metastable = after is None and len(seconds) >= LEAST_SPAN_S
-    sentence = f"At {highest.rate_per_s:,.0f}/s {ratio:.0%} of the best goodput is left: {verdict}"
+    blind = low is not None and low.outcome == GENERATOR
+    after = None if blind else _recovered_after(seconds, baseline.p99_ms)
+    metastable = None if blind else after is None and len(seconds) >= LEAST_SPAN_S
+    verdict = _kind(ratio, metastable=bool(metastable))
+    if ratio is None:
+        sentence = f"{where} the generator was the limit, so no kind of overload is named ({highest.health})"
+    elif verdict == METASTABLE:
+        sentence = f"{where} {ratio:.0%} of the best goodput is left, yet it does not come back"
+    else:
+        sentence = f"{where} {ratio:.0%} of the best goodput is left: {verdict}"
+    aftermath = _aftermath(after, len(seconds), metastable=bool(metastable))
+    if low is not None and blind:
+        aftermath = f"whether it recovers was not seen, for at the low rate the generator was the limit ({low.health})"
     return Overload(
         verdict=verdict,
-        ratio=round(ratio, 4),
+        ratio=None if ratio is None else round(ratio, 4),
         recovered_after_s=after,
         metastable=metastable,
-        sentence=f"{sentence}; {_aftermath(after, len(seconds), metastable=metastable)}.",
+        sentence=f"{sentence}; {aftermath}.",
+        factor=round(factor, 3),
     )
+
+
+def _kind(ratio: float | None, *, metastable: bool) -> str:
+    if ratio is None:
+        return UNKNOWN
+    if ratio >= GRACEFUL_FROM:
+        return METASTABLE if metastable else GRACEFUL
+    return COLLAPSE if ratio < COLLAPSE_BELOW else DEGRADING
 
 
 def _aftermath(after: float | None, span: int, *, metastable: bool) -> str:

@@ -29,16 +29,23 @@ def remarked(
     tls_is_spoken: bool = False,
     ceiling: ConnectionCeiling | None = None,
     cold_start: str = "",
+    not_beyond: str = "",
+    ended_early: str = "",
 ) -> Conclusion:
     """The conclusion with what must be said beside it.
 
     ``modest_per_s``: the rate of a run at a host that nobody named as his own; it gives no capacity. ``counts`` are of
-    the whole run, ``unit`` what its rates count. ``tls_is_spoken``: as was found out once plain HTTP had failed.
+    the whole run, ``unit`` what its rates count. ``not_beyond``: why there was no overload to look at, where it was
+    asked for; ``ended_early``: why a scenario was not carried through. ``tls_is_spoken``: as was found out once plain
+    HTTP had failed.
     """
     if modest_per_s is not None:
         conclusion = _without_capacity(conclusion, _modest_text(address.host, modest_per_s, counts, unit))
     if cold_start:
         conclusion = _with(conclusion, cold_start)
+    for text in (ended_early, not_beyond):
+        if text:
+            conclusion = _with(conclusion, text)
     if ceiling is not None:
         conclusion = _with(conclusion, ceiling.sentence)
     if tls_is_spoken:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from darktime.blast.growth import SHORTFALL_LIMIT, shortfall, still_needed_s
+from darktime.blast.growth import SHORTFALL_LIMIT, shortfall, still_needed_s, too_few
 from darktime.blast.health import HEALTHY, is_clear, verdict
 from darktime.blast.little import little_error, stationary
 from darktime.blast.readings import read_all
@@ -203,17 +203,36 @@ def _outcome(offered: Offered, readings: tuple[Reading, ...], answered: int, err
         return FAIL, missed[0].why
     if offered.rate_per_s is not None and answered < (1 - SHORTFALL_LIMIT) * offered.planned:
         return FAIL, f"{answered / max(offered.planned, 1):.0%} of the plan answered: a queue grows"
-    spans = offered.spans
-    if spans is not None and (short := shortfall(spans, offered.duration_s)) > SHORTFALL_LIMIT:
-        return FAIL, f"times grew by {1000 * short:,.0f} ms a second: {short:.0%} of what came went into a queue"
-    if spans is not None and offered.stage in SEARCHING and still_needed_s(spans, offered.duration_s):
-        return UNDECIDED, f"{offered.duration_s:g} s are too short to see whether a queue grows"
+    if (of_a_queue := _queue(offered)) is not None:
+        return of_a_queue
     undecided = next((one for one in readings if one.ok is None), None)
     if undecided is not None:
         return UNDECIDED, undecided.why
-    if offered.stage == CONFIRM and stationary(error) is False:
+    if stationary(error) is False:
         return UNDECIDED, f"not stationary: rate x time is {error:.0%} from what was under way"
     return PASS, ""
+
+
+def _queue(offered: Offered) -> tuple[str, str] | None:
+    """The outcome where a queue grew, or where a search cannot tell by this probe whether one would; None otherwise."""
+    spans, searching = offered.spans, offered.stage in SEARCHING
+    if spans is not None and (short := shortfall(spans, offered.duration_s)) > SHORTFALL_LIMIT:
+        return FAIL, f"times grew by {1000 * short:,.0f} ms a second: {short:.0%} of what came went into a queue"
+    if searching and spans is not None and still_needed_s(spans, offered.duration_s):
+        return UNDECIDED, f"{offered.duration_s:g} s are too short to see whether a queue grows"
+    if searching and spans is not None and too_few(spans):
+        return UNDECIDED, f"{spans.first.count + spans.second.count} replies are too few to see whether a queue grows"
+    if searching and _fewer_came(offered):
+        came = offered.planned / offered.duration_s
+        return UNDECIDED, f"by chance only {came:,.1f}/s came: too few for a rate of {offered.rate_per_s:,.1f}/s"
+    return None
+
+
+def _fewer_came(offered: Offered) -> bool:
+    """Whether random arrivals were so much fewer than the rate to be tried that to hold them says nothing about it."""
+    if offered.rate_per_s is None:
+        return False
+    return offered.planned + 1 < (1 - SHORTFALL_LIMIT) * offered.rate_per_s * offered.duration_s
 
 
 def _more_s(offered: Offered, readings: tuple[Reading, ...]) -> float | None:

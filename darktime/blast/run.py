@@ -15,7 +15,7 @@ from locust.env import Environment
 from darktime.blast.assignment import scenario_of, task_of
 from darktime.blast.blaster import Blaster
 from darktime.blast.ceiling import ceiling_of_one
-from darktime.blast.conclude import Conclusion, conclude
+from darktime.blast.conclude import Conclusion, conclude, with_findings
 from darktime.blast.connections import ConnectionCeiling, connection_ceiling
 from darktime.blast.exact_rows import exact_rows
 from darktime.blast.feed import totals
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from darktime.blast.offered import Second
+    from darktime.blast.plan import Plan
     from darktime.blast.result import BlastResult, Probe
     from darktime.blast.settings import Address, BlastSettings
     from darktime.blast.task import Task
@@ -50,12 +51,13 @@ def blast(
     *,
     on_progress: Callable[[Probe], None] | None = None,
     on_second: Callable[[Second], None] | None = None,
+    on_plan: Callable[[Plan], None] | None = None,
     on_note: Callable[[str], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> BlastResult:
     """Saturate one instance and say what it holds.
 
-    ``on_progress`` is told of every probe, ``on_second`` of every second, ``on_note`` of what
+    ``on_progress`` is told of every probe, ``on_second`` of every second, ``on_plan`` of what begins, ``on_note`` of what
     else is to be said while it runs (who joined; where the page is). ``stop`` is asked at least every 50 ms; once
     true, the partial result is returned with exit code 130. A run whose limit was the generator, or that lost a worker,
     is a result too (exit code 4). Raises UsageError, before any load, for what may not or cannot be done.
@@ -93,6 +95,7 @@ def blast(
         on_probe=on_progress,
         stop=halted,
         witness=witness,
+        on_plan=on_plan,
     )
     page = None
     if listener is not None:
@@ -188,7 +191,7 @@ def _heard(witness: Witness | None, record: Record) -> dict[str, Any] | None:
     """What the canary saw, second by second into the record, and as a whole."""
     if witness is None:
         return None
-    summary = witness.summary()
+    summary = witness.summary(record.counts.requests + record.deliveries.delivered)
     witness.close()
     for at, took in witness.answers:
         if took >= 0:
@@ -242,6 +245,7 @@ def _concluded(
             inconclusive=settings.inconclusive,
             ceiling_per_s=ceiling_per_s,
         )
+        conclusion = with_findings(conclusion, session.findings)
     return remarked(
         conclusion,
         address,
@@ -250,5 +254,7 @@ def _concluded(
         unit=unit,
         ceiling=met,
         cold_start=session.cold_start(),
+        not_beyond=session.not_beyond,
+        ended_early=session.ended_early,
         tls_is_spoken=may_speak_tls(address, record.counts) and speaks_tls(address),
     )

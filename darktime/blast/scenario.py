@@ -31,13 +31,29 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing a scenario is about. ``ok`` is None where nothing was promised."""
+    """One thing a scenario is about. ``ok`` is None where nothing was promised; False ends the run in 3.
+
+    ``metric``: what of an objective is about the same. A limit that somebody names for that (``--slo lost<1%``) is what
+    counts instead; it then stands in ``judged_by``.
+    """
 
     name: str
     value: float | None
     unit: str
     text: str
     ok: bool | None = None
+    metric: str = ""
+    judged_by: str = ""
+
+    @classmethod
+    def lost(cls, count: int, text: str = "", *, name: str = "lost") -> Finding:
+        """That nothing may be lost, unless somebody's objective says how much may."""
+        return cls(name=name, value=count, unit="deliveries", text=text, ok=not count, metric="lost")
+
+    @property
+    def failed(self) -> bool:
+        """Whether a promise was not kept, and nobody said another."""
+        return self.ok is False and not self.judged_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +78,9 @@ class Scenario:
 
     doc: ClassVar[str] = ""  # one line for --help and reports
     listens: ClassVar[bool] = False  # whether it needs a push endpoint
+    # Whether it goes on however many requests fail; otherwise an instance that answers with errors is left in peace. A
+    # stream that is cut is no request.
+    patient: ClassVar[bool] = False
 
     def __init__(self, numbers: dict[str, Any]) -> None:
         self.numbers = numbers

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from darktime.blast.cold_start import without_cold_start
+from darktime.blast.growth import LEAST_EVEN, LEAST_RANDOM
 from darktime.blast.interval import of_plans
 from darktime.blast.overload import Overload, at_capacity, judge_overload
 from darktime.blast.plan import Plan
-from darktime.blast.result import FAIL, judge
+from darktime.blast.result import FAIL, GENERATOR, judge
 from darktime.blast.search import Durations, Search
 from darktime.blast.settings import max_rate
+from darktime.blast.witness import pace, pace_to_see_calm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +32,9 @@ START_HTTP_PER_S = 500.0
 START_PUSH_PER_S = 50.0
 DRAIN_S = 1.0
 FINE_PRECISION = 1.03
+# However slow the instance, a try is long enough to see a queue that grows: that is what a capacity is the end of.
+QUICK = Durations(least_requests=LEAST_EVEN, longest_s=30.0)
+QUICK_RANDOM = Durations(least_requests=LEAST_RANDOM, longest_s=30.0)
 # A search that has time holds longer, so that a p99 rests on some hundred requests.
 FINE = Durations(double_s=2.0, bisect_s=4.0, confirm_s=8.0, least_requests=1000, longest_s=20.0)
 BEYOND = (1.2, 2.0)
@@ -41,6 +46,8 @@ FINE_RECOVER_S = 60.0
 COOL_S = 5.0
 FINE_COOL_S = 20.0
 CALM_ANSWERS = 3
+# ... and before the first: its process must have begun.
+MEET_S = 3.0
 LOOK_S = 0.05
 
 
@@ -58,6 +65,7 @@ class Session:
         on_probe: Callable[[Probe], None] | None,
         stop: Callable[[], bool],
         witness: Witness | None = None,
+        on_plan: Callable[[Plan], None] | None = None,
     ) -> None:
         self.settings = settings
         self._witness = witness
@@ -65,31 +73,48 @@ class Session:
         self.offered: list[Offered] = []
         self.search: Search | None = None
         self.overload: Overload | None = None
+        self.ended_early = ""  # why a scenario's plans were not all offered
+        self.not_beyond = ""  # why what was asked for beyond the capacity was left out
         self.findings: Sequence[Finding] = ()
         self._head = head
         self._push = push
         self._scenario = scenario
         self._record = record
         self._on_probe = on_probe
+        self._on_plan = on_plan
         self._stop = stop
 
     def run(self) -> None:
         """Do it all."""
         settings = self.settings
         if self._scenario is not None:
-            for plan in self._scenario.plans():
-                if self._stop():
-                    return
-                self._note(self._head.offer(plan, patient=True))
-            self.findings = self._scenario.findings(self.offered)
+            self._run_scenario(self._scenario)
         elif settings.closed:
-            self._note(self._head.offer(Plan(stage="hold", duration_s=settings.duration_s, drain_s=settings.timeout_s)))
+            self._note(self._offer(Plan(stage="hold", duration_s=settings.duration_s, drain_s=settings.timeout_s)))
         elif settings.rate_per_s is not None:
             self._hold(settings.rate_per_s, settings.duration_s)
         else:
             self._run_search()
             if settings.beyond and not self._stop():
                 self._go_beyond()
+
+    def _run_scenario(self, scenario: Scenario) -> None:
+        """Its plans, up to the one that errors ended: whoever answers so is left in peace, and findings need them all."""
+        plans = scenario.plans()
+        for number, plan in enumerate(plans, 1):
+            if self._stop():
+                return
+            offered = self._offer(plan, patient=scenario.patient)
+            self._note(offered)
+            if offered.aborted and not self._stop():
+                self.ended_early = f"It was ended in plan {number} of {len(plans)} of the scenario: {offered.aborted}."
+                return
+        self.findings = [self._judged(finding) for finding in scenario.findings(self.offered)]
+
+    def _judged(self, finding: Finding) -> Finding:
+        """Held to the limit that somebody named for it, where somebody did."""
+        named = self.settings.slo.of(finding.metric) if self.settings.slo_named and finding.metric else None
+        return finding if named is None else replace(finding, judged_by=str(named))
 
     def interval(self) -> Interval:
         """What the search, or the one rate that was asked for, has shown."""
@@ -111,7 +136,7 @@ class Session:
             seed=self.settings.seed,
         )
         began = int(time.time())
-        offered = self._head.offer(plan)
+        offered = self._offer(plan)
         if judge(offered, self.settings.slo).outcome == FAIL:
             self._head.finish()
             means = [mean_us for at_s, mean_us in self._record.means if at_s >= began]
@@ -120,13 +145,14 @@ class Session:
 
     def _run_search(self) -> None:
         settings = self.settings
+        self._meet_witness()
         start = START_PUSH_PER_S if self._push else START_HTTP_PER_S
         search = self.search = Search(
             start_per_s=start,
             max_per_s=max_rate(settings),
             precision=FINE_PRECISION if settings.search else 1.1,
             confirm=settings.search,
-            durations=FINE if settings.search else Durations(),
+            durations=FINE if settings.search else QUICK if settings.seed is None else QUICK_RANDOM,
         )
         end = time.monotonic() + settings.duration_s
         while (attempt := search.next(end - time.monotonic())) is not None and not self._stop():
@@ -138,7 +164,7 @@ class Session:
                 drain_s=min(max(DRAIN_S, settings.slo.good_ms / 1000), settings.timeout_s),
                 seed=settings.seed,
             )
-            offered = self._head.offer(plan)
+            offered = self._offer(plan)
             if self._stop():
                 self._note(offered)
                 return
@@ -148,7 +174,18 @@ class Session:
             if offered.streams_never_served:  # at another rate they would be turned away as well
                 return
             if probe.outcome == FAIL:
+                if self._witness is not None:
+                    self._witness.ask(pace_to_see_calm(attempt.rate_per_s))
                 self._cool_down(min(FINE_COOL_S if settings.search else COOL_S, end - time.monotonic()))
+
+    def _meet_witness(self) -> None:
+        """Wait until the canary has seen how an instance answers that nobody loads: it is what calm is known by."""
+        until = time.monotonic() + MEET_S
+        while self._witness is not None and time.monotonic() < until and not self._stop():
+            self._witness.listen()
+            if len(self._witness.answers) >= CALM_ANSWERS:
+                return
+            time.sleep(LOOK_S)
 
     def _cool_down(self, limit_s: float) -> None:
         """Leave an instance that did not hold in peace until the canary is answered as before: a queue is no capacity."""
@@ -165,24 +202,50 @@ class Session:
     def _go_beyond(self) -> None:
         assert self.search is not None
         capacity = self.search.highest_pass_per_s
-        if capacity is None or self.search.lowest_fail_per_s is None:
+        self.not_beyond = _why_not_beyond(self.search)
+        if capacity is None or self.not_beyond:
             return
+        settings = self.settings
         baseline = at_capacity(self.probes, capacity)
+        rates = sorted({min(capacity * factor, max_rate(settings)) for factor in BEYOND})
         beyond = []
-        for factor in BEYOND:
+        for rate in rates:
             if self._stop():
                 return
-            rate = min(capacity * factor, max_rate(self.settings))
-            plan = Plan(stage="beyond", rate_per_s=rate, duration_s=BEYOND_S, drain_s=0.0)
-            beyond.append(self._note(self._head.offer(plan, patient=True)))
+            plan = Plan(stage="beyond", rate_per_s=rate, duration_s=BEYOND_S, drain_s=0.0, seed=settings.seed)
+            beyond.append(self._note(self._offer(plan, patient=True)))
         began = int(time.time())
-        recover_s = FINE_RECOVER_S if self.settings.search else RECOVER_S
-        plan = Plan(stage="recover", rate_per_s=capacity * RECOVER_AT, duration_s=recover_s, drain_s=DRAIN_S)
-        self._note(self._head.offer(plan, patient=True))
+        recover_s = FINE_RECOVER_S if settings.search else RECOVER_S
+        plan = Plan(
+            stage="recover",
+            rate_per_s=capacity * RECOVER_AT,
+            duration_s=recover_s,
+            drain_s=DRAIN_S,
+            seed=settings.seed,
+        )
+        low = self._note(self._offer(plan, patient=True))
         self._head.finish()
         # The first second still holds what was left of the overload; the last one is a fraction.
         recovery = [second for second in self._record.recent if began <= second.at_s < began + recover_s]
-        self.overload = judge_overload(baseline, beyond, recovery)
+        allowed = rates[-1] >= capacity * BEYOND[-1]
+        self.overload = judge_overload(baseline, beyond, recovery, low=low, allowed=allowed)
+
+    def _offer(self, plan: Plan, *, patient: bool = False) -> Offered:
+        """Have it offered, with as much of a canary beside it as does not matter."""
+        if self._on_plan is not None:
+            self._on_plan(plan)
+        if self._witness is not None:
+            # Closed, nobody knows the rate: as little as can tell something.
+            load_per_s = (plan.mean_rate_per_s() or 0.0) * self._heard_by
+            wanted = not self.settings.searches
+            self._witness.ask(pace(load_per_s, plan.duration_s, wanted=wanted))
+        return self._head.offer(plan, patient=patient)
+
+    @property
+    def _heard_by(self) -> float:
+        """What the instance has to do for a request: at a push endpoint each goes to all who listen on its channel."""
+        settings = self.settings
+        return 1 + settings.streams / (1 if settings.channel else settings.channels) if self._push else 1.0
 
     def _note(self, offered: Offered, *, strict: bool = False) -> Probe:
         if self._witness is not None:
@@ -196,3 +259,18 @@ class Session:
         if self._on_probe is not None:
             self._on_probe(probe)
         return probe
+
+
+def _why_not_beyond(search: Search) -> str:
+    """Why there is no capacity to go beyond; empty where there is one."""
+    if search.highest_pass_per_s is None:
+        why = "no rate was held"
+    elif search.lowest_fail_per_s is None:
+        why = "no rate failed"
+    elif search.limited_by == GENERATOR:
+        why = "the generator was the limit"
+    elif search.noise:
+        why = "what was found is noise"
+    else:
+        return ""
+    return f"Nothing was offered beyond the capacity (--beyond), for none was found: {why}."

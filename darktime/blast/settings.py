@@ -7,12 +7,15 @@ import math
 import re
 import resource
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from darktime.blast.catalogue import file_of
+from darktime.blast.combinations import NUMBERS, numbers_of, refuse_ignored
 from darktime.blast.master import Master, Web, check_fleet
 from darktime.blast.modest import modest
+from darktime.blast.scenario import numbers_beside
 from darktime.blast.slo import Slo
 from darktime.errors import UsageError
 
@@ -22,6 +25,17 @@ SPARE_FILES = 64
 SAFETY_MAX_PER_S = 200_000.0
 PUBLISHERS = 16
 MAX_PROCESSES = 64
+# Options by their names on the command line. Where no default of ours may stand they were named if they differ from it.
+FIELDS = {
+    "rate": "rate_per_s",
+    "duration": "duration_s",
+    "max_rate": "max_rate_per_s",
+    "header": "headers",
+    "number": "numbers",
+    **{name: name for name in ("streams", "channels", "connections", "seed", "path", "channel", "scenario")},
+    **{name: name for name in ("closed", "search", "beyond", "fresh", "follow")},
+}
+OURS_TO_CHANGE = ("duration", "streams", "channels", "connections")  # a modest run has fewer of them
 CHANNEL = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -59,6 +73,7 @@ class BlastSettings:
     metrics: str | None = None  # the instance's own: a path, a URL, or "off"; None: looked for where it is recognised
     sources: tuple[str, ...] = ()  # addresses of this machine that connections come from, or networks of them
     connects_per_s: float | None = None  # no more connections begin in a second
+    named: frozenset[str] = frozenset()  # the options that somebody named, as ``rate``; those with a default above all
     command: str = ""  # how to repeat it
     master: Master | None = None  # workers join from outside, instead of processes of this command
     web: Web | None = None  # Locust's page
@@ -67,6 +82,13 @@ class BlastSettings:
     def workers(self) -> int:
         """Who offers the plans together."""
         return self.processes if self.master is None else self.master.workers
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The options that somebody named, by their names on the command line."""
+        values = {name: getattr(self, of) for name, of in FIELDS.items()}
+        differ = {name for name, one in values.items() if one is not None and one is not False and one != {}}
+        return self.named | (differ - set(OURS_TO_CHANGE))
 
     @property
     def searches(self) -> bool:
@@ -179,6 +201,7 @@ def check(settings: BlastSettings) -> Address:
     if settings.master is not None and settings.sources:
         raise UsageError("--source with --master: workers have addresses of their own; leave it out")
     check_fleet(settings.master, settings.web, settings.processes)
+    refuse_ignored(settings.asked)
     address = resolve(settings.instance, cacert=settings.cacert, insecure=settings.insecure)
     check_allowed(settings, address)
     return address
@@ -206,7 +229,22 @@ def is_named(settings: BlastSettings, address: Address) -> bool:
 def admitted(settings: BlastSettings) -> tuple[BlastSettings, Address]:
     """The run that is done, the one that was asked for or a modest one, and where. Raises UsageError as ``check``."""
     address = check(settings)
+    if settings.scenario is not None:
+        settings = with_numbers(settings, settings.scenario)
     return (settings if is_named(settings, address) else modest(settings, address.host)), address
+
+
+def with_numbers(settings: BlastSettings, scenario: str) -> BlastSettings:
+    """The run in which what was asked for of a scenario is among its numbers. Raises UsageError where it has none."""
+    asked = {name: getattr(settings, FIELDS[name]) for name in NUMBERS if name in settings.asked}
+    known = numbers_beside(str(file_of(scenario)), {})
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(settings)}
+    return replace(
+        settings,
+        numbers=numbers_of(scenario, settings.numbers, asked, known),
+        named=settings.named - set(NUMBERS),
+        **{FIELDS[name]: defaults[FIELDS[name]] for name in asked},
+    )
 
 
 def check_rate(rate_per_s: float, settings: BlastSettings) -> None:

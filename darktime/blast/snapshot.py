@@ -10,6 +10,7 @@ from darktime.blast.record import latency_of
 
 if TYPE_CHECKING:
     from darktime.blast.offered import Second
+    from darktime.blast.plan import Plan
     from darktime.blast.result import Probe
     from darktime.blast.settings import BlastSettings
 
@@ -17,7 +18,7 @@ HISTORY_S = 60
 
 
 class Snapshots:
-    """``of`` each second, in order; ``note`` each probe."""
+    """``of`` each second, in order; ``begin`` each plan, ``note`` each probe."""
 
     def __init__(self, settings: BlastSettings) -> None:
         self._settings = settings
@@ -28,8 +29,13 @@ class Snapshots:
         self._rates: deque[float] = deque(maxlen=HISTORY_S)
         self._p99s: deque[float | None] = deque(maxlen=HISTORY_S)
 
+    def begin(self, plan: Plan) -> None:
+        """A plan is offered from now on: it is what the run is in."""
+        rate_per_s = plan.mean_rate_per_s()
+        self._stage = f"{plan.stage}: {'closed' if rate_per_s is None else f'{rate_per_s:,.0f}/s'}"
+
     def note(self, probe: Probe) -> None:
-        """A probe was judged: its stage is what the run is in."""
+        """Its probe was judged: that stands until the next one begins."""
         self._stage = f"{probe.stage}: {probe.rate_per_s:,.0f}/s {probe.outcome}"
 
     def of(self, second: Second) -> dict[str, Any]:

@@ -112,7 +112,10 @@ class CohortUser(User):
             for plan in scenario.plans():
                 if plan.action:
                     scenario.act(plan.action, traffic)
-                offering.offer(plan, began_s=time.monotonic() - began, patient=True)
+                offered = offering.offer(plan, began_s=time.monotonic() - began, patient=scenario.patient)
+                if offered.aborted:
+                    logging.getLogger("locust.darktime").error("nothing more is sent: %s", offered.aborted)
+                    return
         finally:
             traffic.load.abandon("unfinished")  # Locust may end it in the middle of a plan
             tally.flush()

@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from darktime.blast.canary import TIMEOUT_S
+from darktime.blast.canary import RATE_PER_S, TIMEOUT_S
 from darktime.blast.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -19,7 +20,28 @@ if TYPE_CHECKING:
 
 # Fewer answers are no witness: their p99 is their slowest.
 LEAST_ANSWERS = 10
+# At most so much of what an instance is offered: on a slow one ten a second were a load of their own.
+SHARE = 0.02
+# While nothing is offered, of the rate that it did not hold: enough to see that it is well again.
+CALM_SHARE = 0.1
+LEAST_CALM_PER_S = 1.0
 END_S = 2.0
+
+
+def pace(load_per_s: float, duration_s: float, *, wanted: bool = False) -> float:
+    """Requests a second of the canary beside a load: none where so few would say nothing.
+
+    ``wanted``: somebody asked for it at a rate of his own, so it asks as often as it must to say something.
+    """
+    if wanted:
+        return min(RATE_PER_S, max(load_per_s * SHARE, (LEAST_ANSWERS + 2) / duration_s))
+    per_s = min(RATE_PER_S, load_per_s * SHARE)
+    return per_s if per_s * duration_s >= LEAST_ANSWERS else 0.0
+
+
+def pace_to_see_calm(failed_per_s: float) -> float:
+    """... while nothing else is offered, after a rate that was not held."""
+    return min(RATE_PER_S, max(failed_per_s * CALM_SHARE, LEAST_CALM_PER_S))
 
 
 class Witness:
@@ -33,15 +55,24 @@ class Witness:
             [sys.executable, "-m", "darktime.blast.canary", str(os.getpid())],
             stdout=subprocess.PIPE,
             stdin=subprocess.PIPE,
+            bufsize=0,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         asked = {"address": asdict(address), "path": path, "headers": dict(headers or {})}
-        with self._process.stdin as stdin:
-            stdin.write(json.dumps(asked).encode() + b"\n")
+        self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+        self._pace = RATE_PER_S
         os.set_blocking(self._process.stdout.fileno(), False)
         self._rest = b""
         self.answers: list[tuple[float, int]] = []
+
+    def ask(self, per_s: float) -> None:
+        """So many times a second from now on."""
+        assert self._process.stdin is not None
+        if per_s != self._pace:
+            self._pace = per_s
+            with suppress(BrokenPipeError):  # whoever has ended says nothing either
+                self._process.stdin.write(f"{per_s:.6g}\n".encode())
 
     def listen(self) -> list[tuple[float, int]]:
         """What it has said since the last time: (seconds UTC, microseconds; -1 for a failure)."""
@@ -89,8 +120,8 @@ class Witness:
             return None, len(times)
         return times[min(int(len(times) * 0.99), len(times) - 1)] / 1000, len(times)
 
-    def summary(self) -> dict[str, Any] | None:
-        """Of the whole run."""
+    def summary(self, others: int) -> dict[str, Any] | None:
+        """Of the whole run, in which there were so many requests (and deliveries) of others."""
         self.listen()
         if not self.answers:
             return None
@@ -100,10 +131,13 @@ class Witness:
                 seen.add(took)
         errors = len(self.answers) - seen.count
         p50, p99 = seen.percentile_ms(50), seen.percentile_ms(99)
-        return {"requests": len(self.answers), "errors": errors, "p50_ms": p50, "p99_ms": p99}
+        share = round(len(self.answers) / (len(self.answers) + others), 6)
+        return {"requests": len(self.answers), "errors": errors, "p50_ms": p50, "p99_ms": p99, "share": share}
 
     def close(self) -> None:
         """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         self._process.terminate()
         try:
             self._process.wait(END_S)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from darktime.blast.combinations import EXCLUSIVE, KINDS, refuse_ignored
 from darktime.console import fleet
 from darktime.console.fleet import check_part, fleet_options, work
 from darktime.console.folders import check_writable, keep_results, run_folder
@@ -122,9 +123,14 @@ def command(*, budget: float | None, out: Path | None, junit: Path | None, as_js
         return work(asked)
     require(NEEDED)
     check_writable(junit, "--junit")
-    nearest_wish(asked)
-    near = context.get_parameter_source("users") in NEARER
-    as_closed(asked, also={name: not near or context.get_parameter_source(name) in NEARER for name in INSTEAD})
+    asked["budget"] = budget
+    aside = nearest_wish(asked)
+    as_closed(asked)
+    budget = asked.pop("budget")
+    if budget is not None:  # all else is looked at by the run itself
+        refuse_ignored({"budget", *names_of(asked)})
+    if aside:
+        click.echo(f"of darktime.toml is put aside, for what this call says: {', '.join(aside)}", err=True)
     if asked["rate"] is None and not asked["closed"] and not asked["scenario"] and asked["duration"] is None:
         asked["duration"] = budget or (SEARCH_BUDGET_S if asked["search"] else BUDGET_S)
     folder = run_folder("blast", out)
@@ -143,14 +149,38 @@ def command(*, budget: float | None, out: Path | None, junit: Path | None, as_js
     return code
 
 
-def nearest_wish(asked: dict[str, Any]) -> None:
-    """What this call says comes before what stands in darktime.toml, also where the two exclude each other."""
+def nearest_wish(asked: dict[str, Any]) -> list[str]:
+    """What this call says comes before what stands in darktime.toml, also where the two exclude each other.
+
+    What was put aside. The rate of the file stays beside a scenario that is named here: it may be its number. The limit
+    on rates always stays.
+    """
     context = click.get_current_context()
-    kinds = ("rate", "search", "closed", "scenario", "users")
-    here = [name for name in kinds if asked[name] and context.get_parameter_source(name) in NEARER]
-    for name in kinds:
-        if here and context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT_MAP:
-            asked[name] = False if name in FLAGS else None
+    named = names_of(asked)
+    here = {name for name in named if context.get_parameter_source(name) in NEARER}
+    in_file = {
+        name for name in named if context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT_MAP
+    } - {"max_rate"}
+    pairs = [(first, second) for one in EXCLUSIVE for first, second in (one[:2], one[1::-1])]
+    pairs.append(("rate", "scenario"))
+    pairs += [pair for name in INSTEAD for pair in (("users", name), (name, "users"))]
+    kinds = KINDS | {"users"}
+    # A word about how (a header, a seed) does not change what is done.
+    aside = {
+        second
+        for first, second in pairs
+        if first in here and second in in_file and (first in kinds or second not in kinds)
+    }
+    if "scenario" in aside and "number" in in_file:
+        aside.add("number")
+    for name in aside:
+        asked[name] = () if name in REPEATED else False if name in FLAGS else None
+    return sorted(aside)
+
+
+def names_of(asked: Mapping[str, Any]) -> set[str]:
+    """The options that have a value from anywhere."""
+    return {name for name, value in asked.items() if value is not None and value is not False and value != ()}
 
 
 def argv_of(asked: Mapping[str, Any], file: Path, *, hlog: Path | None = None) -> list[str]:

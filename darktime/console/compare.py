@@ -24,7 +24,7 @@ from darktime.errors import ExitCode, UsageError
     type=float,
     help="--ab: requests a second in every leg; each searches its capacity, to a tenth or so, when left out.",
 )
-@click.option("--duration", type=float, help="--ab: seconds of a leg; 5 at a rate, 20 of a search.")
+@click.option("--duration", type=float, help="--ab: seconds of a leg; 5 at a rate, 20 of a search, a scenario's own.")
 @click.option("--pairs", type=click.IntRange(4, 100), default=6, help="--ab: pairs of legs.")
 @click.option("--slo", help="--ab: what goodput keeps to, and what a search looks for, as 'p99<200ms,errors<0.1%'.")
 @click.option("--path", help="--ab: what is asked of a plain HTTP instance.")
@@ -92,6 +92,7 @@ def interleaved(
     if asked["duration"] is None:
         searches = asked["rate"] is None and not asked["scenario"]
         asked["duration"] = interleave.SEARCH_S if searches else interleave.LEG_S
+        asked["own_time"] = bool(asked["scenario"])
     interleave.check_both(ab, asked)
     folder = run_folder("compare", out)
     return interleave.perform(folder, ab, pairs, asked), folder

@@ -123,7 +123,8 @@ def run_leg(folder: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
     folder.mkdir(parents=True, mode=PRIVATE)
     path = folder / "blast.json"
     trust = trust_of(asked["instance"], asked)
-    argv = argv_of({**asked, "cacert": None, "insecure": False, **trust, "metrics": "off"}, path)
+    time = {"duration": None} if asked.get("own_time") else {}  # a scenario's plans take theirs
+    argv = argv_of({**asked, **time, "cacert": None, "insecure": False, **trust, "metrics": "off"}, path)
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         _, said = process.communicate()

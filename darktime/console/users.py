@@ -16,21 +16,18 @@ INSTEAD = {
     "connections": "each user has a connection of his own; leave --connections out",
     "scenario": "a scenario says itself what is asked; use its numbers (--number connections=N)",
     "beyond": "beyond a capacity is a rate; leave one of them out",
+    "budget": "a budget is the time of a search; say --duration",
 }
 
 
-def as_closed(asked: dict[str, Any], *, also: dict[str, bool]) -> None:
-    """Make ``--closed`` and ``--connections`` of ``--users``, where it is there. Raises UsageError for what contradicts it.
-
-    ``also``: which of the options somebody named as near as he named the users; what is further away gives way.
-    """
+def as_closed(asked: dict[str, Any]) -> None:
+    """Make ``--closed`` and ``--connections`` of ``--users``, where it is there. Raises UsageError for what contradicts it."""
     users = asked.pop("users", None)
     if users is None:
         return
     if users < 1:
         raise UsageError(f"--users {users}: at least 1, please")
     for name, why in INSTEAD.items():
-        if asked.get(name) and also.get(name):
+        if asked.get(name):
             raise UsageError(f"--users {users} with --{name}: {why}")
-        asked[name] = False if isinstance(asked.get(name), bool) else None
     asked["closed"], asked["connections"] = True, users

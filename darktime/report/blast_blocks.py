@@ -66,16 +66,24 @@ def _probes(probes: Sequence[Mapping[str, Any]]) -> Markup:
         ("Send lag p99", "send_lag_p99_ms", fig.ms),
         ("CPU", "cpu_share", fig.share),
         ("Canary p99", "canary_p99_ms", fig.ms),
-        ("Little's law off by", "little_error", fig.share),
+        ("Little's law off by", "little_error", _off),
     ]
-    shown = [column for column in columns if any(probe.get(column[1]) is not None for probe in probes)]
+    # Where it was not measured, that is said: what was measured must hold.
+    told = {"little_error"} if any("little_error" in probe for probe in probes) else set()
+    shown = [
+        column for column in columns if column[1] in told or any(probe.get(column[1]) is not None for probe in probes)
+    ]
     if len(probes) == 1:
         only = probes[0]
-        known = [(name, write(only[key])) for name, key, write in shown]
+        known = [(name, write(only.get(key))) for name, key, write in shown]
         return tag("div", parts.facts([("Outcome", parts.badge(*_outcome(only))), *known], columns=2))
     words = sum(key in {"stage", "why"} for _, key, _ in shown)
     rows = [(parts.badge(*_outcome(probe)), *(write(probe.get(key)) for _, key, write in shown)) for probe in probes]
     return parts.table(("", *(name for name, _, _ in shown)), rows, label="Every rate that was tried", text=1 + words)
+
+
+def _off(share: float | None) -> str:
+    return "not measured" if share is None else fig.share(share)
 
 
 def _outcome(probe: Mapping[str, Any]) -> tuple[str, str]:

@@ -34,7 +34,7 @@ _STREAM_TIMES = (
     ("spread", "of one event, first to last subscriber"),
     ("reconnect", "from a cut until served again"),
 )
-_OVERLOAD_TONES = {"graceful": "good", "degrading": "wait", "collapse": "bad"}
+_OVERLOAD_TONES = {"graceful": "good", "degrading": "wait", "unknown": "wait", "collapse": "bad"}
 
 
 def thresholds(results: Results) -> Markup | None:
@@ -57,7 +57,7 @@ def findings(results: Results) -> Markup | None:
         (
             parts.badge(*_OK[one["ok"]]) if one["ok"] is not None else "",
             one["name"],
-            one["text"],
+            fig.told(one),
             fig.quantity(one["value"], one["unit"]),
         )
         for one in ordered
@@ -72,7 +72,9 @@ def overload(results: Results) -> Markup | None:
         return None
     metastable = {True: "yes: it stayed down", False: "no: it recovered", None: "not looked at"}[seen["metastable"]]
     head = tag("header", tag("h3", "Beyond the capacity"), parts.badge(seen["verdict"], _tone(seen)))
-    known = [("Goodput at twice the capacity, of the best", fig.share(seen["ratio"])), ("Metastable", metastable)]
+    factor = seen.get("factor")
+    where = "beyond the capacity" if factor is None else f"at {factor:.2g} times the capacity"
+    known = [(f"Goodput {where}, of the best", fig.share(seen["ratio"])), ("Metastable", metastable)]
     if seen["recovered_after_s"] is not None:
         known.append(("Recovered after", fig.duration(seen["recovered_after_s"])))
     return tag("article", head, tag("p", seen["sentence"]), parts.facts(known), class_=f"card {_tone(seen)}")
@@ -174,6 +176,8 @@ def against(results: Results) -> Markup | None:
             ("Canary", f"p50 {fig.ms(canary['p50_ms'])}, p99 {fig.ms(canary['p99_ms'])}"),
             ("Its requests", f"{fig.count(canary['requests'])}, {fig.count(canary['errors'])} failed"),
         ]
+        if canary.get("share") is not None:
+            known.append(("Of all that was asked", fig.share(canary["share"])))
     if calibration and calibration["ceiling_per_s"] is not None:
         known += [
             ("Calibration", f"this generator alone reaches {fig.count(calibration['ceiling_per_s'])}/s"),

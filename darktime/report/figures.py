@@ -63,6 +63,12 @@ def quantity(value: float | None, unit: str) -> str:
     return f"{text} {visible(unit)}" if unit and not unit.startswith("/") else f"{text}{visible(unit)}"
 
 
+def told(finding: Mapping[str, Any]) -> str:
+    """What a finding of a scenario is, and what it was judged by where somebody named a limit of his own for it."""
+    text, judged_by = str(finding["text"]), finding.get("judged_by")
+    return f"{text} (judged by {visible(judged_by)})".lstrip() if judged_by else text
+
+
 def seen(threshold: Mapping[str, Any]) -> str:
     """What was seen of a threshold."""
     return "not judged" if threshold["seen"] is None else quantity(threshold["seen"], threshold["unit"])

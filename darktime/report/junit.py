@@ -10,7 +10,8 @@ from darktime.report import ledger_words
 from darktime.report.kinds import Results, reads_results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
 
 class Case(NamedTuple):
@@ -24,7 +25,10 @@ class Case(NamedTuple):
 
 @reads_results
 def junit_xml(results: Results) -> str:
-    """One test case a check (demo), threshold (blast, replay), figure (compare), verdict or outcome, and hop, as one document."""
+    """As one document, a test case each.
+
+    A check (demo), threshold (blast, replay), finding (blast), figure (compare), verdict or outcome, and hop.
+    """
     kind = results["kind"]
     told = {"demo": _demo, "blast": _blast, "split": _split, "compare": _compare}
     told |= {"record": _record, "replay": _replay, "relay": _relay}
@@ -72,13 +76,24 @@ def _blast(results: Results) -> Iterator[Case]:
             seen,
             "not judged: " + sentence if one["ok"] is None else None,
         )
+    findings = [one for one in results.get("findings") or [] if one["ok"] is not None]
+    yield from (_finding(one, instance, sentence, void=bool(bound or lost)) for one in findings)
     yield Case("the generator was not the limit", sentence if bound else None, health)
     words = f"{len(lost)} of {len(workers)} workers lost: {', '.join(lost)}. {sentence}" if lost else None
     yield Case("no worker was lost", words, words or f"{len(workers)} workers")
     failed = bound or lost or any(one["ok"] is False for one in thresholds)
+    failed = failed or any(one["ok"] is False and not one.get("judged_by") for one in findings)
     if not thresholds or (results["exit_code"] != 0 and not failed):
         ended = results["exit_code"] != 0 and not failed
         yield Case(f"{instance}: {fig.slo_text(results['slo'])}", sentence if ended else None, sentence)
+
+
+def _finding(one: Mapping[str, Any], instance: str, sentence: str, *, void: bool) -> Case:
+    """What a scenario promises beside the thresholds; who named a limit of his own for it is judged by that one."""
+    told = f"{one['name']}: {fig.quantity(one['value'], one['unit'])}"
+    left_out = f"judged by {one['judged_by']}" if one.get("judged_by") else f"not judged: {sentence}" if void else None
+    broken = f"{told} {one['text']}".strip() if one["ok"] is False and left_out is None else None
+    return Case(f"{instance}: {one['name']}", broken, f"{told}. {sentence}", left_out)
 
 
 def _compare(results: Results) -> Iterator[Case]:

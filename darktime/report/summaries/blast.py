@@ -203,6 +203,8 @@ def _checked_against(results: Results) -> str:
     parts = []
     if canary:
         parts.append(f"canary p50 {fig.ms(canary['p50_ms'])}, p99 {fig.ms(canary['p99_ms'])}")
+        if canary.get("share") is not None:
+            parts[-1] += f" ({fig.share(canary['share'])} of the load)"
         if canary["errors"]:
             parts.append(f"{fig.count(canary['errors'])} of its {fig.count(canary['requests'])} failed")
     if calibration and calibration["ceiling_per_s"] is not None:
@@ -253,7 +255,8 @@ def _overload(results: Results) -> list[str]:
 
 
 def _overload_word(overload: Mapping[str, Any]) -> str:
-    return str(overload["verdict"]) + (", metastable" if overload["metastable"] else "")
+    verdict = str(overload["verdict"])
+    return verdict if verdict == "metastable" or not overload["metastable"] else f"{verdict}, metastable"
 
 
 def _findings(findings: Iterable[Mapping[str, Any]], room: int) -> list[str]:
@@ -264,7 +267,8 @@ def _findings(findings: Iterable[Mapping[str, Any]], room: int) -> list[str]:
         lines: list[str] = []
         for one in shown:
             seen = f"{_mark(one)} {one['name']} {fig.quantity(one['value'], one['unit'])}"
-            text = f"{seen}: {one['text']}" if one["text"] else seen
+            told = fig.told(one)
+            text = f"{seen}: {told}" if told else seen
             lines += wrapped("" if lines else "FINDINGS", text, lines=long if one["ok"] is False else 1)
         if len(shown) < len(ordered):
             lines.append(row("", f"… {len(ordered) - len(shown)} more are in the report"))

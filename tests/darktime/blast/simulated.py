@@ -48,15 +48,22 @@ def heard(*pairs, **given):
     return Deliveries(delivered=latency.count, latency=latency, **given)
 
 
-def queue(rate, duration, *, service_s, stage="hold", drain_s=1.0, seed=1, bound=health()):  # noqa: B008 - frozen
-    """One worker that takes ``service_s`` a request, first come first served, at Poisson arrivals."""
+def queue(rate, duration, *, service_s, stage="hold", drain_s=1.0, seed=1, even=False, wavers=0.0, bound=health()):  # noqa: B008 - frozen
+    """One worker that takes ``service_s`` a request (by chance a share of ``wavers`` more or less), first come first served.
+
+    At Poisson arrivals, or even ones.
+    """
     random = Random(seed)
-    counts, free_at, at, planned = Counts(), 0.0, random.expovariate(rate), 0
+
+    def gap():
+        return 1 / rate if even else random.expovariate(rate)
+
+    counts, free_at, at, planned = Counts(), 0.0, 0.0 if even else gap(), 0
     under_way, in_time = 0.0, 0
     came = {"first": Histogram(), "second": Histogram(), "after": Histogram()}
     while at < duration:
         planned += 1
-        free_at = max(free_at, at) + service_s
+        free_at = max(free_at, at) + (service_s * random.uniform(1 - wavers, 1 + wavers) if wavers else service_s)
         took = min(free_at, duration + drain_s) - at
         under_way += min(free_at, duration) - at
         counts.latency.add(round(took * 1e6))
@@ -69,7 +76,7 @@ def queue(rate, duration, *, service_s, stage="hold", drain_s=1.0, seed=1, bound
         else:
             counts.requests += 1
             counts.service.add(round(took * 1e6))
-        at += random.expovariate(rate)
+        at += gap()
     return Offered(
         rate_per_s=rate,
         duration_s=duration,

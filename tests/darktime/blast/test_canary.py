@@ -4,10 +4,14 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from darktime.blast.canary import RATE_PER_S
 from darktime.blast.session import Session
 from darktime.blast.settings import resolve
-from darktime.blast.witness import Witness
+from darktime.blast.witness import LEAST_ANSWERS, SHARE, Witness, pace, pace_to_see_calm
+from tests.darktime.blast.runs import undisturbed
 from tests.darktime.blast.test_engine import server
 from tests.support.waiting import wait_until
 
@@ -112,3 +116,61 @@ def test_a_run_does_not_wait_for_one_who_was_never_answered_to_be_served_well_ag
     session._witness = saw(1000, 1000, -1)
     session._cool_down(0.5)
     assert time.monotonic() - began >= 0.5, "it was served well, and is not yet again"
+
+
+@given(st.floats(0.1, 1e6), st.floats(0.1, 600))
+def test_beside_a_search_it_is_at_most_a_fiftieth_of_the_load_and_silent_where_that_says_nothing(
+    load_per_s, duration_s
+):
+    per_s = pace(load_per_s, duration_s)
+    assert per_s <= min(RATE_PER_S, load_per_s * SHARE)
+    assert per_s == 0 or per_s * duration_s >= LEAST_ANSWERS
+
+
+@given(st.floats(0.1, 1e6), st.floats(2, 600))
+def test_where_somebody_asks_for_it_at_a_rate_it_says_something(load_per_s, duration_s):
+    per_s = pace(load_per_s, duration_s, wanted=True)
+    assert per_s * duration_s >= LEAST_ANSWERS
+    assert per_s <= max(RATE_PER_S, load_per_s * SHARE)
+
+
+@given(st.floats(0.1, 1e6))
+def test_while_an_instance_is_left_in_peace_it_asks_a_little(failed_per_s):
+    assert 1 <= pace_to_see_calm(failed_per_s) <= max(1, min(RATE_PER_S, failed_per_s / 10))
+
+
+def test_it_is_silent_when_it_is_told_so_and_asks_again_at_once():
+    with server(answering(b"HTTP/1.1 204 No Content\r\n\r\n")) as instance:
+        witness = Witness(resolve(instance), "/")
+
+        def asked():
+            witness.listen()
+            return len(witness.answers)
+
+        try:
+            wait_until(lambda: asked() >= 3, timeout_s=10, what="answers")
+            witness.ask(0)
+            before = asked() + 1  # one may have been on its way
+            quiet = time.monotonic() + 1
+            wait_until(lambda: time.monotonic() > quiet, timeout_s=5, what="ten intervals")
+            assert asked() <= before
+            witness.ask(10)
+            wait_until(lambda: asked() >= before + 3, timeout_s=10, what="more answers")
+        finally:
+            witness.close()
+
+
+def test_its_share_of_the_load_is_in_its_summary():
+    assert saw(1000, 1000, -1).summary(297)["share"] == 0.01
+
+
+def test_the_canary_does_not_take_what_a_slow_instance_could_hold(instance):
+    """A bucket of 60 a second: a canary of ten would take a sixth of it. Its burst is for this machine's own lateness."""
+    bucket = instance("token-bucket", rate=60, burst=4)
+    run = undisturbed(bucket.address, "--path", "/", "--duration", "20", "--slo", "p99<500ms,errors<1%")
+    low, high = run.interval
+    assert low <= 60 * 1.05, run.said
+    assert high >= 60 / 1.05, run.said
+    asked = bucket.counters()["requests"]
+    assert asked == run.found["totals"]["requests"] + run.found["canary"]["requests"]
+    assert run.found["canary"]["share"] == round(run.found["canary"]["requests"] / asked, 6)

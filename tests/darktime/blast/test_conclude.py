@@ -1,13 +1,15 @@
 """The answer of a run: interval, limit, sentence, exit code; and the ceilings of connections."""
 
 import errno
+from dataclasses import replace
 
 import pytest
 
-from darktime.blast.conclude import Interval, conclude
+from darktime.blast.conclude import Conclusion, Interval, conclude, with_findings
 from darktime.blast.connections import RESET_REASONS, TIMEOUT_REASONS, connection_ceiling, turns_away
 from darktime.blast.interval import of_plans
 from darktime.blast.result import judge
+from darktime.blast.scenario import Finding
 from darktime.blast.search import Search
 from darktime.blast.session import FINE
 from darktime.blast.slo import Slo
@@ -261,3 +263,30 @@ def test_a_search_without_the_time_for_one_rate_says_how_much_that_takes():
     assert concluded.exit_code == ExitCode.WAIT
     assert "the first rate alone takes 20 s" in concluded.sentence
     assert "--duration" in concluded.sentence
+
+
+LOST = Finding(name="lost", value=12, unit="deliveries", text="since the cut", ok=False, metric="lost")
+HELD = Finding(name="served again", value=1.5, unit="s", text="", ok=True)
+TOLD = Finding(name="replayed", value=0, unit="deliveries", text="")
+
+
+@pytest.mark.parametrize(
+    ("code", "then"),
+    [
+        (ExitCode.OK, ExitCode.FAILED),
+        (ExitCode.WAIT, ExitCode.FAILED),
+        (ExitCode.FAILED, ExitCode.FAILED),
+        (ExitCode.INVALID, ExitCode.INVALID),
+        (ExitCode.INTERRUPTED, ExitCode.INTERRUPTED),
+    ],
+)
+def test_a_promise_of_a_scenario_that_was_not_kept_fails_a_run_that_stands(code, then):
+    ended = Conclusion(
+        highest_pass_per_s=20.0, lowest_fail_per_s=None, limit="not reached", sentence="It held.", exit_code=code
+    )
+    concluded = with_findings(ended, [HELD, LOST, TOLD])
+    assert concluded.exit_code == then
+    if code in {ExitCode.OK, ExitCode.WAIT}:
+        assert concluded.sentence == "It held. Not as it should be: lost (12 deliveries)."
+    assert with_findings(ended, [HELD, TOLD]) == ended
+    assert with_findings(ended, [replace(LOST, judged_by="lost < 90 %")]) == ended, "somebody's own limit counts"

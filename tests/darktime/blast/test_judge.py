@@ -7,12 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from darktime.blast.conclude import conclude
 from darktime.blast.health import HEALTHY
 from darktime.blast.histogram import Histogram
+from darktime.blast.interval import of_plans
 from darktime.blast.little import little_error
 from darktime.blast.result import judge
 from darktime.blast.search import Search
 from darktime.blast.slo import Slo, parse_slo
+from darktime.errors import ExitCode
 from tests.darktime.blast.simulated import health, heard, offered, queue, times
 
 
@@ -202,15 +205,18 @@ def test_littles_law_holds_in_every_window_of_a_queue_that_does_not_grow(load, s
     assert error is None or error < 0.05
 
 
-def test_a_window_that_breaks_littles_law_is_flagged_and_never_confirms():
-    measured = queue(400, 10.0, service_s=0.002, stage="confirm")
+@pytest.mark.parametrize("stage", ["hold", "double", "bisect", "confirm"])
+def test_a_window_that_breaks_littles_law_is_flagged_and_never_accepted(stage):
+    measured = queue(400, 10.0, service_s=0.002, stage=stage)
+    assert judge(measured, Slo()).outcome == "pass"
     measured.in_flight_mean *= 1.2
     probe = judge(measured, Slo())
     assert probe.stationary is False
     assert probe.little_error == pytest.approx(0.2, abs=0.03)
     assert (probe.outcome, "not stationary" in probe.why) == ("undecided", True)
-    measured.stage = "bisect"
-    assert judge(measured, Slo()).outcome == "pass"
+    found = conclude([probe], of_plans([probe]), Slo(), unit="requests")
+    assert found.exit_code == ExitCode.WAIT
+    assert found.highest_pass_per_s is None
 
 
 def test_littles_law_is_not_held_against_windows_that_cannot_tell():
@@ -224,6 +230,7 @@ def test_littles_law_is_not_held_against_windows_that_cannot_tell():
     measured.counts.fail("timeout")
     measured.counts.requests += 100
     assert little_error(measured) is None
+    assert judge(measured, Slo()).stationary is None, "not measured, and said to be so"
 
 
 @pytest.mark.parametrize("limit_ms", [50, 200, 5000])

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from darktime.blast.counts import Counts
 from darktime.blast.offered import Second
 from darktime.blast.overload import at_capacity, judge_overload
-from darktime.blast.result import judge
+from darktime.blast.result import GENERATOR, judge
+from darktime.blast.session import Session
+from darktime.blast.settings import BlastSettings
 from darktime.blast.slo import Slo
-from tests.darktime.blast.simulated import heard, offered, times
+from tests.darktime.blast.simulated import health, heard, offered, times
 
 
 def probe(rate, good):
@@ -100,3 +102,106 @@ def test_overload_is_held_against_the_rate_that_was_capacity_and_not_against_a_l
     beyond = [probe(1200, 700), probe(2000, 450)]
     assert judge_overload(baseline, beyond, []).verdict == "collapse"
     assert judge_overload(probes[-1], beyond, []).verdict == "degrading", "what the look below would have made of it"
+
+
+def throttled(rate, good):
+    """Half of the plan was sent, by a process without a core."""
+    bound = health(cpu_share=0.99, achieved_share=0.5)
+    found = judge(offered((5, good), (900, rate // 2 - good), rate=rate, planned=rate, health=bound), Slo())
+    assert found.outcome == GENERATOR
+    return found
+
+
+def test_where_the_generator_was_the_limit_no_kind_of_overload_is_named():
+    found = judge_overload(probe(1000, 1000), [throttled(1200, 100), throttled(2000, 100)], seconds(*[5] * 20))
+    assert (found.verdict, found.ratio, found.metastable) == ("unknown", None, False)
+    assert "the generator was the limit, so no kind of overload is named" in found.sentence
+    assert "50.0% of the plan" in found.sentence
+    assert not [word for word in ("graceful", "degrading", "collapse") if word in found.sentence]
+
+
+def test_a_peak_that_only_a_throttled_generator_saw_is_no_peak():
+    odd = judge(offered((5, 600), rate=1200, planned=1200, duration=0.5, health=health(achieved_share=0.5)), Slo())
+    assert (odd.outcome, odd.goodput_per_s) == (GENERATOR, 1200)
+    assert judge_overload(probe(1000, 1000), [odd, probe(2000, 950)], []).ratio == 0.95
+
+
+def test_whether_it_recovers_is_not_told_by_a_throttled_generator():
+    found = judge_overload(probe(1000, 1000), [probe(2000, 300)], seconds(*[3000] * 20), low=throttled(500, 10))
+    assert (found.verdict, found.recovered_after_s, found.metastable) == ("collapse", None, None)
+    assert "whether it recovers was not seen" in found.sentence
+
+
+def test_the_factor_is_the_one_that_was_offered():
+    found = judge_overload(probe(1000, 1000), [probe(1300, 990)], [], allowed=False)
+    assert found.factor == 1.3
+    assert "At 1,300/s, 1.3 times the capacity (--max-rate), " in found.sentence
+    assert "2 times the capacity, " in judge_overload(probe(1000, 1000), [probe(2000, 990)], []).sentence
+
+
+def test_nobody_is_called_graceful_who_does_not_come_back():
+    found = judge_overload(probe(1000, 1000), [probe(2000, 950)], seconds(*[3000] * 60))
+    assert (found.verdict, found.metastable) == ("metastable", True)
+    assert "95% of the best goodput is left, yet it does not come back; no recovery in 60 s" in found.sentence
+    assert "graceful" not in found.sentence
+
+
+class Head:
+    """Offers nothing; every rate up to its limit was held."""
+
+    def __init__(self, limit):
+        self.limit, self.plans = limit, []
+
+    def offer(self, plan, *, patient=False):
+        self.plans.append((plan, patient))
+        many = round(plan.rate_per_s * plan.duration_s)
+        good = many if plan.rate_per_s <= self.limit else round(self.limit * plan.duration_s)
+        return offered(
+            (5, good),
+            (900, many - good),
+            rate=plan.rate_per_s,
+            planned=many,
+            stage=plan.stage,
+            duration=plan.duration_s,
+        )
+
+    def finish(self):
+        pass
+
+
+class Rows:
+    recent = ()
+
+
+def beyond(limit, **given):
+    """A session that was to go beyond, and its head."""
+    asked = BlastSettings(instance="127.0.0.1:9", beyond=True, seed=7, **given)
+    head = Head(limit)
+    run = Session(asked, head, push=False, scenario=None, record=Rows(), on_probe=None, stop=lambda: False)
+    run.run()
+    return run, head
+
+
+def test_a_run_that_may_not_go_so_far_goes_as_far_as_it_may_and_says_so():
+    run, head = beyond(1000, max_rate_per_s=1300.0)
+    capacity = run.search.highest_pass_per_s
+    rates = [plan.rate_per_s for plan, _ in head.plans if plan.stage == "beyond"]
+    assert rates == pytest.approx([capacity * 1.2, 1300.0])
+    assert run.overload.factor == pytest.approx(1300 / capacity, abs=0.001)
+    assert {plan.seed for plan, _ in head.plans} == {7}, "the arrivals that were asked for"
+
+
+@pytest.mark.parametrize(
+    ("limit", "given", "why"), [(0, {}, "no rate was held"), (1e9, {"max_rate_per_s": 900.0}, "no rate failed")]
+)
+def test_without_a_capacity_it_is_said_that_nothing_was_offered_beyond_it(limit, given, why):
+    run, head = beyond(limit, **given)
+    assert run.overload is None
+    assert not [plan for plan, _ in head.plans if plan.stage == "beyond"]
+    assert run.not_beyond == f"Nothing was offered beyond the capacity (--beyond), for none was found: {why}."
+
+
+def test_errors_may_end_a_try_of_a_search_and_not_what_lies_beyond():
+    run, head = beyond(1000)
+    assert run.overload is not None
+    assert {plan.stage for plan, patient in head.plans if patient} == {"beyond", "recover"}

@@ -17,6 +17,7 @@ import pytest
 from darktime.blast.catalogue import names
 from darktime.report import validate
 from tests.realtime_core.push.client import metric
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.quiet
 
@@ -85,6 +86,16 @@ def test_a_storm_at_an_instance_that_keeps_nothing_is_said_to_have_lost(stack):
     assert found["replayed"]["value"] == 0
     assert found["lost"]["value"] > 0
     assert found["lost"]["ok"] is False
+    assert found["lost"]["judged_by"] == "lost < 90 %"
+
+
+def test_what_a_scenario_promises_and_does_not_hold_ends_the_run_in_3(stack):
+    push = stack.push("push")
+    words = [*STREAMS, *numbers(rate=50, duration=1, storm=2), "--slo", "p99<30s,errors<50%"]
+    found, result = run(f"{push.host}:{push.port}", "reconnect_storm", *words, code=3)
+    assert (found["lost"]["ok"], found["lost"]["judged_by"]) == (False, "")
+    assert "Not as it should be: lost (" in result["sentence"]
+    assert all(one["ok"] for one in result["thresholds"]), "no threshold was missed"
 
 
 def test_slow_readers_fall_behind_and_the_fast_ones_lose_nothing(address):
@@ -373,6 +384,47 @@ def test_plain_locust_ends_with_exit_2_and_the_reason_where_a_run_may_not_be(
     assert done.stderr.count(named) == 1
     assert "Traceback" not in done.stderr
     assert server.counters()["requests"] == 0
+
+
+# At 50 a second errors end it after a second and a half, when they are 75; of five seconds there would be 250.
+ERRING = {"rate": 50, "duration": 5, "connections": 4}
+SOON = 150
+
+
+def test_an_instance_that_only_errs_is_left_in_peace_by_a_scenario_too(instance):
+    server = instance("erring", error=1)
+    _, result = run(server.address, "steady", *numbers(**ERRING), code=3)
+    assert result["totals"]["requests"] == server.counters()["requests"] < SOON
+    assert "It was ended in plan 1 of 1 of the scenario: 100% errors." in result["sentence"]
+
+
+def test_an_instance_that_only_errs_is_left_in_peace_by_plain_locust_too(instance, tmp_path):
+    server, said = instance("erring", error=1), tmp_path / "said"
+    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "scenarios" / "steady.py"), "--headless", "-u", "1"]
+    with said.open("w") as stderr:
+        locust = subprocess.Popen(
+            [*command, "--host", server.url, *numbers(**ERRING)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
+        try:
+            wait_until(lambda: "nothing more is sent: 100% errors" in said.read_text(), timeout_s=25, what="its word")
+            assert server.counters()["requests"] < SOON
+        finally:
+            locust.terminate()
+            locust.wait(10)
+    assert locust.returncode == 1, "Locust's own, for requests that failed"
+
+
+def test_a_scenario_that_is_about_errors_goes_on(instance, own_file):
+    own_file.write_text(
+        own_file.read_text(encoding="utf-8").replace("Scenario):\n", "Scenario):\n    patient = True\n", 1)
+    )
+    server = instance("erring", error=1)
+    _, result = run(server.address, own_file, code=3)
+    assert result["totals"]["requests"] == 200 == server.counters()["requests"]
 
 
 def fences(language):

@@ -151,6 +151,52 @@ def test_users_beside_what_they_exclude_are_refused(tmp_path, monkeypatch, capsy
     assert named in capsys.readouterr().err
 
 
+def test_a_rate_of_the_file_stays_beside_a_scenario_that_is_named_here(told):
+    argv = told("[blast]\nrate = 20.0\n", words=[*INSTANCE, "--scenario", "steady"])
+    assert (values(argv, "--rate"), values(argv, "--scenario")) == (["20.0"], ["steady"])
+
+
+def test_what_gives_way_of_the_file_is_said(told, capsys):
+    told("[blast]\nrate = 20.0\nbeyond = true\n", words=[*INSTANCE, "--closed"])
+    assert "of darktime.toml is put aside, for what this call says: beyond, rate" in capsys.readouterr().err
+
+
+def test_a_word_about_how_does_not_put_aside_what_the_file_says_is_done(told):
+    argv = told("[blast]\nscenario = 'steady'\n", words=[*INSTANCE, "--header", "A:1"])
+    assert values(argv, "--scenario") == ["steady"], "the run itself refuses the two"
+
+
+def test_the_limit_of_the_file_is_never_put_aside(told):
+    assert values(told("[blast]\nmax_rate = 20.0\n", words=[*INSTANCE, "--closed"]), "--max-rate") == ["20.0"]
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("", ["--budget", "9", "--rate", "5"]),
+        ("", ["--budget", "9", "--duration", "5"]),
+        ("[blast]\nbudget = 9.0\nrate = 5.0\n", []),
+        ("[blast]\nbudget = 9.0\nscenario = 'steady'\n", []),
+    ],
+)
+def test_a_budget_beside_what_has_none_is_refused(tmp_path, monkeypatch, capsys, file, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "darktime.toml").write_text(file)
+    assert run(DARKESTTIME, ["blast", *INSTANCE, *words]) == 2
+    said = capsys.readouterr().err
+    assert "with --budget: " in said
+    assert "leave one of the two out" in said
+
+
+@pytest.mark.parametrize("second", ["search", "beyond", "closed"])
+def test_two_of_the_file_that_exclude_each_other_are_refused(tmp_path, second):
+    (tmp_path / "darktime.toml").write_text(f"[blast]\nrate = 20.0\n{second} = true\n")
+    command = [Path(sys.executable).parent / "darkesttime", "blast", *INSTANCE]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2
+    assert f"--rate with --{second}: " in done.stderr
+
+
 def test_a_worker_is_not_told_the_instance_by_the_file_of_who_runs_a_master_here(told, monkeypatch):
     joined = []
     monkeypatch.setattr(blast, "work", lambda asked: joined.append(asked) or 0)

@@ -62,6 +62,32 @@ def test_a_lost_worker_fails_by_name(scenario: dict[str, Any]) -> None:
     assert str(failure.get("message")).startswith("1 of 2 workers lost: w2")
 
 
+def test_a_finding_that_failed_fails_and_one_that_promises_nothing_is_no_case(scenario: dict[str, Any]) -> None:
+    for worker in scenario["workers"]:
+        worker["state"] = "ready"
+    assert failed(scenario) == [f"{scenario['instance']}: harm"]
+    failure = suite(scenario).find("testcase/failure")
+    assert failure is not None
+    assert (
+        failure.get("message")
+        == "harm: 52.8 ms p99 of the fast readers rose by this much while the slow ones were there"
+    )
+    names = [case.get("name") for case in suite(scenario)]
+    assert f"{scenario['instance']}: slow readers dropped" in names
+    assert f"{scenario['instance']}: fast p99 alone" not in names
+
+
+def test_a_finding_that_somebodys_own_limit_judges_is_left_out(scenario: dict[str, Any]) -> None:
+    for worker in scenario["workers"]:
+        worker["state"] = "ready"
+    scenario["findings"][0]["judged_by"] = "p99 < 80 ms"
+    scenario["exit_code"] = 0
+    assert failed(scenario) == []
+    skipped = suite(scenario).find("testcase/skipped")
+    assert skipped is not None
+    assert skipped.get("message") == "judged by p99 < 80 ms"
+
+
 def test_a_run_that_ended_without_a_figure_never_passes(any_blast: dict[str, Any]) -> None:
     for code in (1, 3, 4, 5, 130):
         assert failed(any_blast | {"exit_code": code})

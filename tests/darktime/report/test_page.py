@@ -209,6 +209,25 @@ def test_a_blast_of_an_earlier_release_still_has_a_page(any_blast: dict[str, Any
         assert absent not in text
 
 
+def test_the_overload_stands_on_the_page_with_the_factor_that_was_offered(http: dict[str, Any]) -> None:
+    assert "Goodput beyond the capacity, of the best" in Reader(html_page(http)).text, "one of an earlier release"
+    http["overload"] |= {"factor": 1.3, "verdict": "unknown", "ratio": None}
+    text = Reader(html_page(http)).text
+    assert "Goodput at 1.3 times the capacity, of the best" in text
+    assert "twice" not in " ".join(text).replace(http["overload"]["sentence"], "")
+
+
+def test_where_littles_law_was_not_measured_that_is_said(http: dict[str, Any]) -> None:
+    for number, probe in enumerate(http["probes"]):
+        probe["little_error"] = None if number % 2 else 0.031
+    text = Reader(html_page(http)).text
+    assert "Little's law off by" in text
+    assert "not measured" in text
+    assert "3.1 %" in text
+    http["probes"] = http["probes"][1:2]
+    assert "not measured" in Reader(html_page(http)).text
+
+
 def test_nothing_stands_where_nothing_was_measured(http: dict[str, Any]) -> None:
     for row in http["series"]:
         row.update(dict.fromkeys(("canary_ms", "loop_lag_ms", "deliveries", "in_flight")))

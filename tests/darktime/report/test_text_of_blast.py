@@ -188,6 +188,20 @@ def test_a_summary_fits_however_much_there_is_and_counts_what_it_leaves_out(scen
     assert lines[-1].startswith("RUN")
 
 
+@pytest.mark.parametrize(
+    ("seen", "word"),
+    [
+        ({"verdict": "collapse", "metastable": True}, "collapse, metastable: "),
+        ({"verdict": "metastable", "metastable": True}, "metastable: "),
+        ({"verdict": "graceful", "metastable": False}, "graceful: "),
+        ({"verdict": "unknown", "metastable": None}, "unknown: "),
+    ],
+)
+def test_the_word_for_an_overload_is_said_once(http: dict[str, Any], seen: dict[str, Any], word: str) -> None:
+    http["overload"] |= seen
+    assert any(line.startswith(f"OVERLOAD   {word}") for line in text_summary(http))
+
+
 def test_a_ceiling_and_a_cold_start_have_a_line_each(http: dict[str, Any], push: dict[str, Any]) -> None:
     met = {"at": 2000, "wanted": 3000, "cause": "503", "turned_away": 11_980, "sentence": "It takes only so many."}
     http["connection_ceiling"], push["connection_ceiling"] = met, met | {"what": "streams", "cause": "syn_drop"}
