@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from darktime.errors import UsageError
+from darktime.split.backends import PASSING, Backends, of_places
 from darktime.split.change import DIFF, STATE, diff_of, named
 from darktime.split.folder import SECRET, alone, write_private
 from darktime.split.include import HTTP, http_include, location_include, server_include
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 ABOUT: Final = "include.json"
-_PASSING: Final = ("proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass")
 _MOST_NAMED: Final = 12
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")  # no pattern
 
@@ -38,7 +38,7 @@ def choose(found: Sequence[Place], wanted: Sequence[str]) -> tuple[Place, ...]:
 
     Raises UsageError for a name that none has, where a name must be said, and where nothing would be left.
     """
-    passing = [place for place in found if place.answers in _PASSING and "internal" not in place.has]
+    passing = [place for place in found if place.answers in PASSING and "internal" not in place.has]
     names = ", ".join(f"'{place.name}'" for place in passing[:_MOST_NAMED]) or "none that passes requests on"
     if not wanted:
         if len({(place.server_at.file, place.server_at.line) for place in passing}) != 1:
@@ -87,6 +87,7 @@ def emit(folder: Path, settings: CopySettings, theirs: Theirs, chosen: Sequence[
         "locations": [place.name for place in chosen],
         "hosts": sorted({name for place in chosen for name in place.server_names if _HOST.fullmatch(name)}),
         "settings": _plain(settings),
+        "backends": of_places(theirs.tree, chosen).to_dict(),
     }
     prepare(folder, settings.run_as)
     files |= {DIFF: change, SECRET: settings.secret + "\n", ABOUT: json.dumps(about, indent=1)}
@@ -151,6 +152,12 @@ def read(folder: Path) -> tuple[CopySettings, dict[str, Any]]:
         return CopySettings(**values, secret=(folder / SECRET).read_text(encoding="utf-8").strip()), about
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder} holds no includes of ours ({error}): write them with --emit {folder}") from error
+
+
+def backends_of(about: dict[str, Any]) -> Backends | None:
+    """The servers behind the mirrored locations, as they were; None in a file of a release that did not look."""
+    told = about.get("backends")
+    return None if told is None else Backends(addresses=tuple(told["addresses"]), unread=tuple(told["unread"]))
 
 
 def _plain(settings: CopySettings) -> dict[str, Any]:
