@@ -63,7 +63,12 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Choice(["isolated", "readonly", "shared"]),
     help="What it may change; only you know. shared needs --path.",
 )
-@click.option("--path", multiple=True, metavar="PREFIX", help="Mirror only paths that begin so; may be repeated.")
+@click.option(
+    "--path",
+    multiple=True,
+    metavar="PREFIX",
+    help="Mirror only paths that begin so, unsafe ones too; may be repeated.",
+)
 @click.option("--exclude", multiple=True, metavar="WORD", help="No copy of a path or query with this; may be repeated.")
 @user_options
 @click.option(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from darktime.errors import UsageError
 from darktime.split.backends import PASSING, Backends, of_places
 from darktime.split.change import DIFF, STATE, diff_of, named
+from darktime.split.copied_paths import EXCLUDED
 from darktime.split.folder import SECRET, alone, write_private
 from darktime.split.include import HTTP, http_include, location_include, server_include
 from darktime.split.settings import CopySettings
@@ -147,6 +148,8 @@ def read(folder: Path) -> tuple[CopySettings, dict[str, Any]]:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in about["settings"].items()
         }
+        if "unless_named" not in values and values["excluded"][: len(EXCLUDED)] == EXCLUDED:
+            values["excluded"] = values["excluded"][len(EXCLUDED) :]
         for name in ("relay_socket", "sink_socket"):
             values[name] = Path(values[name])
         return CopySettings(**values, secret=(folder / SECRET).read_text(encoding="utf-8").strip()), about
@@ -162,8 +165,12 @@ def backends_of(about: dict[str, Any]) -> Backends | None:
 
 def _plain(settings: CopySettings) -> dict[str, Any]:
     values = {one.name: getattr(settings, one.name) for one in dataclasses.fields(settings) if one.name != "secret"}
-    if not settings.more_log_ports:  # releases that know of one relay read it too
+    # What releases before have no field for is left out where it can be, so that they read it too.
+    if not settings.more_log_ports:
         del values["more_log_ports"]
+    if settings.unless_named == EXCLUDED:
+        values["excluded"] = (*EXCLUDED, *settings.excluded)
+        del values["unless_named"]
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 

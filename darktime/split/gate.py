@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from darktime.split.conditions import only_patterns
+from darktime.split.copied_paths import CopiedPaths, told
 from darktime.split.nginx_blocks import stripped_pattern
 from darktime.split.sampling import bucket, valid_user
 from darktime.split.settings import BODILESS
@@ -44,8 +45,9 @@ class Gate:
         self._key = settings.user_key
         self._only = only_patterns(settings.only)
         self._methods = frozenset(settings.copied_methods)
-        excluded = "|".join(re.escape(word) for word in settings.excluded)
-        self._excluded = re.compile(excluded, re.IGNORECASE | re.ASCII) if excluded else None
+        self._paths = CopiedPaths(
+            excluded=settings.excluded, unless_named=settings.unless_named, only=settings.only_paths
+        )
         allowed = {name.lower() for name in settings.allow_headers}
         self._authorization = "authorization" not in allowed
         self._stripped = re.compile(stripped_pattern(settings), re.IGNORECASE | re.ASCII)
@@ -63,9 +65,12 @@ class Gate:
         found = variables(headers)
         if found.get("upgrade") or found.get("x_darktime"):
             return None
-        raw, args = _parts(target)
+        raw, args = parts(target)
         path = normalized(raw)
-        if path is None or not self._path_is_copied(f"{path}?{args} {target}"):
+        if path is None:
+            return None
+        asked = told(path, args, target)
+        if self._paths.excludes(asked) is not None or not self._paths.names(asked):
             return None
         if not all(pattern.match(_value(key, found, args)) for key, pattern in self._only):
             return None
@@ -76,12 +81,6 @@ class Gate:
         return Passed(
             user=user, bucket=its_bucket, headers=self._passed(method, found), stripped=self._is_stripped(found)
         )
-
-    def _path_is_copied(self, told: str) -> bool:
-        """``told``: where it leads, and as it was asked for: a word that excludes may stand in either."""
-        if self._excluded is not None and self._excluded.search(told):
-            return False
-        return not self._settings.only_paths or told.startswith(self._settings.only_paths)
 
     def _passed(self, method: str, found: dict[str, str]) -> tuple[tuple[str, str], ...]:
         settings = self._settings
@@ -146,7 +145,7 @@ def argument(args: str, name: str) -> str:
     return next((part[len(start) :] for part in args.split("&") if part[: len(start)].lower() == start), "")
 
 
-def _parts(target: str) -> tuple[str, str]:
+def parts(target: str) -> tuple[str, str]:
     """Path and query as they came; a fragment belongs to neither."""
     path, _, args = target.partition("#")[0].partition("?")
     return path, args

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from darktime.split.conditions import only_maps
+from darktime.split.copied_paths import exclusions
 from darktime.split.levels import NEVER, ONLY, level_name, watched_name
 from darktime.split.log_format import LOG_FORMAT, OTHER_FORMAT, SINK_FORMAT
 from darktime.split.marks import mark
@@ -95,8 +96,8 @@ def _watching_maps(settings: CopySettings, control: range) -> list[str]:
 
 
 def _path_lines(settings: CopySettings) -> list[str]:
-    excluded = "|".join(re.escape(word) for word in settings.excluded)
-    lines = [f'"~*(?:{excluded})" ""'] if excluded else []
+    found = exclusions(settings.excluded, settings.unless_named, settings.only_paths)
+    lines = [f'"~*{one.pattern}" ""' for one in found]
     if settings.only_paths:
         lines += [f'"~^(?:{"|".join(re.escape(path) for path in settings.only_paths)})" 1', 'default ""']
     else:
