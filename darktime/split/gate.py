@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from darktime.split.conditions import only_patterns
 from darktime.split.copied_paths import CopiedPaths, told
-from darktime.split.nginx_blocks import stripped_pattern
+from darktime.split.credentials import cookies_left, headers_left, parameters_left
 from darktime.split.sampling import bucket, valid_user
 from darktime.split.settings import BODILESS
 
@@ -48,9 +48,9 @@ class Gate:
         self._paths = CopiedPaths(
             excluded=settings.excluded, unless_named=settings.unless_named, only=settings.only_paths
         )
-        allowed = {name.lower() for name in settings.allow_headers}
-        self._authorization = "authorization" not in allowed
-        self._stripped = re.compile(stripped_pattern(settings), re.IGNORECASE | re.ASCII)
+        self._headers_left = headers_left(settings)
+        self._cookies_left = re.compile(cookies_left(settings), re.IGNORECASE | re.ASCII)
+        self._parameters_left = re.compile(parameters_left(settings), re.IGNORECASE | re.ASCII)
 
     def passes(self, method: str, target: str, headers: Iterable[tuple[str, str]]) -> Passed | None:
         """What our nginx would copy of this request at its maximum percentage; None where it would copy nothing.
@@ -78,9 +78,8 @@ class Gate:
         its_bucket = bucket(self._settings.salt, user) if valid_user(user.encode("latin-1")) else None
         if its_bucket is None or its_bucket >= self._settings.buckets:
             return None
-        return Passed(
-            user=user, bucket=its_bucket, headers=self._passed(method, found), stripped=self._is_stripped(found)
-        )
+        stripped = self._is_stripped(found, target)
+        return Passed(user=user, bucket=its_bucket, headers=self._passed(method, found), stripped=stripped)
 
     def _passed(self, method: str, found: dict[str, str]) -> tuple[tuple[str, str], ...]:
         settings = self._settings
@@ -92,9 +91,12 @@ class Gate:
             passed += [(name, found.get(name.lower().replace("-", "_"), "")) for name in _OF_CONTENT]
         return tuple((name, value) for name, value in passed if value)
 
-    def _is_stripped(self, found: dict[str, str]) -> bool:
-        authorization = found.get("authorization", "") if self._authorization else ""
-        return bool(authorization) or self._stripped.match(f"|{found.get('cookie', '')}") is not None
+    def _is_stripped(self, found: dict[str, str], target: str) -> bool:
+        return (
+            any(found.get(name) for name in self._headers_left)
+            or self._cookies_left.match(f"|{found.get('cookie', '')}") is not None
+            or self._parameters_left.search(target) is not None
+        )
 
 
 def _value(key: UserKey, found: dict[str, str], args: str) -> str:

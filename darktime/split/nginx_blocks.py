@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from darktime.split.conditions import only_maps
 from darktime.split.copied_paths import exclusions
+from darktime.split.credentials import cookies_left, headers_left, parameters_left
 from darktime.split.levels import NEVER, ONLY, level_name, watched_name
 from darktime.split.log_format import LOG_FORMAT, OTHER_FORMAT, SINK_FORMAT
 from darktime.split.marks import mark
@@ -110,21 +111,15 @@ def _cookie_maps(settings: CopySettings) -> list[str]:
         f'map $cookie_{name} $darktime_cookie_{index} {{\n  "" "";\n  default "{name}=$cookie_{name}; ";\n}}\n'
         for index, name in enumerate(settings.allow_cookies)
     ]
-    authorization = "" if _allows(settings, "authorization") else "$http_authorization"
-    maps.append(
-        f'map "{authorization}|$http_cookie" $darktime_stripped {{\n  default "";\n  "~^[^|]" 1;\n'
-        f'  "~*{stripped_pattern(settings)}" 1;\n}}\n'
-    )
+    headers = "".join(f"$http_{name}" for name in headers_left(settings))
+    maps += [
+        _map("$request_uri", "masked", f'"~*{parameters_left(settings)}" 1'),
+        (
+            f'map "$darktime_masked{headers}|$http_cookie" $darktime_stripped {{\n  default "";\n  "~^[^|]" 1;\n'
+            f'  "~*{cookies_left(settings)}" 1;\n}}\n'
+        ),
+    ]
     return maps
-
-
-def stripped_pattern(settings: CopySettings) -> str:
-    """Says of ``|`` and a Cookie header that a credential may be missing from the copy: one beyond the allowlist."""
-    keep = {name.lower() for name in settings.allow_cookies}
-    if settings.user_key.kind == "cookie":
-        keep.add(settings.user_key.name.lower())
-    others = f"(?!(?:{'|'.join(sorted(keep))})=)" if keep else ""
-    return f"^[^|]*\\|(?:.*;)?\\s*{others}[^=;\\s]+="
 
 
 def _body_maps(settings: CopySettings) -> list[str]:
@@ -151,10 +146,6 @@ def _above(limit: int) -> str:
         if digit != "9"
     ]
     return "|".join([longer, *higher])
-
-
-def _allows(settings: CopySettings, header: str) -> bool:
-    return header in {name.lower() for name in settings.allow_headers}
 
 
 def relay_upstream(settings: CopySettings) -> str:
