@@ -54,6 +54,7 @@ KEYS: dict[str, dict[str, str]] = {
         "allow_query": TEXTS,
         "ttl": TIME,
         "relay_workers": WHOLE,
+        "probe": TEXT,
         "nginx": TEXT,
         "redis": TEXT,
         "secondary": TEXT,
@@ -221,6 +222,7 @@ dark_state = "isolated"                # isolated | readonly | shared: what the 
 # endpoints = "openapi.json"           # the application's own endpoints; or one template a line, or "django:project.settings"
 # transform = "sessions:transform"     # MODULE:FUNCTION of yours that each copy goes through
 # secondary = "http://127.0.0.1:8002"  # a second instance of TODAY's code: answers are compared field by field
+# probe = "https://www.example.org/"   # beside your own nginx: one request is sent here, and its copy must arrive
 # relay_workers = 2                    # relays that share the users, one core each
 # compare = "length"                   # besides status, type and latency
 # compare_share = 0.1                  # of the copies, by a hash of the request's id

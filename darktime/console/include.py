@@ -153,14 +153,17 @@ def _compare(behind: Backends, darks: Sequence[Instance], config: str) -> None:
         say(f"whether a dark instance is production's own could not be compared with all of {config}: {one}")
 
 
-def prove(running: RunningSplit, url: str, say: Callable[[str], None]) -> None:
-    """Send one request of a user who is in, and look for its copy. Raises UsageError when none arrives."""
+def prove(running: RunningSplit, url: str, say: Callable[[str], None], nth: int = 0) -> None:
+    """Send one request of a user who is in, and look for its copy. Raises UsageError when none arrives.
+
+    ``nth``: of another user each time; who has been seen once tells nothing more.
+    """
     from darktime.split.probe import arrived, send_probe
 
     if running.settings.only_listed or running.settings.only:
         say("no copy was looked for: only certain users, or only certain requests, are copied")
         return
-    user = send_probe(url, running.settings)
+    user = send_probe(url, running.settings, nth)
     if user is None:
         say("no copy was looked for: users are told apart by their address, and ours is not production's")
     elif arrived(user, running.settings.secret, running.states):

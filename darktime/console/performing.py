@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from darktime.console.include import prove
 from darktime.console.partaking import hosts_of, recorded, taking_part
+from darktime.console.proof import Proof
 from darktime.console.running import ABOUT, RAMPS
 from darktime.console.starting import REDIS, joined, whole
 from darktime.console.watching import Watching, say, signals
@@ -68,15 +68,21 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
         with taking_part(experiment, asked) as standing:
             running = start(stack, folder, ledger, standing.percent)
             last.callback(close_relays, running)  # once they have ended
+            proof = Proof(running, asked["probe"])
             watching, vigil, lookout = _watching(
-                running, folder, experiment, schedule, asked["margins"], later_s=asked.get("calibrate", 0.0)
+                running,
+                folder,
+                experiment,
+                schedule,
+                asked["margins"],
+                later_s=asked.get("calibrate", 0.0),
+                proof=proof,
             )
             with signals() as ended:
+                proof()  # before anybody is told that it runs: whoever dies later costs a verdict, not production's front
                 describe(running, folder / ABOUT)
                 say(f"to stop: Ctrl-C, 'darktime kill', or touch {running.folder / 'kill'}")
                 _say_that_it_calibrates(asked)
-                if asked["joined"] and asked["probe"] and standing.percent:
-                    prove(running, asked["probe"], say)
                 seconds = min(asked["duration"] or asked["ttl"], asked["ttl"])
                 stopped = watching.until_over(seconds=seconds, ttl_s=asked["ttl"], ended=ended)
             vigil.release("agent")
@@ -124,6 +130,7 @@ def _watching(
     margins: VerdictSettings | None,
     *,
     later_s: float,
+    proof: Callable[[], None],
 ) -> tuple[Watching, Vigil, Lookout]:
     from darktime.split.lookout import Lookout
     from darktime.split.schedule import Pilot
@@ -141,7 +148,7 @@ def _watching(
     plan = None
     if schedule is not None:
         plan = Pilot(schedule, time.monotonic() + later_s), Stage(running.pairs, running.state, margins)
-    return Watching(running, vigil, lookout, steering, plan=plan), vigil, lookout
+    return Watching(running, vigil, lookout, steering, plan=plan, proof=proof), vigil, lookout
 
 
 def close_relays(running: RunningSplit) -> None:

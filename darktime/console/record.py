@@ -65,7 +65,7 @@ production is not set: say --production http://HOST:PORT, or production in [reco
     help="Run beside the nginx that has the includes of DIR.",
 )
 @click.option("--nginx-conf", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Of the nginx there.")
-@click.option("--probe", metavar="URL", help="With --include: where one request is sent whose copy must arrive.")
+@click.option("--probe", metavar="URL", help="Where one request of a made-up user is sent, whose copy must arrive.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-record."
 )

@@ -132,7 +132,7 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--location", multiple=True, metavar="'SERVER LOCATION'", help="With --emit: what is mirrored.")
 @click.option("--nginx-conf", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Of the nginx there.")
-@click.option("--probe", metavar="URL", help="With --include: where one request is sent whose copy must arrive.")
+@click.option("--probe", metavar="URL", help="Where one request of a made-up user is sent, whose copy must arrive.")
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Keep the copies too; .gz packs them.")
 @click.option(
     "--record-bytes",

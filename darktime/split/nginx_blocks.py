@@ -256,6 +256,26 @@ def probe_answer(secret: str) -> str:
     return mark(secret, "probe answer")
 
 
+def self_probe_path(secret: str) -> str:
+    """A path that nobody can guess: this nginx answers it by itself, and mirrors it as it mirrors a user who is in."""
+    return PROBE + mark(secret, "self-probe path")
+
+
+def self_probe_location(settings: CopySettings, root: str) -> str:
+    """For an nginx of our own: whether a copy of a request would arrive, asked without production and without the dark side.
+
+    Its copy goes to the relay as every other does, by the same files; the relay counts it and sends it nowhere. What answers
+    must come after the mirror's phase, which ``return`` and ``try_files`` do not: it is the level file, which is empty.
+    """
+    level = f"{root}/level/{level_name(0)}"
+    tests = (f"!-f {level}", f"-f {root}/kill")
+    gate = "".join(f"    if ({test}) {{\n      return 404;\n    }}\n" for test in tests) + lease_test(root, 404)
+    return (
+        f"  location = {self_probe_path(settings.secret)} {{\n{gate}    mirror {MIRROR};\n    mirror_request_body off;\n"
+        f"    alias {level};\n  }}\n"
+    )
+
+
 def probe_location(secret: str) -> str:
     """Whoever asks the dark instance for this and gets the answer has been led back to production's front."""
     return f"  location = {probe_path(secret)} {{\n    return 200 {probe_answer(secret)};\n  }}\n"

@@ -77,7 +77,10 @@ class Route:
 
     def __post_init__(self) -> None:
         """Raise UsageError for what cannot be."""
-        check_prefix(self.prefix, "route")
+        if not _PREFIX.fullmatch(self.prefix):
+            raise UsageError(
+                f"route {self.prefix!r}: a prefix begins with / and has letters, digits and _ . ~ / - only"
+            )
         if not self.upstreams:
             raise UsageError(f"route {self.prefix}: name at least one server, HOST:PORT")
         for upstream in self.upstreams:
@@ -242,10 +245,12 @@ def check_address(address: str, what: str) -> None:
         raise UsageError(f"{what} {address!r}: HOST:PORT, please, as in 127.0.0.1:8000")
 
 
-def check_prefix(prefix: str, what: str = "path") -> None:
+def check_prefix(path: str) -> None:
     """Raise UsageError for what is no prefix of paths."""
-    if not _PREFIX.fullmatch(prefix):
-        raise UsageError(f"{what} {prefix!r}: a prefix begins with / and has letters, digits and _ . ~ / - only")
+    if not _PREFIX.fullmatch(path):
+        raise UsageError(
+            f"path {path!r} has characters that are not taken here: it begins with / and has letters, digits and _ . ~ / - only"
+        )
 
 
 def check_range(value: int, low: int, high: int, what: str) -> None:
