@@ -27,8 +27,14 @@ def seconds_of(told: float | str) -> float | None:
 
 
 def read_time(told: float | str) -> float:
-    """The seconds of an option's value. Raises click.BadParameter, which click gives the option's name."""
-    seconds = seconds_of(told)
+    """The seconds of an option's value. A plain number is taken as it is: each option knows its own limits.
+
+    Raises click.BadParameter, which click gives the option's name.
+    """
+    try:
+        return float(told)
+    except ValueError:
+        seconds = seconds_of(told)
     if seconds is None:
         raise click.BadParameter(f"{told!r} is no time: {TAKEN}")
     return seconds
