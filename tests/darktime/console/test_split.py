@@ -420,10 +420,10 @@ def test_a_relay_that_begins_to_hang_just_before_the_end_is_no_go(tmp_path, stac
 
 
 def test_a_copy_is_looked_for_at_the_start_and_after_a_ramp_from_nobody(tmp_path, stack):
-    """Of our own nginx without production; ``probe`` in the settings file sends one request all the way."""
+    """Of our own nginx, without production."""
     production, dark = stack.push("production").url, stack.push("dark").url
-    with splitting(tmp_path, production, dark) as (split, port):
-        wait_until(lambda: probed(tmp_path) == 1, 10, "the copy of the start")
+    with splitting(tmp_path, production, dark) as (split, _):
+        before = wait_until(lambda: probed(tmp_path), 10, "the copy of the start")
         ramp(tmp_path, "0")
         # Who watches looks twice a second; it has seen that nobody is in once it says so.
         assert split.stderr is not None
@@ -431,17 +431,18 @@ def test_a_copy_is_looked_for_at_the_start_and_after_a_ramp_from_nobody(tmp_path
         assert any("5 % -> 0 %" in line for line in said)
         ramp(tmp_path, "10")
         assert any("a copy of a request of our own has arrived" in line for line in said)
-        assert probed(tmp_path) == 2
+        assert probed(tmp_path) > before
         split.terminate()
         out, _ = split.communicate(timeout=20)
     results = json.loads(out)
-    assert results["copies"]["received"] == results["copies"]["offered"] == 0
+    assert results["copies"]["received"] == 0
     assert not results["incidents"]
 
-    toml = (tmp_path / "darktime.toml").read_text()
+
+def test_a_probe_in_the_settings_file_sends_one_request_all_the_way(tmp_path, stack):
+    production, dark, port = stack.push("production").url, stack.push("dark").url, free_port()
+    toml = TOML.format(production=production, dark=dark, port=port)
     (tmp_path / "darktime.toml").write_text(f'{toml}probe = "http://127.0.0.1:{port}/channels-stats"\nttl = "1m"\n')
-    done = ended(tmp_path, "--duration", "500ms", "--out", "bad")
-    assert "'500ms' is no time" in done.stderr
     done = ended(tmp_path, "--duration", "0.2s", "--out", "second", "--json", key=())
     assert done.returncode == 5, done.stderr
     assert "a copy of the request of darktime-probe-" in done.stderr

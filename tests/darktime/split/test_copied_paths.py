@@ -100,7 +100,9 @@ def test_whatever_stands_around_it_a_word_of_its_own_excludes_where_it_is_not_na
 )
 def test_nginx_the_gate_and_the_plan_copy_the_same_paths(make_split: Callable, words: dict, asked: tuple) -> None:
     with Taker() as production, Taker() as dark:
-        split = make_split(production.address, allow_query=("x", "next", "do", "u", "q"), **words)
+        split = make_split(
+            production.address, mirror_timeout_ms=5000, allow_query=("x", "next", "do", "u", "q"), **words
+        )
         split.start_relay(dark.address)
         split.start()
         for target in asked:

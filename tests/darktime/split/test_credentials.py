@@ -74,7 +74,7 @@ def test_nginx_and_the_gate_in_python_know_which_copies_go_without_a_credential(
 ) -> None:
     words, always = KEYS[kind]
     with Taker() as production, Taker(answer=FORBIDDEN) as dark:
-        split = make_split(production.address, **{**ALLOWED, **words})
+        split = make_split(production.address, mirror_timeout_ms=5000, **{**ALLOWED, **words})
         split.start_relay(dark.address)
         split.start()
         asked = asked_with(words["key"])
@@ -99,7 +99,7 @@ def test_a_login_page_in_place_of_an_answer_is_no_difference_where_the_session_w
     make_split: Callable,
 ) -> None:
     with Taker() as production, Taker(answer=LOGIN) as dark:
-        split = make_split(production.address, key="ip")
+        split = make_split(production.address, mirror_timeout_ms=5000, key="ip")
         split.start_relay(dark.address)
         split.start()
         send(split.address, "/session", ("Cookie: sessionid=1",))

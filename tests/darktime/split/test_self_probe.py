@@ -42,7 +42,7 @@ def test_a_copy_arrives_and_neither_production_nor_the_dark_side_is_asked(
     make_split: Callable, name: str, words: dict[str, Any]
 ) -> None:
     with Taker() as production, Taker() as dark:
-        split = make_split(production.address, **words)
+        split = make_split(production.address, mirror_timeout_ms=5000, **words)  # nothing is shed, however busy
         split.start_relay(dark.address)
         split.start(nginx=binaries()[name], percent=0.1)
         assert self_probed(split.settings, {"relay": split.state_path}) == []
