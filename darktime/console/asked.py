@@ -154,7 +154,7 @@ def stream_life(asked: dict[str, Any]) -> float:
 
 def choices(asked: dict[str, Any]) -> dict[str, Any]:
     """Whose requests are copied, and what of them, as the settings take it."""
-    from darktime.split.settings import ALLOWED_HEADERS, EXCLUDED
+    from darktime.split.settings import ALLOWED_HEADERS
 
     return {
         "dark_state": asked["dark_state"],
@@ -165,7 +165,7 @@ def choices(asked: dict[str, Any]) -> dict[str, Any]:
         "only": tuple(asked.get("only", ())),
         "only_listed": asked.get("only_users") is not None,
         "never_listed": asked.get("never") is not None,
-        "excluded": (*EXCLUDED, *asked["exclude"]),
+        "excluded": tuple(asked["exclude"]),
         "max_body": asked["max_body"],
         "copy_bodies": asked["copy_bodies"] or not (asked["emit"] or asked.get("no_bodies")),
         "methods": tuple(one.strip().upper() for one in asked["methods"].split(",") if one.strip()),

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from darktime.console.duration import TAKEN, seconds_of
+
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
 TEXT, NUMBER, WHOLE, FLAG, TEXTS = "text", "a number", "a whole number", "true or false", "a list of texts"
 ONE_OR_TEXTS = "a text, or a list of texts"
+TIME = TAKEN
 # Table by table, the keys people may write, and of what kind; each is the flag of the command of that name.
 KEYS: dict[str, dict[str, str]] = {
     "split": {
@@ -40,7 +43,7 @@ KEYS: dict[str, dict[str, str]] = {
         "only_users": TEXT,
         "never": TEXT,
         "ramp": TEXT,
-        "hold": NUMBER,
+        "hold": TIME,
         "endpoints": TEXT,
         "transform": TEXT,
         "methods": TEXT,
@@ -49,10 +52,11 @@ KEYS: dict[str, dict[str, str]] = {
         "allow_header": TEXTS,
         "allow_cookie": TEXTS,
         "allow_query": TEXTS,
-        "ttl": NUMBER,
-        "stream_life": NUMBER,
+        "ttl": TIME,
+        "stream_life": TIME,
         "relay_workers": WHOLE,
         "pairs_mb": WHOLE,
+        "probe": TEXT,
         "nginx": TEXT,
         "redis": TEXT,
         "secondary": TEXT,
@@ -60,7 +64,7 @@ KEYS: dict[str, dict[str, str]] = {
         "compare_share": NUMBER,
         "compare_bytes": WHOLE,
         "compare_per_s": NUMBER,
-        "calibrate": NUMBER,
+        "calibrate": TIME,
         "html_whitespace": FLAG,
     },
     "queue": {"redis": TEXT, "queue": TEXT},
@@ -112,8 +116,8 @@ KEYS: dict[str, dict[str, str]] = {
         "allow_cookie": TEXTS,
         "allow_query": TEXTS,
         "transform": TEXT,
-        "stream_life": NUMBER,
-        "ttl": NUMBER,
+        "stream_life": TIME,
+        "ttl": TIME,
         "state_dir": TEXT,
         "redis": TEXT,
         "metrics": WHOLE,
@@ -220,18 +224,19 @@ dark_state = "isolated"                # isolated | readonly | shared: what the 
 # never = "never.txt"                  # a file of users who are never in, one a line
 # only_users = "staff.txt"             # a file of users: nobody else is in
 # ramp = "1,5,25,50"                   # instead of --percent: one after the other, each when the verdict is GO ...
-# hold = 600.0                         # ... and held so many seconds at least
+# hold = "10m"                         # ... and held so long at least; a number is seconds
 # endpoints = "openapi.yaml"           # the application's own endpoints; JSON, or one template a line, or "django:project.settings"
 # transform = "sessions:transform"     # MODULE:FUNCTION of yours that each copy goes through
 # secondary = "http://127.0.0.1:8002"  # a second instance of TODAY's code: answers are compared field by field
-# stream_life = 600.0                  # no mirrored stream is held longer; as long as the split when left out
+# stream_life = "10m"                  # no mirrored stream is held longer; as long as the split when left out
+# probe = "https://www.example.org/"   # beside your own nginx: one request is sent here, and its copy must arrive
 # relay_workers = 2                    # relays that share the users, one core each
 # pairs_mb = 600                       # of the file of pairs: a run that has filled it ends, and is judged
 # compare = "length"                   # besides status, type and latency
 # compare_share = 0.1                  # of the copies, by a hash of the request's id
 # compare_bytes = 65536                # kept of each body
 # compare_per_s = 50.0                 # comparisons a second
-# calibrate = 60.0                     # so many seconds at first copies go to the secondary, to learn how it is measured
+# calibrate = "60s"                    # so long at first copies go to the secondary, to learn how it is measured
 # html_whitespace = true               # any white space in HTML is one space
 
 [blast]
@@ -411,6 +416,8 @@ def fits(value: object, kind: str) -> bool:
     """Whether a value of the file is of a kind. A lone text is no list: click would take it letter by letter."""
     if kind == TEXTS:
         return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    if kind == TIME:
+        return not isinstance(value, bool) and isinstance(value, str | int | float) and seconds_of(value) is not None
     if kind == ONE_OR_TEXTS:
         return isinstance(value, str) or fits(value, TEXTS)
     if isinstance(value, bool) or kind == FLAG:

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from darktime.console.include import prove
 from darktime.console.partaking import hosts_of, recorded, taking_part
+from darktime.console.proof import Proof
 from darktime.console.running import ABOUT, RAMPS
 from darktime.console.starting import REDIS, joined, whole
 from darktime.console.watching import Watching, say, signals
@@ -69,6 +69,7 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
         with taking_part(experiment, asked) as standing:
             running = start(stack, folder, ledger, standing.percent)
             last.callback(close_relays, running)  # once they have ended
+            proof = Proof(running, asked["probe"])
             watching, vigil, lookout = _watching(
                 running,
                 folder,
@@ -77,13 +78,13 @@ def perform(folder: Path, finish: Finish | None = None, **asked: Any) -> dict[st
                 asked["margins"],
                 later_s=asked.get("calibrate", 0.0),
                 on_look=partial(describe, running, folder / ABOUT, margins=asked["margins"], ledger=name),
+                proof=proof,
             )
             with signals() as ended:
+                proof()  # before anybody is told that it runs: whoever dies later costs a verdict, not production's front
                 watching.on_look(0)
                 say(f"to stop: Ctrl-C, 'darktime kill', or touch {running.folder / 'kill'}")
                 _say_that_it_calibrates(asked)
-                if asked["joined"] and asked["probe"] and standing.percent:
-                    prove(running, asked["probe"], say)
                 seconds = min(asked["duration"] or asked["ttl"], asked["ttl"])
                 stopped = watching.until_over(seconds=seconds, ttl_s=asked["ttl"], ended=ended)
             vigil.release("agent")
@@ -132,6 +133,7 @@ def _watching(
     *,
     later_s: float,
     on_look: Callable[[int], None],
+    proof: Callable[[], None],
 ) -> tuple[Watching, Vigil, Lookout]:
     from darktime.split.lookout import Lookout
     from darktime.split.schedule import Pilot
@@ -149,7 +151,8 @@ def _watching(
     plan = None
     if schedule is not None:
         plan = Pilot(schedule, time.monotonic() + later_s), Stage(running.pairs, running.state, margins)
-    return Watching(running, vigil, lookout, steering, plan=plan, on_look=on_look), vigil, lookout
+    watching = Watching(running, vigil, lookout, steering, plan=plan, on_look=on_look, proof=proof)
+    return watching, vigil, lookout
 
 
 def close_relays(running: RunningSplit) -> None:

@@ -29,6 +29,7 @@ SCHEMA_VERSION = 1
 @click.option("--key", metavar="KIND:NAME", help="What makes a user, instead of what serves best: cookie:uid, ip, ...")
 @click.option("--experiment", default="darktime", metavar="NAME", help="The salt: another name draws other users.")
 @click.option("--methods", default="GET,HEAD", metavar="LIST", help="What would be copied.")
+@click.option("--path", multiple=True, metavar="PREFIX", help="Only paths that begin so; may be repeated.")
 @click.option("--exclude", multiple=True, metavar="WORD", help="Leave out paths with this word too; may be repeated.")
 @endpoints_option
 @click.option(
@@ -49,19 +50,22 @@ SCHEMA_VERSION = 1
 def command(*, log: Path, as_json: bool, **asked: Any) -> None:
     """Tell from an access log (combined, common or JSON) what a split would do: users, copies, keys, risks, nginx's change."""
     from darktime.report.summaries import plan as summary
+    from darktime.split.copied_paths import CopiedPaths
     from darktime.split.plan.plan import make_plan
     from darktime.split.sampling import valid_salt
-    from darktime.split.settings import EXCLUDED
+    from darktime.split.settings import check_prefix
 
     if not valid_salt(asked["experiment"]):
         raise UsageError(f"--experiment {asked['experiment']!r}: 1 to 64 letters, digits or _ . -, please")
+    for path in asked["path"]:
+        check_prefix(path)
     plan = make_plan(
         lambda: _lines(log),
         percent=asked["percent"],
         key=asked["key"],
         salt=asked["experiment"],
         methods=[one.strip().upper() for one in asked["methods"].split(",") if one.strip()],
-        excluded=[*EXCLUDED, *asked["exclude"]],
+        paths=CopiedPaths(excluded=tuple(asked["exclude"]), only=tuple(asked["path"])),
         templates=templates(asked["endpoints"]),
     ).to_dict()
     change = _change(asked).to_dict()

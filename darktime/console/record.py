@@ -11,6 +11,7 @@ import click
 
 from darktime import __version__
 from darktime.console.asked import key_remedy
+from darktime.console.duration import time_option
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.front import front_options
 from darktime.console.performing import perform
@@ -52,8 +53,8 @@ production is not set: say --production http://HOST:PORT, or production in [reco
 @click.option("--file", "record", type=click.Path(path_type=Path), help="The recording; .gz packs it.")
 @click.option("--max-bytes", "record_bytes", type=click.IntRange(min=1), help="Of the file; 256 MiB when left out.")
 @click.option("--max-requests", type=click.IntRange(min=1), help="In the file; a million when left out.")
-@click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then recording ends by itself.")
-@click.option("--duration", type=float, metavar="SECONDS", help="Stop by itself after so long.")
+@time_option("--ttl", default=3600.0, help="Then recording ends by itself; 10m, 1h.")
+@time_option("--duration", help="Stop by itself after so long.")
 @click.option("--nginx", metavar="PATH", help="The nginx to run.")
 @click.option("--redis", metavar="URL", help="Where to count, instead of an embedded Valkey.")
 @click.option(
@@ -64,7 +65,7 @@ production is not set: say --production http://HOST:PORT, or production in [reco
     help="Run beside the nginx that has the includes of DIR.",
 )
 @click.option("--nginx-conf", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Of the nginx there.")
-@click.option("--probe", metavar="URL", help="With --include: where one request is sent whose copy must arrive.")
+@click.option("--probe", metavar="URL", help="Where one request of a made-up user is sent, whose copy must arrive.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder, else runs/<time>-record."
 )

@@ -19,6 +19,7 @@ from darktime.console.alone_levels import REDIS, steered
 from darktime.console.alone_watch import leave, watch
 from darktime.console.asked import choices, key_remedy, lists_of, state_remedy, whole_bodies
 from darktime.console.dark_side import dark_options, side_of
+from darktime.console.duration import time_option
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.running import RAMPS
 from darktime.console.split import user_options
@@ -59,8 +60,8 @@ MOST_STREAM_LIFE_S = 3600.0
     "--allow-query", multiple=True, metavar="NAME", help="A copy carries its value unmarked; may be repeated."
 )
 @transform_option
-@click.option("--stream-life", type=float, default=60.0, metavar="SECONDS", help="How long a stream is held.")
-@click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then it ends by itself.")
+@time_option("--stream-life", default=60.0, help="How long a stream is held; 90s, 10m.")
+@time_option("--ttl", default=3600.0, help="Then it ends by itself.")
 @click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),

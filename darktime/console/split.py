@@ -10,6 +10,7 @@ import click
 
 from darktime.console.asked import choices, given, key_remedy, percent_of, state_remedy
 from darktime.console.dark_side import dark_options
+from darktime.console.duration import time_option
 from darktime.console.endpoints import endpoints_option, kept, templates
 from darktime.console.folders import keep_results, run_folder
 from darktime.console.front import front_options, refuse_beside_theirs
@@ -48,9 +49,7 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("split")
 @click.option("--percent", type=float, help="Share of the USERS that is mirrored; this or --ramp.")
 @click.option("--ramp", metavar="LIST", help="One percentage after the other, each when the verdict is GO: 1,5,25,50.")
-@click.option(
-    "--hold", type=float, default=600.0, metavar="SECONDS", help="With --ramp: each is held so long at least."
-)
+@time_option("--hold", default=600.0, help="With --ramp: each is held so long at least; 10m, 1h.")
 @front_options
 @dark_options
 @click.option(
@@ -63,7 +62,12 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Choice(["isolated", "readonly", "shared"]),
     help="What it may change; only you know. shared needs --path.",
 )
-@click.option("--path", multiple=True, metavar="PREFIX", help="Mirror only paths that begin so; may be repeated.")
+@click.option(
+    "--path",
+    multiple=True,
+    metavar="PREFIX",
+    help="Mirror only paths that begin so, unsafe ones too; may be repeated.",
+)
 @click.option("--exclude", multiple=True, metavar="WORD", help="No copy of a path or query with this; may be repeated.")
 @user_options
 @click.option(
@@ -80,14 +84,11 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @transform_option
 @endpoints_option
-@click.option("--ttl", type=float, default=3600.0, metavar="SECONDS", help="Then mirroring ends by itself.")
-@click.option(
-    "--stream-life",
-    type=float,
-    metavar="SECONDS",
-    help="No mirrored stream is held longer, though production's goes on; --ttl when left out.",
+@time_option("--ttl", default=3600.0, help="Then mirroring ends by itself.")
+@time_option(
+    "--stream-life", help="No mirrored stream is held longer, though production's goes on; --ttl when left out."
 )
-@click.option("--duration", type=float, metavar="SECONDS", help="Stop by itself after so long.")
+@time_option("--duration", help="Stop by itself after so long.")
 @click.option(
     "--compare",
     default="status,type,latency",
@@ -100,11 +101,9 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--compare-share", type=float, default=0.1, metavar="SHARE", help="Of the copies, for that.")
 @click.option("--compare-bytes", type=int, default=65_536, metavar="N", help="Kept of each body.")
 @click.option("--compare-per-s", type=float, default=50.0, metavar="N", help="Comparisons a second.")
-@click.option(
+@time_option(
     "--calibrate",
-    type=float,
     default=0.0,
-    metavar="SECONDS",
     help="So long at first copies go to --secondary: what its times differ in is the measuring's own.",
 )
 @click.option(
@@ -143,7 +142,7 @@ def user_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--location", multiple=True, metavar="'SERVER LOCATION'", help="With --emit: what is mirrored.")
 @click.option("--nginx-conf", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Of the nginx there.")
-@click.option("--probe", metavar="URL", help="With --include: where one request is sent whose copy must arrive.")
+@click.option("--probe", metavar="URL", help="Where one request of a made-up user is sent, whose copy must arrive.")
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Keep the copies too; .gz packs them.")
 @click.option(
     "--record-bytes",

@@ -96,15 +96,14 @@ def joined(asked: dict[str, Any]) -> Start:
     asked["dark"] = None if side is None else ", ".join(side.urls)
     darks = () if side is None else tuple(one.at for one in side.instances)
     refuse_beside_theirs(given, "--include")
-    settings, where, hosts = read_includes(folder, asked)
+    there = read_includes(folder, asked, () if side is None else side.instances)
+    settings, where = there.settings, there.where
     as_included(settings, asked)
     compare = comparing(asked)
     in_either_way = _in_either_way(asked, compare)
-    others = [("dark", at) for at in darks]
-    if asked["production"]:
-        today = [parse_instance(url, "production") for url in asked["production"]]
-        others += [("production", one.at) for one in today]
-        check_instances(today, () if side is None else side.instances)
+    today = [parse_instance(url, "production") for url in asked["production"]]
+    check_instances(today, () if side is None else side.instances)
+    others = [*(("dark", at) for at in darks), *(("production", one.at) for one in today), *there.comparable]
     if compare.secondary is not None:
         check_secondary(compare.secondary.removeprefix("http://"), others=others)
     asked["production"] = ", ".join(asked["production"]) or where
@@ -114,7 +113,7 @@ def joined(asked: dict[str, Any]) -> Start:
             say(line)
         both = in_either_way(settings, results, ledger)
         running = start_joined(
-            stack, settings, folder=folder, dark=side, percent=percent, front=where, hosts=hosts, **both
+            stack, settings, folder=folder, dark=side, percent=percent, front=where, hosts=there.hosts, **both
         )
         say_what_fits(side, compare, len(workers_of(settings)))
         say(f"mirroring {percent:g} % of users {to_whom(asked)}, in the nginx that has the includes of {folder}")

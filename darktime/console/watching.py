@@ -49,6 +49,7 @@ class Watching:
         *,
         plan: tuple[Pilot, Stage] | None = None,
         on_look: Callable[[int], None] = lambda _looks: None,
+        proof: Callable[[], None] | None = None,
     ) -> None:
         self.percent = self._percent = levels.percent_of(running.folder)
         self._running = running
@@ -63,6 +64,7 @@ class Watching:
         self._plan = plan
         self._told = self._ungathered = self.cut_short = ""
         self._remarks = TransformRemarks(say)
+        self._proof = proof
 
     def until_over(self, *, seconds: float, ttl_s: float, ended: Callable[[], bool]) -> str:
         """Wait, with a line every ten seconds, until ``ended`` says so at the latest; why it is over.
@@ -205,9 +207,15 @@ class Watching:
             say("mirroring was killed by hand" if killed else "the kill file was taken away by hand: mirroring goes on")
 
     def _ramped(self, percent: float) -> None:
+        began = not self._percent and percent
         self._percent = percent
         self.percent = percent or self.percent
         self._lookout.ramped()
+        if began and self._proof is not None:
+            try:
+                self._proof()
+            except UsageError as error:
+                say(self._vigil.note(f"after the ramp from 0 to {percent:g} %: {error}"))
 
     def _say_what_is_not_recorded(self) -> None:
         stopped = (read_state(self._running.state).get("recording") or {}).get("stopped") or ""

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from darktime.errors import UsageError
+from darktime.split.backends import PASSING, Backends, of_places
 from darktime.split.change import DIFF, STATE, diff_of, named
+from darktime.split.copied_paths import EXCLUDED
 from darktime.split.folder import SECRET, alone, write_private
 from darktime.split.include import HTTP, http_include, location_include, server_include
 from darktime.split.settings import CopySettings
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 ABOUT: Final = "include.json"
-_PASSING: Final = ("proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass")
 _MOST_NAMED: Final = 12
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")  # no pattern
 
@@ -38,7 +39,7 @@ def choose(found: Sequence[Place], wanted: Sequence[str]) -> tuple[Place, ...]:
 
     Raises UsageError for a name that none has, where a name must be said, and where nothing would be left.
     """
-    passing = [place for place in found if place.answers in _PASSING and "internal" not in place.has]
+    passing = [place for place in found if place.answers in PASSING and "internal" not in place.has]
     names = ", ".join(f"'{place.name}'" for place in passing[:_MOST_NAMED]) or "none that passes requests on"
     if not wanted:
         if len({(place.server_at.file, place.server_at.line) for place in passing}) != 1:
@@ -87,6 +88,7 @@ def emit(folder: Path, settings: CopySettings, theirs: Theirs, chosen: Sequence[
         "locations": [place.name for place in chosen],
         "hosts": sorted({name for place in chosen for name in place.server_names if _HOST.fullmatch(name)}),
         "settings": _plain(settings),
+        "backends": of_places(theirs.tree, chosen).to_dict(),
     }
     prepare(folder, settings.run_as)
     files |= {DIFF: change, SECRET: settings.secret + "\n", ABOUT: json.dumps(about, indent=1)}
@@ -146,6 +148,8 @@ def read(folder: Path) -> tuple[CopySettings, dict[str, Any]]:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in about["settings"].items()
         }
+        if "unless_named" not in values and values["excluded"][: len(EXCLUDED)] == EXCLUDED:
+            values["excluded"] = values["excluded"][len(EXCLUDED) :]
         for name in ("relay_socket", "sink_socket"):
             values[name] = Path(values[name])
         return CopySettings(**values, secret=(folder / SECRET).read_text(encoding="utf-8").strip()), about
@@ -153,10 +157,20 @@ def read(folder: Path) -> tuple[CopySettings, dict[str, Any]]:
         raise UsageError(f"{folder} holds no includes of ours ({error}): write them with --emit {folder}") from error
 
 
+def backends_of(about: dict[str, Any]) -> Backends | None:
+    """The servers behind the mirrored locations, as they were; None in a file of a release that did not look."""
+    told = about.get("backends")
+    return None if told is None else Backends(addresses=tuple(told["addresses"]), unread=tuple(told["unread"]))
+
+
 def _plain(settings: CopySettings) -> dict[str, Any]:
     values = {one.name: getattr(settings, one.name) for one in dataclasses.fields(settings) if one.name != "secret"}
-    if not settings.more_log_ports:  # releases that know of one relay read it too
+    # What releases before have no field for is left out where it can be, so that they read it too.
+    if not settings.more_log_ports:
         del values["more_log_ports"]
+    if settings.unless_named == EXCLUDED:
+        values["excluded"] = (*EXCLUDED, *settings.excluded)
+        del values["unless_named"]
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 

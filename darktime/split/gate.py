@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from darktime.split.conditions import only_patterns
-from darktime.split.nginx_blocks import stripped_pattern
+from darktime.split.copied_paths import CopiedPaths, told
+from darktime.split.credentials import cookies_left, headers_left, parameters_left
 from darktime.split.sampling import bucket, valid_user
 from darktime.split.settings import BODILESS
 
@@ -44,11 +45,12 @@ class Gate:
         self._key = settings.user_key
         self._only = only_patterns(settings.only)
         self._methods = frozenset(settings.copied_methods)
-        excluded = "|".join(re.escape(word) for word in settings.excluded)
-        self._excluded = re.compile(excluded, re.IGNORECASE | re.ASCII) if excluded else None
-        allowed = {name.lower() for name in settings.allow_headers}
-        self._authorization = "authorization" not in allowed
-        self._stripped = re.compile(stripped_pattern(settings), re.IGNORECASE | re.ASCII)
+        self._paths = CopiedPaths(
+            excluded=settings.excluded, unless_named=settings.unless_named, only=settings.only_paths
+        )
+        self._headers_left = headers_left(settings)
+        self._cookies_left = re.compile(cookies_left(settings), re.IGNORECASE | re.ASCII)
+        self._parameters_left = re.compile(parameters_left(settings), re.IGNORECASE | re.ASCII)
 
     def passes(self, method: str, target: str, headers: Iterable[tuple[str, str]]) -> Passed | None:
         """What our nginx would copy of this request at its maximum percentage; None where it would copy nothing.
@@ -63,9 +65,12 @@ class Gate:
         found = variables(headers)
         if found.get("upgrade") or found.get("x_darktime"):
             return None
-        raw, args = _parts(target)
+        raw, args = parts(target)
         path = normalized(raw)
-        if path is None or not self._path_is_copied(f"{path}?{args} {target}"):
+        if path is None:
+            return None
+        asked = told(path, args, target)
+        if self._paths.excludes(asked) is not None or not self._paths.names(asked):
             return None
         if not all(pattern.match(_value(key, found, args)) for key, pattern in self._only):
             return None
@@ -73,15 +78,8 @@ class Gate:
         its_bucket = bucket(self._settings.salt, user) if valid_user(user.encode("latin-1")) else None
         if its_bucket is None or its_bucket >= self._settings.buckets:
             return None
-        return Passed(
-            user=user, bucket=its_bucket, headers=self._passed(method, found), stripped=self._is_stripped(found)
-        )
-
-    def _path_is_copied(self, told: str) -> bool:
-        """``told``: where it leads, and as it was asked for: a word that excludes may stand in either."""
-        if self._excluded is not None and self._excluded.search(told):
-            return False
-        return not self._settings.only_paths or told.startswith(self._settings.only_paths)
+        stripped = self._is_stripped(found, target)
+        return Passed(user=user, bucket=its_bucket, headers=self._passed(method, found), stripped=stripped)
 
     def _passed(self, method: str, found: dict[str, str]) -> tuple[tuple[str, str], ...]:
         settings = self._settings
@@ -93,9 +91,12 @@ class Gate:
             passed += [(name, found.get(name.lower().replace("-", "_"), "")) for name in _OF_CONTENT]
         return tuple((name, value) for name, value in passed if value)
 
-    def _is_stripped(self, found: dict[str, str]) -> bool:
-        authorization = found.get("authorization", "") if self._authorization else ""
-        return bool(authorization) or self._stripped.match(f"|{found.get('cookie', '')}") is not None
+    def _is_stripped(self, found: dict[str, str], target: str) -> bool:
+        return (
+            any(found.get(name) for name in self._headers_left)
+            or self._cookies_left.match(f"|{found.get('cookie', '')}") is not None
+            or self._parameters_left.search(target) is not None
+        )
 
 
 def _value(key: UserKey, found: dict[str, str], args: str) -> str:
@@ -146,7 +147,7 @@ def argument(args: str, name: str) -> str:
     return next((part[len(start) :] for part in args.split("&") if part[: len(start)].lower() == start), "")
 
 
-def _parts(target: str) -> tuple[str, str]:
+def parts(target: str) -> tuple[str, str]:
     """Path and query as they came; a fragment belongs to neither."""
     path, _, args = target.partition("#")[0].partition("?")
     return path, args

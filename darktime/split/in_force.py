@@ -66,17 +66,17 @@ class Place:
 def places(tree: Sequence[Node], default_log: str) -> tuple[Place, ...]:
     """Every location of every HTTP server, in the order of the files. ``default_log``: where nginx logs when nobody says."""
     found: list[Place] = []
-    for http in _blocks(tree, "http"):
+    for http in blocks(tree, "http"):
         unasked: dict[str, Lines] = dict.fromkeys(_INHERITED, ()) | {"access_log": (_args((default_log, "combined")),)}
         levels = [unasked, _arrays(http)]
-        for server in _blocks(http["block"], "server"):
+        for server in blocks(http["block"], "server"):
             found += _locations(server, http, [*levels, _arrays(server)], server["block"])
     return tuple(found)
 
 
 def worker_connections(tree: Sequence[Node]) -> int:
     """How many connections each worker process of this configuration may have; what nginx takes unasked where nobody says."""
-    said = [one["args"] for events in _blocks(tree, "events") for one in _named(events, "worker_connections")]
+    said = [one["args"] for events in blocks(tree, "events") for one in _named(events, "worker_connections")]
     return int(said[-1][0]) if said else _WORKER_CONNECTIONS
 
 
@@ -86,7 +86,7 @@ def user_of_workers(tree: Sequence[Node], default: str) -> str:
 
 
 def _locations(server: Node, http: Node, levels: list[Mapping[str, Lines]], block: Sequence[Node]) -> Iterator[Place]:
-    for node in _blocks(block, "location"):
+    for node in blocks(block, "location"):
         own, inner = _arrays(node), node["block"]
         has = _names(node)
         within = [level["access_log"] for level in [*levels[_SERVER + 1 :], own] if level["access_log"]]
@@ -95,9 +95,9 @@ def _locations(server: Node, http: Node, levels: list[Mapping[str, Lines]], bloc
             listens=tuple(one["args"][0] for one in _named(server, "listen") if one["args"]),
             location=" ".join(node["args"]),
             answers=next((name for name in PASSES if name in has), ""),
-            at=_spot(node),
-            server_at=_spot(server),
-            http_after=_spot(_before_maps(http)),
+            at=spot(node),
+            server_at=spot(server),
+            http_after=spot(_before_maps(http)),
             server_logs=() if levels[_SERVER]["access_log"] else _in_force(levels[:_SERVER], "access_log"),
             logs=None if not within else () if own["access_log"] else within[-1],
             mirrors=() if own["mirror"] else _in_force(levels, "mirror"),
@@ -128,7 +128,8 @@ def _args(args: Sequence[Any]) -> tuple[str, ...]:
     return tuple(map(str, args))
 
 
-def _blocks(tree: Sequence[Node], name: str) -> Iterator[Node]:
+def blocks(tree: Sequence[Node], name: str) -> Iterator[Node]:
+    """The blocks of that name."""
     return (node for node in tree if node["directive"] == name and "block" in node)
 
 
@@ -142,6 +143,7 @@ def _before_maps(http: Node) -> Node:
     return sizes[-1] if sizes else http
 
 
-def _spot(node: Node) -> Spot:
+def spot(node: Node) -> Spot:
+    """Where a directive stands."""
     words = (str(node["directive"]), *_args(node["args"]))
     return Spot(file=str(node["file"]), line=int(node["line"]), words=words)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import socket
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from darktime.errors import UsageError
+from darktime.split.backends import UNIX
 from darktime.split.dark_side import ask
+from darktime.split.listening import holders, listening_tcp, listening_unix
 from darktime.split.nginx_blocks import probe_answer, probe_path
 from darktime.split.settings import check_address
 
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S: Final = 2.0
 PROBE_TIMEOUT_S: Final = 1.0  # our own nginx answers it without asking anybody
 _MOST_BYTES: Final = 64
-_ANYBODY: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not listened on
 
 
 def address(listen: str) -> tuple[str, int]:
@@ -77,6 +79,48 @@ def check_secondary(secondary: str, *, others: Sequence[tuple[str, str]]) -> Non
         raise UsageError(f"secondary http://{secondary}: nobody listens there; start it, or name another")
 
 
+def refuse_backends(backends: Sequence[str], darks: Sequence[Instance], *, where: str) -> list[str]:
+    """Check that no dark instance is one of the servers behind an nginx: HOST:PORT, or ``unix:PATH``.
+
+    ``where``: that nginx, for people. Those are returned which could not be compared, each with the reason.
+
+    Raises:
+        UsageError: a dark instance is one of them.
+    """
+    left: dict[str, None] = {}
+    for backend, dark in product(backends, darks):
+        try:
+            its_own = resolved(dark.at, "dark")
+            if backend.startswith(UNIX):
+                is_it = _is_behind(Path(backend.removeprefix(UNIX)), its_own)
+            else:
+                is_it = same(resolved(backend, "backend"), its_own)
+        except UsageError as error:
+            left[str(error)] = None
+            is_it = backend == dark.at
+        if is_it is None:
+            left[f"{backend}: this user cannot see who listens there; run it as root to have it compared"] = None
+        elif is_it:
+            raise UsageError(
+                f"dark {dark.at} is {backend}, where {where} passes production's requests: copies to production would hurt it; "
+                "name another instance (or, where production has moved from there, take the includes back and write them "
+                "again with --emit)"
+            )
+    return list(left)
+
+
+def _is_behind(path: Path, its_own: frozenset[tuple[str, int]]) -> bool | None:
+    """Whether one process listens at that unix socket and at one of these addresses; None where nobody can tell."""
+    behind = holders(listening_unix(path))
+    if not behind:
+        return None
+    sockets = frozenset().union(*(listening_tcp(host, port) for host, port in its_own if is_here(host)))
+    if not sockets:
+        return False  # it is on another machine, or nobody listens
+    new = holders(sockets)
+    return bool(behind & new) if new else None
+
+
 def resolved(at: str, what: str) -> frozenset[tuple[str, int]]:
     """The addresses and port that a HOST:PORT stands for. Raises UsageError for a name that nobody knows."""
     host, port = address(at)
@@ -85,6 +129,15 @@ def resolved(at: str, what: str) -> frozenset[tuple[str, int]]:
     except (OSError, UnicodeError) as error:
         raise UsageError(f"{what} {at}: its name is not known ({error}); write another host") from error
     return frozenset((str(entry[4][0]), port) for entry in told)
+
+
+def is_known(at: str) -> bool:
+    """Whether the name of a HOST:PORT can be resolved."""
+    try:
+        resolved(at, "")
+    except UsageError:
+        return False
+    return True
 
 
 def same(one: frozenset[tuple[str, int]], other: frozenset[tuple[str, int]]) -> bool:
@@ -97,8 +150,8 @@ def same(one: frozenset[tuple[str, int]], other: frozenset[tuple[str, int]]) -> 
     for host, port in one:
         for elsewhere, its_port in other:
             if port == its_port and is_here(host) and is_here(elsewhere):
-                sockets = _listening(host, port)
-                if sockets and sockets == _listening(elsewhere, port):
+                sockets = listening_tcp(host, port)
+                if sockets and sockets == listening_tcp(elsewhere, port):
                     return True
     return False
 
@@ -146,33 +199,3 @@ def refuse_our_own_front(
                     f"{name} {one.at} leads back to {front}, where production's requests go: copies would hurt production; "
                     "name the new instance itself"
                 )
-
-
-def _listening(host: str, port: int) -> frozenset[str]:
-    """The sockets that may take a connection to this address of this machine: those of the address, else the open ones."""
-    exact, open_to_all = set(), set()
-    for table, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
-        for at, its_port, inode in _listeners(table, family):
-            if its_port != port:
-                continue
-            if at == host:
-                exact.add(inode)
-            elif at in _ANYBODY:
-                open_to_all.add(inode)
-    return frozenset(exact or open_to_all)
-
-
-def _listeners(table: str, family: socket.AddressFamily) -> list[tuple[str, int, str]]:
-    try:
-        with open(table, encoding="ascii") as lines:  # noqa: PTH123 - a file of the kernel's
-            rows = [line.split() for line in lines][1:]
-    except OSError:
-        return []
-    found = []
-    for row in rows:
-        if row[3] != "0A":
-            continue
-        packed, _, port = row[1].rpartition(":")
-        raw = b"".join(bytes.fromhex(packed[at : at + 8])[::-1] for at in range(0, len(packed), 8))
-        found.append((socket.inet_ntop(family, raw), int(port, 16), row[9]))
-    return found

@@ -9,6 +9,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from darktime.split.conditions import only_maps
+from darktime.split.copied_paths import exclusions
+from darktime.split.credentials import cookies_left, headers_left, parameters_left
 from darktime.split.levels import NEVER, ONLY, level_name, watched_name
 from darktime.split.log_format import LOG_FORMAT, OTHER_FORMAT, SINK_FORMAT
 from darktime.split.marks import mark
@@ -95,8 +97,8 @@ def _watching_maps(settings: CopySettings, control: range) -> list[str]:
 
 
 def _path_lines(settings: CopySettings) -> list[str]:
-    excluded = "|".join(re.escape(word) for word in settings.excluded)
-    lines = [f'"~*(?:{excluded})" ""'] if excluded else []
+    found = exclusions(settings.excluded, settings.unless_named, settings.only_paths)
+    lines = [f'"~*{one.pattern}" ""' for one in found]
     if settings.only_paths:
         lines += [f'"~^(?:{"|".join(re.escape(path) for path in settings.only_paths)})" 1', 'default ""']
     else:
@@ -109,21 +111,15 @@ def _cookie_maps(settings: CopySettings) -> list[str]:
         f'map $cookie_{name} $darktime_cookie_{index} {{\n  "" "";\n  default "{name}=$cookie_{name}; ";\n}}\n'
         for index, name in enumerate(settings.allow_cookies)
     ]
-    authorization = "" if _allows(settings, "authorization") else "$http_authorization"
-    maps.append(
-        f'map "{authorization}|$http_cookie" $darktime_stripped {{\n  default "";\n  "~^[^|]" 1;\n'
-        f'  "~*{stripped_pattern(settings)}" 1;\n}}\n'
-    )
+    headers = "".join(f"$http_{name}" for name in headers_left(settings))
+    maps += [
+        _map("$request_uri", "masked", f'"~*{parameters_left(settings)}" 1'),
+        (
+            f'map "$darktime_masked{headers}|$http_cookie" $darktime_stripped {{\n  default "";\n  "~^[^|]" 1;\n'
+            f'  "~*{cookies_left(settings)}" 1;\n}}\n'
+        ),
+    ]
     return maps
-
-
-def stripped_pattern(settings: CopySettings) -> str:
-    """Says of ``|`` and a Cookie header that a credential may be missing from the copy: one beyond the allowlist."""
-    keep = {name.lower() for name in settings.allow_cookies}
-    if settings.user_key.kind == "cookie":
-        keep.add(settings.user_key.name.lower())
-    others = f"(?!(?:{'|'.join(sorted(keep))})=)" if keep else ""
-    return f"^[^|]*\\|(?:.*;)?\\s*{others}[^=;\\s]+="
 
 
 def _body_maps(settings: CopySettings) -> list[str]:
@@ -150,10 +146,6 @@ def _above(limit: int) -> str:
         if digit != "9"
     ]
     return "|".join([longer, *higher])
-
-
-def _allows(settings: CopySettings, header: str) -> bool:
-    return header in {name.lower() for name in settings.allow_headers}
 
 
 def relay_upstream(settings: CopySettings) -> str:
@@ -262,6 +254,26 @@ def probe_path(secret: str) -> str:
 def probe_answer(secret: str) -> str:
     """What this nginx answers there."""
     return mark(secret, "probe answer")
+
+
+def self_probe_path(secret: str) -> str:
+    """A path that nobody can guess: this nginx answers it by itself, and mirrors it as it mirrors a user who is in."""
+    return PROBE + mark(secret, "self-probe path")
+
+
+def self_probe_location(settings: CopySettings, root: str) -> str:
+    """For an nginx of our own: whether a copy of a request would arrive, asked without production and without the dark side.
+
+    Its copy goes to the relay as every other does, by the same files; the relay counts it and sends it nowhere. What answers
+    must come after the mirror's phase, which ``return`` and ``try_files`` do not: it is the level file, which is empty.
+    """
+    level = f"{root}/level/{level_name(0)}"
+    tests = (f"!-f {level}", f"-f {root}/kill")
+    gate = "".join(f"    if ({test}) {{\n      return 404;\n    }}\n" for test in tests) + lease_test(root, 404)
+    return (
+        f"  location = {self_probe_path(settings.secret)} {{\n{gate}    mirror {MIRROR};\n    mirror_request_body off;\n"
+        f"    alias {level};\n  }}\n"
+    )
 
 
 def probe_location(secret: str) -> str:

@@ -22,6 +22,7 @@ from darktime.split.nginx_blocks import (
     mirror_locations,
     probe_location,
     relay_upstream,
+    self_probe_location,
     sink_server,
 )
 from darktime.split.settings import safe_path
@@ -151,7 +152,8 @@ def _front_server(settings: SplitSettings, root: str) -> str:
         if route.mirrored:
             locations += _candidate_locations(settings, root, index)
     mirrors = "".join(_mirror_locations(settings))
-    return f"server {{\n{_front(settings)}{''.join(locations)}{probe_location(settings.secret)}{mirrors}}}\n"
+    probes = probe_location(settings.secret) + self_probe_location(settings, root)
+    return f"server {{\n{_front(settings)}{''.join(locations)}{probes}{mirrors}}}\n"
 
 
 def _matches(routes: tuple[Route, ...]) -> list[tuple[int, Route, str]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from darktime.errors import UsageError
 from darktime.split.conditions import only_maps
+from darktime.split.copied_paths import EXCLUDED
 from darktime.split.front import Front
 from darktime.split.key import parse_key
 from darktime.split.sampling import buckets_for, valid_salt
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 DarkState = Literal["isolated", "readonly", "shared"]
 
-# What looks as if it changed something, or let somebody in. Found anywhere in a path or query, whatever its case.
-EXCLUDED: Final = ("logout", "signout", "verify", "reset", "unsubscribe", "oauth", "admin")
 ALLOWED_HEADERS: Final = (
     "Accept", "Accept-Language", "Cache-Control", "If-Modified-Since", "If-None-Match", "Last-Event-ID", "Range",
     "User-Agent",
@@ -96,7 +95,8 @@ class CopySettings:
 
     ``key``: what makes a user, as ``parse_key`` reads it. ``salt``: the experiment's name; another salt hits other
     users. ``max_percent`` can never be exceeded without a new configuration. ``slot_s``: seconds a lease's slot lasts, 1,
-    10, 100 or 1000. ``only``: conditions, as ``only_maps`` reads them. ``only_listed``, ``never_listed``: there is a list
+    10, 100 or 1000. ``excluded``, ``unless_named``, ``only_paths``: as ``exclusions`` takes them.
+    ``only``: conditions, as ``only_maps`` reads them. ``only_listed``, ``never_listed``: there is a list
     of users who alone may be in, or who never are; it is in files, as the levels are. ``log_port``: where the relay
     listens for production's log lines, on 127.0.0.1. ``mirror_timeout_ms``: how long a stopped relay may hold a sampled
     request's connection. ``run_as``: user of nginx's workers, where root starts it. ``max_body``: bytes;
@@ -113,7 +113,8 @@ class CopySettings:
     salt: str = "darktime"
     max_percent: float = 10.0
     methods: tuple[str, ...] = ("GET", "HEAD")
-    excluded: tuple[str, ...] = EXCLUDED
+    excluded: tuple[str, ...] = ()
+    unless_named: tuple[str, ...] = EXCLUDED
     only_paths: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     only_listed: bool = False
@@ -169,8 +170,7 @@ class CopySettings:
     def _check_what_is_copied(self) -> None:
         for values, pattern, what in (
             (self.methods, _METHOD, "method"),
-            (self.excluded, _WORD, "excluded word"),
-            (self.only_paths, _PREFIX, "path"),
+            ((*self.excluded, *self.unless_named), _WORD, "excluded word"),
             (self.allow_headers, _NAME, "header"),
             (self.allow_cookies, _COOKIE, "cookie"),
             (self.allow_query, _QUERY, "query parameter"),
@@ -178,6 +178,8 @@ class CopySettings:
             for value in values:
                 if not pattern.fullmatch(value):
                     raise UsageError(f"{what} {value!r} has characters that are not taken here: {pattern.pattern}")
+        for path in self.only_paths:
+            check_prefix(path)
         only_maps(self.only)
         if not self.methods:
             raise UsageError("no method may be copied: name at least one, as in GET")
@@ -241,6 +243,14 @@ def check_address(address: str, what: str) -> None:
     match = _ADDRESS.fullmatch(address)
     if match is None or not 0 < int(match[1]) <= _MOST_PORT:
         raise UsageError(f"{what} {address!r}: HOST:PORT, please, as in 127.0.0.1:8000")
+
+
+def check_prefix(path: str) -> None:
+    """Raise UsageError for what is no prefix of paths."""
+    if not _PREFIX.fullmatch(path):
+        raise UsageError(
+            f"path {path!r} has characters that are not taken here: it begins with / and has letters, digits and _ . ~ / - only"
+        )
 
 
 def check_range(value: int, low: int, high: int, what: str) -> None:

@@ -16,7 +16,7 @@ from darktime.errors import UsageError
 from darktime.split.in_force import places, user_of_workers, worker_connections
 
 if TYPE_CHECKING:
-    from darktime.split.in_force import Place
+    from darktime.split.in_force import Node, Place
 
 _LIMIT_S: Final = 20.0
 _LAST_LINES: Final = 5
@@ -26,9 +26,13 @@ _OPTION: Final = re.compile(r"--([a-z-]+)=(\S+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Theirs:
-    """Their locations, the text of every file that nginx read, who its workers are, and what connections each may have."""
+    """Their locations, the text of every file that nginx read, who its workers are, and what connections each may have.
+
+    ``tree``: crossplane's, of it all.
+    """
 
     config: Path
+    tree: list[Node]
     places: tuple[Place, ...]
     texts: dict[str, str]
     user: str
@@ -64,6 +68,7 @@ def read_theirs(nginx: Path, config: Path | None, *, check: bool = True) -> Thei
         raise UsageError(f"{error.filename}: {error.strerror}; run this as a user who may read it") from error
     return Theirs(
         config=config.resolve(),
+        tree=tree,
         places=places(tree, log),
         texts=texts,
         user=user_of_workers(tree, built.get("user", "nobody")),

@@ -82,6 +82,12 @@ class Vigil:
         self._seen_at |= dict.fromkeys(new, time.time())
         return new
 
+    def note(self, incident: str) -> str:
+        """An incident that somebody else has found; the sentence."""
+        self.incidents.append(incident)
+        self._seen_at[incident] = time.time()
+        return incident
+
     def heard_since(self, moment: float) -> bool:
         """Whether the loop of each relay has turned after that moment (monotonic); those that are dead or hang do not count."""
         turned = [turned_at(read_state(self._states[name])) for name in self._beating()]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from darktime.errors import UsageError
 from darktime.split.compare.endpoint import OTHER, Endpoints
+from darktime.split.copied_paths import told
+from darktime.split.gate import normalized, parts
 from darktime.split.key import parse_key
 from darktime.split.plan.keys import LEAST_SHARE, Key, Keys, values
 from darktime.split.plan.risks import secrets, unsafe_word
@@ -21,6 +23,7 @@ from darktime.wire.access_line import read_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from darktime.split.copied_paths import CopiedPaths
     from darktime.wire.access_line import Logged
 
 _MOST_ROWS: Final = 1000  # of a table that hostile targets could make long
@@ -88,18 +91,18 @@ def make_plan(
     key: str | None,
     salt: str,
     methods: Sequence[str],
-    excluded: Sequence[str],
+    paths: CopiedPaths,
     templates: Iterable[str] = (),
 ) -> Plan:
     """Read the log (``read`` begins anew each time it is called) and plan.
 
-    ``key``: the one to sample by, else the one that serves best. Raises UsageError for a percentage that cannot be, a log
-    without a request, and a ``key`` that fewer than one request in a hundred carries.
+    ``key``: the one to sample by, else the one that serves best. ``paths``: which are copied. Raises UsageError for a
+    percentage that cannot be, a log without a request, and a ``key`` that fewer than one request in a hundred carries.
     """
     buckets_for(percent)
     if key is not None:
         parse_key(key)
-    traffic = _Traffic(excluded, templates)
+    traffic = _Traffic(paths, templates)
     for line in read():
         traffic.add(line)
     if not traffic.keys.requests:
@@ -108,9 +111,7 @@ def make_plan(
         )
     keys = tuple(traffic.keys.found())
     chosen = _choose(key, keys)
-    copies = _Copies(
-        chosen, percent=percent, salt=salt, methods=methods, excluded=excluded, endpoints=traffic.endpoints
-    )
+    copies = _Copies(chosen, percent=percent, salt=salt, methods=methods, paths=paths, endpoints=traffic.endpoints)
     if chosen is not None:
         for line in read():
             copies.add(line)
@@ -154,13 +155,13 @@ def _choose(key: str | None, keys: Sequence[Key]) -> str | None:
 class _Traffic:
     """What the first reading counts."""
 
-    def __init__(self, excluded: Sequence[str], templates: Iterable[str]) -> None:
+    def __init__(self, paths: CopiedPaths, templates: Iterable[str]) -> None:
         self.keys = Keys()
         self.endpoints = Endpoints(templates)
         self.lines = 0
         self.first, self.last = float("inf"), 0.0
         self.seconds: Counter[int] = Counter()
-        self._excluded = tuple(word.lower() for word in excluded)
+        self._paths = paths
         self._requests: Counter[str] = Counter()
         self._methods: dict[str, set[str]] = {}
         self._unsafe: dict[tuple[str, str, bool], list[Any]] = {}
@@ -184,11 +185,10 @@ class _Traffic:
 
     def _look(self, line: Logged, endpoint: str) -> None:
         if line.method in ("GET", "HEAD"):
-            out = is_excluded(line.target, self._excluded)
-            word = unsafe_word(line.target)
-            if word is not None or out:
-                told = word or next(one for one in self._excluded if one in line.target.lower())
-                _count(self._unsafe, (told, endpoint, out), f"{line.method} {endpoint}")  # a path may hold a secret
+            out = self._paths.excludes(told_of(line.target))
+            word = unsafe_word(line.target) or out
+            if word is not None:  # an example is its endpoint: a path may hold a secret
+                _count(self._unsafe, (word, endpoint, out is not None), f"{line.method} {endpoint}")
         for where, what, masked in secrets(line.target):
             _count(self._secrets, (f"{where}: {what}", endpoint), masked)
 
@@ -226,7 +226,7 @@ class _Copies:
         percent: float,
         salt: str,
         methods: Sequence[str],
-        excluded: Sequence[str],
+        paths: CopiedPaths,
         endpoints: Endpoints,
     ) -> None:
         self.copies = 0
@@ -238,7 +238,7 @@ class _Copies:
         self._percent = percent
         self._salt = salt
         self._methods = frozenset(methods)
-        self._excluded = tuple(word.lower() for word in excluded)
+        self._paths = paths
         self._endpoints = endpoints
 
     def add(self, text: str) -> None:
@@ -250,8 +250,12 @@ class _Copies:
             return
         if line.method not in self._methods:
             self.refused[f"method {line.method}"] += 1
-        elif is_excluded(line.target, self._excluded):
+            return
+        asked = told_of(line.target)
+        if self._paths.excludes(asked) is not None:
             self.refused["excluded path"] += 1
+        elif not self._paths.names(asked):
+            self.refused["other path"] += 1
         else:
             self.copies += 1
             self.by_endpoint[self._endpoints.of(line.target)] += 1
@@ -267,10 +271,10 @@ class _Copies:
         return found
 
 
-def is_excluded(target: str, excluded: Iterable[str]) -> bool:
-    """Whether no copy is made of it: one of the words (in lower case) stands anywhere in path or query."""
-    lower = target.lower()
-    return any(word in lower for word in excluded)
+def told_of(target: str) -> str:
+    """What nginx looks at of it; a path that nginx would not take is looked at as it came."""
+    raw, args = parts(target)
+    return told(normalized(raw) or raw, args, target)
 
 
 def _count(table: dict[Any, list[Any]], key: Any, example: str) -> None:

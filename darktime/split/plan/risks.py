@@ -6,6 +6,8 @@ import re
 from typing import Final
 from urllib.parse import unquote_plus
 
+from darktime.split.credentials import PARAMETERS, variable
+
 # Verbs in a path or a query's values that say something is changed, sent or paid for.
 DOING: Final = frozenset({
     "accept", "activate", "add", "approve", "ban", "buy", "cancel", "checkout", "confirm", "create", "delete", "destroy",
@@ -15,13 +17,6 @@ DOING: Final = frozenset({
     "signin", "start", "stop", "submit", "subscribe", "sync", "transfer", "trigger", "undo", "unfollow", "update",
     "upload", "upvote", "vote",
 })  # fmt: skip
-_SECRET_NAMES: Final = frozenset(
-    {
-        "access_token", "api_key", "apikey", "auth", "authorization", "code", "client_secret", "csrf", "csrf_token",
-        "id_token", "jwt", "key", "otp", "passcode", "passwd", "password", "pin", "pwd", "refresh_token", "secret",
-        "session", "session_id", "sessionid", "sid", "sig", "signature", "ssid", "ticket", "token", "x_amz_signature",
-    }
-)  # fmt: skip
 _VALUES: Final = (
     ("a JSON web token", re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")),
     ("an e-mail address", re.compile(r"[^@\s/]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")),
@@ -54,8 +49,7 @@ def secrets(target: str) -> list[tuple[str, str, str]]:
     for name, value in _parameters(query):
         if not value:
             continue
-        plain = name.lower().replace("-", "_")
-        what = "named so" if plain in _SECRET_NAMES else _kind(value)
+        what = "named so" if variable(name) in PARAMETERS else _kind(value)
         if what:
             found.append((f"query {name}", what, masked(value)))
     for part in path.split("/"):

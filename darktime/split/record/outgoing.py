@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from darktime.split.settings import EXCLUDED
+from darktime.split.copied_paths import CopiedPaths
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -37,11 +37,12 @@ class Chosen:
 def choose(requests: Sequence[Recorded], *, methods: Collection[str], limit: int | None = None) -> Chosen:
     """Those by ``methods`` whose path does not look as if it changed something, the first ``limit`` of them."""
     left_out: Counter[str] = Counter()
+    paths = CopiedPaths()
     chosen: list[Recorded] = []
     for request in requests:
         if request.method not in methods:
             left_out[METHOD] += 1
-        elif any(word in unquote(request.target).lower() for word in EXCLUDED):
+        elif paths.excludes(unquote(request.target)) is not None:
             left_out[UNSAFE_PATH] += 1
         elif limit is not None and len(chosen) >= limit:
             left_out[LIMIT] += 1

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from darktime.split.compare import Pair, Side, compare
 from darktime.split.compare.endpoint import Endpoints
-from darktime.split.compare.pair import ATTRIBUTES, LENGTH, STREAM_TYPE
+from darktime.split.compare.pair import ATTRIBUTES, LENGTH, NOT_MODIFIED, STREAM_TYPE
 from darktime.split.relay import reasons
 from darktime.split.relay.copies import asks_for_a_stream
 from darktime.split.relay.lately import Lately
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from darktime.split.relay.copies import Copy
 
 _DENIED: Final = (401, 403)
+_TO_LOGIN: Final = (302, 303, 307)
 _ERROR_FROM: Final = 400
+_OTHER_FROM: Final = 300
 MIRROR: Final = "mirror"
 COMPARED: Final = "compared"
 SAME: Final = "same"
@@ -308,7 +310,7 @@ class Records:
             return
         if dark is None:
             return
-        if copy.stripped and dark.status in _DENIED and line.status < _ERROR_FROM:
+        if copy.stripped and _asks_who_it_is(dark.status, line.status):
             self._leave(request_id, record, reasons.CREDENTIAL_STRIPPED)
             return
         streamed = record.stream or line.content_type == STREAM_TYPE
@@ -341,3 +343,10 @@ class Records:
     def _forget(self, request_id: str) -> None:
         self._open.pop(request_id, None)
         self._let_go.add(request_id)
+
+
+def _asks_who_it_is(dark: int, production: int) -> bool:
+    """Whether the dark side refused, or sent to where one logs in, what production answered."""
+    if dark in _DENIED:
+        return production < _ERROR_FROM
+    return dark in _TO_LOGIN and (production < _OTHER_FROM or production == NOT_MODIFIED)

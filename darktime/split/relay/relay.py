@@ -14,6 +14,7 @@ from darktime.errors import UsageError
 from darktime.split.dark_side import DarkSide, Instance
 from darktime.split.log_format import OtherLine
 from darktime.split.marks import mark
+from darktime.split.nginx_blocks import self_probe_path
 from darktime.split.population import Population
 from darktime.split.relay import reasons
 from darktime.split.relay.books import Books, NoBooks
@@ -82,7 +83,8 @@ class Relay:
         self._users: dict[str, str] = {}
         self._stopping = False
         self._channels = Channels(limits.channels)
-        self.events_read = self.events_unnamed = self.users_forgotten = 0
+        self.events_read = self.events_unnamed = self.users_forgotten = self.probed = 0
+        self._self_probe = self_probe_path(settings.secret)
 
     def _make_way(self) -> Darks | Nowhere | Calibrating:
         settings, compare = self._settings, self._settings.compare
@@ -225,6 +227,9 @@ class Relay:
                 self.population.add(line)
 
     def _take(self, copy: Copy, now: float) -> None:
+        if copy.target.startswith(self._self_probe):  # it was only to arrive
+            self.probed += 1
+            return
         user = self._users.get(copy.user) or self._mark_of(copy.user)
         if not self.records.arrived(copy, user, now):
             return
@@ -385,6 +390,7 @@ class Relay:
             "log_room": lines.room,
             "log_refused": lines.refused,
             "late_lines": records.late_lines,
+            "probed": self.probed,
             "strangers": self._copies.strangers,
             "pairs_dropped": self._files.pairs_dropped,
             "pairs_file": self._files.room(),

@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from darktime.errors import UsageError
+from darktime.split.credentials import in_headers, in_query
 from darktime.split.relay import reasons
 from darktime.split.relay.answers import Latencies
 from darktime.split.relay.copies import masked
@@ -177,8 +178,11 @@ def _rewritten(copy: copies.Copy, given: Copy, after: Copy, target: str) -> copi
     same = (after.path, after.query) == (given.path, given.query)
     cookies = (("Cookie", cookie_header(after.cookies)),) if after.cookies else ()
     # Who asks with credentials that the function gave him is not asking without them.
-    token = after.header("authorization")
-    credentials = not set(after.cookies) <= set(given.cookies) or (token and token != given.header("authorization"))
+    credentials = (
+        not set(after.cookies) <= set(given.cookies)
+        or not in_headers(after.headers) <= in_headers(given.headers)
+        or not in_query(after.query) <= in_query(given.query)
+    )
     return replace(
         copy,
         method=after.method,

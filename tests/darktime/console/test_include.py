@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from darktime import extras
+from darktime.console.include import read_includes
 from darktime.console.main import DARKTIME as GROUP
 from darktime.console.main import run
+from darktime.split.dark_side import parse_instance
 from darktime.split.emit import emit
 from realtime_core.stack import find_nginx, free_port
 from tests.support.schemas import require_schema
@@ -291,3 +294,69 @@ def test_what_cannot_be_joined_is_said_with_the_remedy(short, tmp_path, words, w
     assert done.returncode == 2
     assert why in done.stderr
     assert not (short / "include").exists()
+
+
+@pytest.mark.engine("patch")
+def test_beside_an_nginx_productions_own_backend_is_refused_as_the_dark_instance(short, tmp_path, stack):
+    """No probe can see it, since it stands behind that nginx: what the mirrored locations pass requests to is compared."""
+    production, dark = stack.push("production").url, stack.push("dark").url
+    port_of_production = production.rpartition(":")[2]
+    other_name = f"http://localhost:{port_of_production}"
+    with their_nginx(short, production) as (_, config):
+        upstream = f"    upstream app {{ server 127.0.0.1:{port_of_production}; }}\n    server {{\n"
+        text = config.read_text().replace("    server {\n", upstream)
+        config.write_text(text.replace(f"proxy_pass {production};", "proxy_pass http://app;"))
+        folder = short / "include"
+        emit = ("--emit", folder, "--dark-state", "isolated", "--nginx-conf", config)
+        at_once = command(*emit, "--dark", other_name, cwd=tmp_path)
+        assert at_once.returncode == 2, at_once.stderr
+        assert f"127.0.0.1:{port_of_production}" in at_once.stderr
+        assert not folder.exists()
+
+        done = command(*emit, "--dark", dark, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        about = json.loads((folder / "include.json").read_text())
+        assert about["backends"] == {"addresses": [f"127.0.0.1:{port_of_production}"], "unread": []}
+        patch(folder)
+        reload(config)
+        for told in (production, other_name):
+            refused = command("--include", folder, "--dark", told, "--out", "run", cwd=tmp_path)
+            assert refused.returncode == 2, refused.stderr
+            assert f"127.0.0.1:{port_of_production}" in refused.stderr
+            assert "name another instance" in refused.stderr
+        second = ("--include", folder, "--dark", dark, "--secondary", production, "--out", "run")
+        refused = command(*second, cwd=tmp_path)
+        assert refused.returncode == 2, refused.stderr
+        assert "must not be asked again" in refused.stderr
+
+        del about["backends"]  # as an older release wrote it: the configuration is read again
+        (folder / "include.json").write_text(json.dumps(about))
+        old = command("--include", folder, "--dark", production, "--out", "run", cwd=tmp_path)
+        assert old.returncode == 2, old.stderr
+        assert f"127.0.0.1:{port_of_production}" in old.stderr
+
+
+@pytest.mark.engine("patch")
+def test_beside_an_nginx_what_could_not_be_compared_with_the_dark_instance_is_said(
+    short, tmp_path, stack, monkeypatch, capsys
+):
+    production, dark = stack.push("production").url, stack.push("dark").url
+    with their_nginx(short, production) as (_, config):
+        by_header = f"location = /chosen {{ proxy_pass http://$http_x_backend; }}\n        location / {{ proxy_pass {production}"
+        config.write_text(config.read_text().replace(f"location / {{ proxy_pass {production}", by_header))
+        folder = short / "include"
+        emit = ("--emit", folder, "--dark-state", "isolated", "--nginx-conf", config)
+        assert command(*emit, cwd=tmp_path).returncode == 0
+        patch(folder)
+        reload(config)
+        run = ("--include", folder, "--dark", dark, "--out", "run", "--duration", "0.2")
+        done = command(*run, cwd=tmp_path)
+        about = json.loads((folder / "include.json").read_text())
+        del about["backends"]
+        (folder / "include.json").write_text(json.dumps(about))
+        monkeypatch.setattr(extras, "missing", list)  # no parser here, and the includes are an older release's
+        read_includes(folder, {"nginx": None, "nginx_conf": None}, [parse_instance(production)])
+        assert "could not be compared: say --production URL" in capsys.readouterr().err
+    assert done.returncode == 5, done.stderr
+    assert "http://$http_x_backend" in done.stderr
+    assert "could not be compared" in done.stderr

@@ -499,3 +499,45 @@ def test_a_relay_that_begins_to_hang_just_before_the_end_is_no_go(tmp_path, stac
     assert split.returncode == 5, err
     assert "relay hangs" in results["verdict"]["reasons"][0]
     assert results["incidents"][0]["what"] == results["verdict"]["reasons"][0]
+
+
+def test_a_copy_is_looked_for_at_the_start_and_after_a_ramp_from_nobody(tmp_path, stack):
+    """Of our own nginx, without production."""
+    production, dark = stack.push("production").url, stack.push("dark").url
+    with splitting(tmp_path, production, dark) as (split, _):
+        before = wait_until(lambda: probed(tmp_path), 10, "the copy of the start")
+        ramp(tmp_path, "0")
+        # Who watches looks twice a second; it has seen that nobody is in once it says so.
+        assert split.stderr is not None
+        said = iter(split.stderr.readline, "")
+        assert any("5 % -> 0 %" in line for line in said)
+        ramp(tmp_path, "10")
+        assert any("a copy of a request of our own has arrived" in line for line in said)
+        assert probed(tmp_path) > before
+        split.terminate()
+        out, _ = split.communicate(timeout=20)
+    results = json.loads(out)
+    assert results["copies"]["received"] == 0
+    assert not results["incidents"]
+
+
+def test_a_probe_in_the_settings_file_sends_one_request_all_the_way(tmp_path, stack):
+    production, dark, port = stack.push("production").url, stack.push("dark").url, free_port()
+    toml = TOML.format(production=production, dark=dark, port=port)
+    (tmp_path / "darktime.toml").write_text(f'{toml}probe = "http://127.0.0.1:{port}/channels-stats"\nttl = "1m"\n')
+    done = ended(tmp_path, "--duration", "0.2s", "--out", "second", "--json", key=())
+    assert done.returncode == 5, done.stderr
+    assert "a copy of the request of darktime-probe-" in done.stderr
+    assert json.loads(done.stdout)["copies"]["received"] == 1
+
+
+def probed(tmp_path):
+    try:
+        return json.loads((tmp_path / "run" / "relay.json").read_text())["probed"]
+    except FileNotFoundError:
+        return 0
+
+
+def ramp(tmp_path, percent):
+    argv = [DARKTIME, "ramp", percent, "--run", "run"]
+    subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=20)

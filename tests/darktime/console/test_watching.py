@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from darktime.console.watching import Watching
+from darktime.errors import UsageError
 from darktime.split import levels
 from darktime.split.folder import prepare
 from darktime.split.schedule import Pilot, Schedule
@@ -106,3 +107,31 @@ def test_what_keeps_the_run_from_a_go_holds_the_ramp(
     told = capsys.readouterr().err
     assert "WAIT at 1 %, so it stays there" in told
     assert said in told
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_after_a_ramp_from_nobody_a_copy_is_looked_for_and_one_that_does_not_arrive_is_an_incident(
+    folder: Path, *, arrives: bool
+) -> None:
+    prepare(folder, split_settings(folder, "127.0.0.1:9"), {})
+    levels.set_percent(folder, 0.0, 100.0)
+    looked: list[float] = []
+
+    def proof() -> None:
+        looked.append(levels.percent_of(folder))
+        if not arrives:
+            raise UsageError("no copy has arrived")
+
+    running: Any = SimpleNamespace(folder=folder, state=folder / "relay.json", gather=lambda: None)
+    vigil = Vigil({})
+    lookout: Any = SimpleNamespace(look=lambda _now: None, ramped=lambda: None, keyless="", harmed=False)
+    steering: Any = Steering()
+    watching = Watching(running, vigil, lookout, steering, proof=proof)
+    for percent in (0.0, 5.0, 10.0, 0.0, 1.0):
+        levels.set_percent(folder, percent, 100.0)
+        assert watching._look(time.monotonic()) == ""
+    assert looked == [5.0, 1.0]
+    assert vigil.incidents == ([] if arrives else [
+        "after the ramp from 0 to 5 %: no copy has arrived", "after the ramp from 0 to 1 %: no copy has arrived",
+    ])  # fmt: skip
+    assert all(one["at"] for one in vigil.record())

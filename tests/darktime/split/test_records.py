@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,9 +18,6 @@ from darktime.split.relay.records import LOST_WAIT_S, ORPHAN_WAIT_S, Records
 from darktime.split.saved import Judged
 from darktime.split.verdict import judge
 from tests.darktime.split.verdict.made import pairs
-
-if TYPE_CHECKING:
-    import pytest
 
 AT = 1764000000.0
 
@@ -151,6 +148,29 @@ def test_a_denial_for_want_of_a_credential_that_was_not_copied_is_no_difference(
     records.replied("a", side(403), 0)
     assert books.why == {("compared", "credential_stripped"): 1}
     assert not books.pairs
+
+
+@pytest.mark.parametrize("status", [302, 303, 307])
+@pytest.mark.parametrize(
+    ("production", "stripped", "excused"),
+    [
+        (200, True, True),
+        (204, True, True),
+        (304, True, True),
+        (200, False, False),
+        (301, True, False),
+        (404, True, False),
+    ],
+)
+def test_a_redirect_in_place_of_an_answer_for_want_of_a_credential_is_no_difference(
+    status: int, production: int, *, stripped: bool, excused: bool
+) -> None:
+    records, books = fresh()
+    records.arrived(copy(stripped=stripped), "m", 0)
+    records.line(line(status=production), 0)
+    records.replied("a", side(status), 0)
+    assert (books.why == {("compared", "credential_stripped"): 1}) is excused
+    assert len(books.pairs) == (not excused)
 
 
 def test_beyond_its_bound_it_takes_no_copy_and_says_so() -> None:

@@ -232,6 +232,9 @@ def test_who_got_a_credential_is_no_longer_without_one(monkeypatch: pytest.Monke
         (lambda copy: copy.with_header("authorization", "x"), False),
         (lambda copy: copy.with_cookie("lang", None), True),
         (lambda copy: copy.with_header("X-A", "x"), True),
+        (lambda copy: copy.with_header("x-api-key", "x"), False),
+        (lambda copy: replace(copy, query="token=x"), False),
+        (lambda copy: replace(copy, query="page=x"), True),
     ):
         assert transforming(change, monkeypatch).of(arrived()).stripped is stripped
 

@@ -6,10 +6,10 @@ import random
 import pytest
 
 from darktime.errors import UsageError
+from darktime.split.copied_paths import CopiedPaths
 from darktime.split.plan.keys import MOST_KEYS, Keys
 from darktime.split.plan.plan import make_plan
 from darktime.split.sampling import sampled
-from darktime.split.settings import EXCLUDED
 from darktime.wire.access_line import Logged
 
 
@@ -18,7 +18,7 @@ def entry(at, target, method="GET", **fields):
 
 
 def plan_of(lines, **changes):
-    words = {"percent": 5.0, "key": None, "salt": "s", "methods": ["GET", "HEAD"], "excluded": EXCLUDED}
+    words = {"percent": 5.0, "key": None, "salt": "s", "methods": ["GET", "HEAD"], "paths": CopiedPaths()}
     return make_plan(lambda: iter(lines), **{**words, **changes})
 
 
