@@ -202,7 +202,7 @@ def test_plain_locust_whose_workers_end_with_it_is_not_void(instance, tmp_path):
     assert figures["totals"]["requests"] == null.counters()["requests"]
 
 
-def test_a_bare_run_searches_within_its_budget_and_ends_in_a_capacity(instance, tmp_path):
+def test_a_bare_run_searches_within_its_budget_and_ends_in_a_capacity_or_says_why_not(instance, tmp_path):
     bucket = instance("token-bucket", rate=500, burst=50)
     start = "from darktime.console.main import darkesttime; darkesttime()"
     argv = [sys.executable, "-c", start, "blast", "--instance", bucket.address]
@@ -210,10 +210,14 @@ def test_a_bare_run_searches_within_its_budget_and_ends_in_a_capacity(instance, 
         [*argv, "--budget", "10", "--out", "run"], capture_output=True, text=True, timeout=28, check=False, cwd=tmp_path
     )
     result = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == result["exit_code"], done.stderr
     assert "--duration 10.0" in result["command"]
-    assert {probe["stage"] for probe in result["probes"]} >= {"double", "bisect"}
+    assert len({probe["rate_per_s"] for probe in result["probes"]}) > 1, "nobody named a rate"
     assert max(probe["began_s"] for probe in result["probes"]) < 10
+    if done.returncode == 4:  # a machine this busy gives no capacity, and says so
+        assert result["sentence"].startswith("No capacity is given")
+        return
+    assert done.returncode == 0, result["sentence"]
     low, high = result["capacity"]["highest_pass_per_s"], result["capacity"]["lowest_fail_per_s"]
     assert low * 0.95 <= 500 - 10 <= high, "the canary takes ten of them"
 
