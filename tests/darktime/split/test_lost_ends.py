@@ -100,7 +100,7 @@ def test_a_stream_whose_end_was_lost_is_let_go_soon_and_what_began_after_the_gap
         for client in clients[:2]:
             client.close()
         wait_until(lambda: tap.lines.total() == 2, what="two lines that find no room")
-        assert production.streams == 1
+        wait_until(lambda: production.streams == 1, what="their end at production")
         relay.go_on()
         wait_until(lambda: relay.state()["log_lines"] > 0, what="lines that are read")
         tap.fill(main_line(0, split.settings.secret, other=1), 1)  # the kernel tells of lost lines with the next one
