@@ -33,6 +33,7 @@ START_PUSH_PER_S = 50.0
 DRAIN_S = 1.0
 FINE_PRECISION = 1.03
 # However slow the instance, a try is long enough to see a queue that grows: that is what a capacity is the end of.
+FIRST_SHARE = 4  # of so many parts of the time the first try takes one at the most
 QUICK = Durations(least_requests=LEAST_EVEN, longest_s=30.0)
 QUICK_RANDOM = Durations(least_requests=LEAST_RANDOM, longest_s=30.0)
 # A search that has time holds longer, so that a p99 rests on some hundred requests.
@@ -146,13 +147,16 @@ class Session:
     def _run_search(self) -> None:
         settings = self.settings
         self._meet_witness()
+        durations = FINE if settings.search else QUICK if settings.seed is None else QUICK_RANDOM
         start = START_PUSH_PER_S if self._push else START_HTTP_PER_S
+        # Where there is little time, the first try is at a rate whose least number of requests leaves time for more.
+        start = max(start, FIRST_SHARE * durations.least_requests / settings.duration_s)
         search = self.search = Search(
             start_per_s=start,
             max_per_s=max_rate(settings),
             precision=FINE_PRECISION if settings.search else 1.1,
             confirm=settings.search,
-            durations=FINE if settings.search else QUICK if settings.seed is None else QUICK_RANDOM,
+            durations=durations,
         )
         end = time.monotonic() + settings.duration_s
         while (attempt := search.next(end - time.monotonic())) is not None and not self._stop():
