@@ -212,7 +212,6 @@ def main(argv: list[str] | None = None) -> int:
 
     options = _arguments().parse_args(argv)
     files = may_have(raised=True)
-    dies_first()
     try:
         settings = fitted(_settings(options), files)
         if settings.compare is not None:
@@ -225,6 +224,7 @@ def main(argv: list[str] | None = None) -> int:
     except DarktimeError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)
+    dies_first()
     print(f"relay on {settings.socket}, log lines on 127.0.0.1:{relay.log_port}", flush=True)
     if metrics_port is not None:
         print(f"metrics on 127.0.0.1:{metrics_port}", flush=True)
