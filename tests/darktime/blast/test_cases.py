@@ -44,6 +44,7 @@ def test_one_worker_of_2_ms_with_random_arrivals_holds_less_than_500_by_a_strict
     assert 200 <= low < high <= 500, run.said
 
 
+@pytest.mark.long
 def test_an_instance_that_queues_without_limit_is_found_at_its_rate_however_loose_the_objective(instance):
     worker = instance("fifo", service="constant:2")
     run = undisturbed(worker.address, *HTTP, "--duration", "15", "--slo", "p50<5000ms,errors<1%")

@@ -186,6 +186,7 @@ def test_plain_locust_that_lost_a_worker_ends_in_exit_4_and_says_so_in_the_exact
     assert figures["void"] in said
 
 
+@pytest.mark.long
 def test_plain_locust_whose_workers_end_with_it_is_not_void(instance, tmp_path):
     null = instance("null")
     locust = [sys.executable, "-m", "locust", "-f", "scenarios/steady.py", "--headless", "-u", "2", "--processes", "2"]

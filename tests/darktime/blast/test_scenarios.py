@@ -120,6 +120,7 @@ def test_slow_readers_that_hold_everybody_up_are_said_to_harm_the_others(instanc
     assert found["harm"]["text"].startswith("slow consumers harm the others: their p99 went from ")
 
 
+@pytest.mark.long
 def test_slow_readers_at_an_instance_that_keeps_what_they_are_owed_apart_harm_nobody(instance):
     server = instance("sse", slow="buffer", send_buffer=4096)
     words = ["--number", "streams=20", "--number", "connections=4"]
@@ -343,6 +344,7 @@ def test_a_push_scenario_under_plain_locust_has_the_servers_own_totals(push, tmp
     assert (totals["requests"], totals["deliveries"], totals["lost"]) == (100, 300, 0)
 
 
+@pytest.mark.long
 def test_a_shape_of_locusts_phases_cohorts_as_the_documentation_says(push, tmp_path):
     (shape,), exact = fences("py"), tmp_path / "exact.json"
     (tmp_path / "phases.py").write_text(shape, encoding="utf-8")
