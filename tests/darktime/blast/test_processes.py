@@ -158,7 +158,7 @@ def locust_workers(process):
     return [int(word) for word in text.split()]
 
 
-@pytest.mark.parametrize("ended_by", ["its time", "a signal at once"])
+@pytest.mark.parametrize("ended_by", ["its time", pytest.param("a signal at once", marks=pytest.mark.long)])
 def test_plain_locust_that_lost_a_worker_ends_in_exit_4_and_says_so_in_the_exact_figures(instance, tmp_path, ended_by):
     null = instance("null")
     locust = [sys.executable, "-m", "locust", "-f", "scenarios/steady.py", "--headless", "-u", "2", "--processes", "2"]

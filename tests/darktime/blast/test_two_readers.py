@@ -60,7 +60,9 @@ def run(fault, address, *words):
 PUSH = ("--rate", "50", "--duration", "2", "--streams", "20", "--channels", "4", "--slo", "p99<9s,errors<99%,lost<99%")
 
 
-@pytest.mark.parametrize("fault", [OVERLOOKS, DOUBLES], ids=["overlooks", "doubles"])
+@pytest.mark.parametrize(
+    "fault", [pytest.param(OVERLOOKS, marks=pytest.mark.long, id="overlooks"), pytest.param(DOUBLES, id="doubles")]
+)
 def test_a_fast_reader_of_subscribers_that_goes_wrong_fails_the_run(instance, fault):
     code, result = run(fault, instance("sse").address, *PUSH)
     assert code == 4, result["sentence"]
