@@ -12,7 +12,7 @@ from realtime_core.errors import NotReplicated
 from realtime_core.hooks.lost_puts import lost_puts
 from realtime_core.hooks.producer import HOP_OUT
 from realtime_core.ledger import Ledger
-from realtime_core.queue import Cancel, Claim, Finish, Job, Queue
+from realtime_core.queue import MAX_BATCH, Cancel, Claim, Finish, Job, Queue
 from realtime_core.stack import free_port
 from tests.support.cutting import Cutter
 from tests.support.engines import require_engine
@@ -200,6 +200,20 @@ def test_puts_that_were_acknowledged_and_lost_are_named_by_the_ledger(pair: Pair
     assert len(found.open_producers) == 2
     with pytest.raises(NotReplicated):
         after.put([Job(id="f", body=b"x")], wait_replicas=1)
+
+
+def test_lost_puts_are_found_among_more_jobs_than_one_batch_may_have(redis_client: Redis, redis_name: str) -> None:
+    """A queue that is behind has more jobs that nobody has settled than a look may ask for at once."""
+    queue, producer = Queue(redis_client, redis_name), Ledger(redis_client, redis_name, "producer")
+    ids = [f"j{number}" for number in range(MAX_BATCH + 500)]
+    for first in range(0, len(ids), 500):  # a window each, so that every one is known by its name
+        some = ids[first : first + 500]
+        put(queue, *some)
+        producer.sent(HOP_OUT, some, AT + 5 * first)
+        producer.name(some)
+        producer.flush()
+    queue.retract([ids[7], ids[-1]])
+    assert lost_puts(queue, redis_client, redis_name).ids == tuple(sorted((ids[7], ids[-1])))
 
 
 def test_neither_the_first_replica_nor_its_leaving_changes_the_epoch(stack: Stack) -> None:
