@@ -16,6 +16,7 @@ INSTEAD = {
     "connections": "each user has a connection of his own; leave --connections out",
     "scenario": "a scenario says itself what is asked; use its numbers (--number connections=N)",
     "beyond": "beyond a capacity is a rate; leave one of them out",
+    "seed": "nothing is planned where users ask when they are answered; leave --seed out",
     "budget": "a budget is the time of a search; say --duration",
 }
 

@@ -142,6 +142,8 @@ def test_users_are_the_closed_model_on_a_connection_each_and_the_nearest_wish_wi
         (["--users", "50", "--search"], "--users 50 with --search"),
         (["--users", "50", "--connections", "9"], "--users 50 with --connections"),
         (["--users", "50", "--scenario", "steady"], "--users 50 with --scenario"),
+        (["--users", "50", "--seed", "7"], "--users 50 with --seed: nothing is planned"),
+        (["--users", "50", "--budget", "9"], "--users 50 with --budget"),
         (["--users", "0"], "--users 0: at least 1"),
     ],
 )
