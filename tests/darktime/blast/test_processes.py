@@ -203,6 +203,13 @@ def test_plain_locust_whose_workers_end_with_it_is_not_void(instance, tmp_path):
     assert figures["totals"]["requests"] == null.counters()["requests"]
 
 
+def test_a_search_that_has_two_seconds_begins_where_a_try_takes_no_longer(instance):
+    done, result = blast(instance("sse"), "--duration", "2", "--streams", "20")
+    assert done.returncode in {0, 4}, done.stderr  # a machine this busy gives no capacity, and says so
+    assert result["totals"]["requests"] > 0, result["sentence"]
+    assert result["probes"][0]["rate_per_s"] >= 120 / (2 / 4), "the least number of requests in a quarter of the time"
+
+
 def test_a_bare_run_searches_within_its_budget_and_ends_in_a_capacity_or_says_why_not(instance, tmp_path):
     bucket = instance("token-bucket", rate=500, burst=50)
     start = "from darktime.console.main import darkesttime; darkesttime()"
