@@ -23,7 +23,7 @@ LEAST_ANSWERS = 10
 # At most so much of what an instance is offered: on a slow one ten a second were a load of their own.
 SHARE = 0.02
 # While nothing is offered, of the rate that it did not hold: enough to see that it is well again.
-CALM_SHARE = 0.1
+CALM_PARTS = 10
 LEAST_CALM_PER_S = 1.0
 END_S = 2.0
 
@@ -41,7 +41,7 @@ def pace(load_per_s: float, duration_s: float, *, wanted: bool = False) -> float
 
 def pace_to_see_calm(failed_per_s: float) -> float:
     """... while nothing else is offered, after a rate that was not held."""
-    return min(RATE_PER_S, max(failed_per_s * CALM_SHARE, LEAST_CALM_PER_S))
+    return min(RATE_PER_S, max(failed_per_s / CALM_PARTS, LEAST_CALM_PER_S))
 
 
 class Witness:

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from darktime.blast.canary import RATE_PER_S
@@ -135,6 +135,7 @@ def test_where_somebody_asks_for_it_at_a_rate_it_says_something(load_per_s, dura
 
 
 @given(st.floats(0.1, 1e6))
+@example(35.5)  # whose tenth a product rounds up
 def test_while_an_instance_is_left_in_peace_it_asks_a_little(failed_per_s):
     assert 1 <= pace_to_see_calm(failed_per_s) <= max(1, min(RATE_PER_S, failed_per_s / 10))
 
