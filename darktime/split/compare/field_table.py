@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from darktime.split.compare import bounds
 from darktime.split.compare.difference import CHANGED, KINDS
 from darktime.split.compare.finding import MOST_EXAMPLES, Example, FieldFinding, shown
-from darktime.split.compare.value_class import NEEDED_NOISE, class_of
+from darktime.split.compare.value_class import NEEDED_NOISE, class_of, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ class _Row:
         """Keep the class that all differing values have."""
         if self.value_class:
             found = class_of(difference.one, difference.other) if difference.kind == CHANGED else ""
-            self.value_class = found if self.value_class in (found, _UNKNOWN) else ""
+            self.value_class = found if self.value_class == _UNKNOWN else joined(self.value_class, found)
 
 
 class FieldTable:
@@ -144,7 +144,7 @@ class FieldTable:
             mine = self._rows[where] = _Row(value_class=row.value_class)
         mine.raw += row.raw
         mine.noise += row.noise
-        mine.value_class = mine.value_class if mine.value_class == row.value_class else ""
+        mine.value_class = joined(mine.value_class, row.value_class)
         mine.examples = [*mine.examples, *row.examples][:MOST_EXAMPLES]
 
     def _row(self, endpoint: str, one: FieldDifference) -> _Row | None:

@@ -10,6 +10,8 @@ from typing import Any, Final
 UUID: Final = "uuid"
 TIMESTAMP: Final = "timestamp"
 TOKEN: Final = "token"  # noqa: S105 - the name of a class
+# Neither of the two values has all that a drawn one has: it is a token if others of its field are.
+TOKEN_LIKE: Final = "token-like"  # noqa: S105 - the name of a class
 FLOAT: Final = "float"
 # Of what today's code differs in, so much must have been seen between its own two answers. A time of now and a rounding
 # are narrow by themselves; an id that today's code keeps, and the new code draws anew each time, is no noise.
@@ -19,6 +21,7 @@ RELATIVE: Final = 1e-9
 _MAX_TEXT: Final = 4096
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _HEX: Final = re.compile(r"(?=.*[0-9])[0-9a-f]{16,}|(?=.*[0-9])[0-9A-F]{16,}")
+_LETTERS: Final = re.compile(r"[A-Za-z0-9_+/=.-]{20,}")
 _DRAWN: Final = re.compile(r"(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9_+/=.-]{20,}")
 _ISO: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}.*")
 _EPOCHS: Final = ((1e9, 4e9, 1.0), (1e12, 4e12, 1e3), (1e15, 4e15, 1e6), (1e18, 4e18, 1e9))  # s, ms, µs, ns
@@ -38,14 +41,32 @@ def class_of(one: Any, other: Any) -> str:
     return ""
 
 
+def joined(one: str, other: str) -> str:
+    """The class of values of which some are of ``one`` and some of ``other``; empty if they have none in common.
+
+    A token of 20 letters and digits has no digit once in thirty times: what it is, its field tells, not each pair.
+    """
+    if one == other:
+        return one
+    return TOKEN if {one, other} == {TOKEN, TOKEN_LIKE} else ""
+
+
 def _class_of_texts(one: str, other: str) -> str:
     if max(len(one), len(other)) > _MAX_TEXT:
         return ""
     if _UUID.fullmatch(one) and _UUID.fullmatch(other):
         return UUID
-    if len(one) == len(other) and any(kind.fullmatch(one) and kind.fullmatch(other) for kind in (_HEX, _DRAWN)):
+    if _same_moment(_moment(one), _moment(other)):
+        return TIMESTAMP
+    return _token(one, other) if len(one) == len(other) else ""
+
+
+def _token(one: str, other: str) -> str:
+    if _HEX.fullmatch(one) and _HEX.fullmatch(other):
         return TOKEN
-    return TIMESTAMP if _same_moment(_moment(one), _moment(other)) else ""
+    if not (_LETTERS.fullmatch(one) and _LETTERS.fullmatch(other)):
+        return ""
+    return TOKEN if _DRAWN.fullmatch(one) or _DRAWN.fullmatch(other) else TOKEN_LIKE
 
 
 def _same_moment(one: float | None, other: float | None) -> bool:

@@ -162,6 +162,32 @@ def test_only_what_differs_by_nature_and_in_todays_code_too_is_masked(
         assert finding.reported is not masked
 
 
+def test_a_drawn_token_stays_masked_though_a_few_of_its_values_have_no_digit() -> None:
+    """Of 20 letters and digits one in thirty has none."""
+    digit, no_digit = "kd93JDHei29dkjHD92jd", "kdxyJDHeiabdkjHDqzjd"
+    usual, one_lacks, both_lack = (digit, digit[::-1]), (digit, no_digit), (no_digit, no_digit[::-1])
+    for order in ((usual, one_lacks, both_lack), (both_lack, one_lacks, usual)):
+        finding = rows(*((900 // (3 - at), 900 // (3 - at), *values) for at, values in enumerate(order)))
+        assert (finding.value_class, bool(finding.masked)) == ("token", True)
+    assert not rows((900, 900, *both_lack)).masked  # as two slugs of equal length
+    assert not rows((1, 0, "active", "closed"), (900, 900, *usual)).masked
+
+
+def test_tables_of_two_relays_agree_on_a_token_that_one_of_them_saw_without_digits() -> None:
+    tables = []
+    for one, other in (
+        ("kd93JDHei29dkjHD92jd", "dj29DHjkd92ieHDJ39dk"),
+        ("kdxyJDHeiabdkjHDqzjd", "djzqDHjkdbaieHDJyxdk"),
+    ):
+        table = FieldTable()
+        found = Found(differences=(FieldDifference(path="csrf", kind=CHANGED, one=one, other=other),))
+        table.add("/p", "r", raw=found, noise=found)
+        tables.append(FieldTable.from_dict(json.loads(json.dumps(table.to_dict()))))
+    for pair in (tables, tables[::-1]):
+        (finding,) = FieldTable.merged(pair).findings()
+        assert (finding.value_class, bool(finding.masked)) == ("token", True)
+
+
 def test_one_value_of_another_class_ends_the_mask() -> None:
     times = (900, 3, 1764000000, 1764000002)
     assert rows(times).masked
