@@ -44,6 +44,15 @@ EXCLUSIVE = (
 )
 # Whoever names one of these says what kind of run it is.
 KINDS = frozenset({"rate", "search", "beyond", "budget", "closed", "scenario"})
+# What is said of one part does nothing where that part is not played here.
+PARTS = {
+    **dict.fromkeys(("expect_workers", "master_bind_host", "master_bind_port"), ("master",)),
+    **dict.fromkeys(("master_host", "master_port"), ("worker",)),
+    "expect_workers_max_wait": ("master", "worker"),
+    **dict.fromkeys(("web_host", "web_port", "autoquit"), ("web",)),
+}
+# Of a worker's own command line; all else comes from its master.
+OF_A_WORKER = frozenset({"worker", "master_host", "master_port", "expect_workers_max_wait", "processes", "allow"})
 # With a scenario they set its number of the same name.
 NUMBERS = ("rate", "duration", "streams", "channels", "connections", "seed", "path")
 ONLY_FOR_PUSH = ("streams", "channels", "channel")
@@ -62,6 +71,17 @@ def refuse_ignored(named: Collection[str]) -> None:
             raise UsageError(f"{flag(first)} with {flag(second)}: {text}")
     if "number" in named and "scenario" not in named:
         raise UsageError("--number without --scenario: it is a number of a scenario; name that, or leave it out")
+
+
+def refuse_of_another_part(named: Collection[str], played: Collection[str]) -> None:
+    """Raises UsageError for an option of a part that is not played here. ``played``: some of master, worker, web."""
+    for name in sorted(named):
+        parts = PARTS.get(name)
+        if parts is not None and not any(part in played for part in parts):
+            needed = " or ".join(flag(part) for part in parts)
+            raise UsageError(f"{flag(name)} without {needed}: it would do nothing; add {needed}, or leave it out")
+        if "worker" in played and name not in OF_A_WORKER:
+            raise UsageError(f"{flag(name)} comes from the master: leave it out, or leave --worker out")
 
 
 def refuse_of_another_kind(named: Collection[str], authority: str, *, push: bool) -> None:

@@ -115,10 +115,7 @@ def command(*, budget: float | None, out: Path | None, junit: Path | None, as_js
     darkesttime blast --instance 10.0.0.7:80 --allow 10.0.0.7 --max-rate 9000 --master --master-bind-host 10.0.0.1
     darkesttime blast --worker --master-host 10.0.0.1 --processes 4
     """  # noqa: D301 - click looks for the character itself
-    context = click.get_current_context()
-    if asked["worker"] and context.get_parameter_source("instance") not in NEARER:
-        asked["instance"] = None  # the file's is for who runs a master here
-    check_part(asked)
+    check_part(asked, named_in_this_call())
     if asked["worker"]:
         return work(asked)
     require(NEEDED)
@@ -147,6 +144,16 @@ def command(*, budget: float | None, out: Path | None, junit: Path | None, as_js
         junit.write_text(junit_xml(results), encoding="utf-8")
     show(folder, results, as_json=as_json)
     return code
+
+
+def named_in_this_call() -> set[str]:
+    """The options on the command line itself, as they are written there: what else is set may be meant for another call."""
+    context = click.get_current_context()
+    return {
+        option.opts[0].removeprefix("--").replace("-", "_")
+        for option in context.command.params
+        if option.name and context.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
+    }
 
 
 def nearest_wish(asked: dict[str, Any]) -> list[str]:

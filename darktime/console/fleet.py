@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from darktime.blast.combinations import refuse_of_another_part
 from darktime.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from types import FrameType
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -27,8 +28,6 @@ PASSED_ON = {
     )
 }
 FLAGS = {"master": "--master", "web": "--web"}
-# Of a worker's own command line; all else comes from its master.
-OF_A_WORKER = {"worker", "master_host", "master_port", "expect_workers_max_wait", "processes", "allow"}
 END_S = 5.0
 MAX_PROCESSES = 64
 
@@ -55,14 +54,13 @@ def fleet_options(command: F) -> F:
     return command
 
 
-def check_part(asked: dict[str, Any]) -> None:
-    """Whether the options name one part, and what it needs. Raises UsageError."""
+def check_part(asked: dict[str, Any], here: Collection[str]) -> None:
+    """Whether the options name one part, and what it needs; ``here``: those that this call names. Raises UsageError."""
     if asked["master"] and asked["worker"]:
         raise UsageError("--master and --worker are two commands: give each its own")
     if asked["instance"] is None and not asked["worker"]:
         raise UsageError("--instance HOST:PORT is missing: name the one instance that gets everything")
-    if asked["worker"] and asked["instance"] is not None:
-        raise UsageError("--instance comes from the master: leave it out, or leave --worker out")
+    refuse_of_another_part(here, {part for part in ("master", "worker", "web") if asked[part]})
     processes = 1 if asked["processes"] is None else asked["processes"]
     if asked["worker"] and not 1 <= processes <= MAX_PROCESSES:
         raise UsageError(f"--processes {processes}: 1 to {MAX_PROCESSES} on one machine")

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from darktime.blast.combinations import PARTS
 from darktime.console import blast
 from darktime.console.configuration import FLAG, KEYS, TEMPLATE, read
 from darktime.console.main import DARKESTTIME, DARKTIME, run
@@ -79,7 +80,7 @@ def values(argv, flag):
 def test_a_flag_comes_before_the_environment_and_that_before_the_file(told, key):
     flag, variable = f"--{key.replace('_', '-')}", f"DARKTIME_BLAST_{key.upper()}"
     written, set_, given = WORDS[key]
-    fixed = [] if key == "instance" else INSTANCE
+    fixed = [] if key == "instance" else [*INSTANCE, *(f"--{part}" for part in PARTS.get(key, ())[:1])]
     file = f"[blast]\n{key} = {written}\n"
     plain = tomllib.loads(f"v = {written}")["v"]
     assert values(told(file, words=fixed), flag) == [
@@ -199,13 +200,35 @@ def test_two_of_the_file_that_exclude_each_other_are_refused(tmp_path, second):
     assert f"--rate with --{second}: " in done.stderr
 
 
-def test_a_worker_is_not_told_the_instance_by_the_file_of_who_runs_a_master_here(told, monkeypatch):
+def test_a_worker_is_not_held_to_the_instance_in_the_file_of_who_runs_a_master_here(told, monkeypatch):
     joined = []
     monkeypatch.setattr(blast, "work", lambda asked: joined.append(asked) or 0)
     Path("darktime.toml").write_text("[blast]\ninstance = '127.0.0.1:1'\nmaster_host = '10.0.0.1'\n")
     assert run(DARKESTTIME, ["blast", "--worker"]) == 0
-    assert (joined[0]["instance"], joined[0]["master_host"]) == (None, "10.0.0.1")
+    assert joined[0]["master_host"] == "10.0.0.1"
     assert run(DARKESTTIME, ["blast", "--worker", *INSTANCE]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--web-port", "0"], "--web-port without --web: "),
+        (["--autoquit", "5", "--master"], "--autoquit without --web: "),
+        (["--expect-workers", "2"], "--expect-workers without --master: "),
+        (["--master-bind-port", "0", "--web"], "--master-bind-port without --master: "),
+        (["--master-port", "5557"], "--master-port without --worker: "),
+        (["--expect-workers-max-wait", "5"], "--expect-workers-max-wait without --master or --worker: "),
+        (["--worker", "--rate", "20"], "--rate comes from the master: "),
+        (["--worker", "--web"], "--web comes from the master: "),
+        (["--worker", "--json"], "--json comes from the master: "),
+    ],
+)
+def test_an_option_of_a_part_that_is_not_played_here_is_refused(told, capsys, words, said):
+    fixed = [] if "--worker" in words else INSTANCE
+    assert run(DARKESTTIME, ["blast", *fixed, *words]) == 2
+    assert said in capsys.readouterr().err
+    # In the file it may stand: another call of this folder plays that part.
+    assert "--web-port" in told("[blast]\nweb_port = 0\n", words=INSTANCE)
 
 
 def test_every_option_of_blast_can_stand_in_the_file_and_every_key_is_an_option():
