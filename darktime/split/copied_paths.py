@@ -2,7 +2,8 @@
 
 A word that says so counts where it begins or ends a word of the path or query: /password_reset/, /resetPassword and /logout.php,
 not /presets/. Whoever names such a path (``--path /admin/``) wants it: below that prefix the word counts no more. What people
-exclude themselves counts anywhere, also there.
+exclude themselves counts anywhere, also there. Escapes count as what they stand for: %6Cogout is a logout, in a query too, where
+nginx decodes nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ EXCLUDED: Final = ("logout", "signout", "verify", "reset", "unsubscribe", "oauth
 _HUMP: Final = "(?-i:(?<=[a-z])(?=[A-Z]))"
 _BEFORE: Final = f"(?:(?<![a-z])|(?<=%[0-9a-f]{{2}})|{_HUMP})"
 _AFTER: Final = f"(?:(?![a-z])|{_HUMP})"
+_MOST_PATTERN: Final = 3_000  # characters: nginx takes 4,096 a parameter
 _NOT_AFTER: Final = {"reset": "(?<!p)"}  # a preset
 
 
@@ -33,7 +35,7 @@ def exclusions(excluded: tuple[str, ...], unless_named: tuple[str, ...], only: t
 
     ``excluded``: words that count anywhere. ``unless_named``: those that do not below a prefix of ``only`` that has them itself.
     """
-    found = [Exclusion(words=excluded, pattern="|".join(map(re.escape, excluded)))] if excluded else []
+    found = _anywhere(excluded)
     named = {word: [path for path in only if _has(path, word)] for word in unless_named}
     everywhere = tuple(word for word in unless_named if not named[word])
     if everywhere:
@@ -60,8 +62,7 @@ class CopiedPaths:
         """The word for which no copy is made; None where none is in the way."""
         for one, pattern in self._exclusions:
             if pattern.search(asked):
-                low = asked.lower()
-                return next((word for word in one.words if word.lower() in low), one.words[0])
+                return next((word for word in one.words if _found(word, asked)), one.words[0])
         return None
 
     def names(self, asked: str) -> bool:
@@ -78,7 +79,37 @@ def _has(path: str, word: str) -> bool:
     return re.search(_as_words((word,)), path, re.IGNORECASE | re.ASCII) is not None
 
 
+def _anywhere(words: tuple[str, ...]) -> list[Exclusion]:
+    """In as many as it takes."""
+    found: list[Exclusion] = []
+    for word in words:
+        pattern, last = _as_asked(word), found[-1] if found else None
+        if last is not None and len(last.pattern) + len(pattern) < _MOST_PATTERN:
+            found[-1] = Exclusion(words=(*last.words, word), pattern=f"{last.pattern}|{pattern}")
+        else:
+            found.append(Exclusion(words=(word,), pattern=pattern))
+    return found
+
+
+def _found(word: str, asked: str) -> bool:
+    return re.search(_as_asked(word), asked, re.IGNORECASE | re.ASCII) is not None
+
+
 def _as_words(words: tuple[str, ...]) -> str:
-    begins = "|".join(map(re.escape, words))
-    ends = "|".join(f"{_NOT_AFTER.get(word, '')}{re.escape(word)}" for word in words)
-    return f"(?:{_BEFORE}(?:{begins})|(?:{ends}){_AFTER})"
+    begins = "|".join(map(_as_asked, words))
+    ends = "|".join(f"{_NOT_AFTER.get(word, '')}{_as_asked(word)}" for word in words)
+    first = "".join(sorted({re.escape(word[0]) for word in words}))  # most places of a target are passed at once
+    return f"(?=[{first}%])(?:{_BEFORE}(?:{begins})|(?:{ends}){_AFTER})"
+
+
+def _as_asked(word: str) -> str:
+    """The pattern of a word of which any letter may be escaped."""
+    return "".join(map(_letter, word))
+
+
+def _letter(one: str) -> str:
+    escaped = "".join(f"%{byte:02x}" for byte in one.encode())
+    if one.isascii() and one.isalpha():
+        high, low = escaped[1], escaped[2]
+        escaped = f"%[{high}{int(high) ^ 2}]{low}"  # of the capital too
+    return f"(?:{re.escape(one)}|{escaped})"

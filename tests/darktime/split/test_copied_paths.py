@@ -29,9 +29,11 @@ UNSAFE = (
     "/oauth2/authorize", "/oauth/token", "/admin", "/admin/", "/wp-admin/x", "/phpmyadmin/", "/administrator",
     "/x?next=%2Fadmin%2F",
     "/x?next=%2Fresetpassword", "/x?do=logout", "/%6cogout", "/ADMIN.php", "/a/%72eset", "/logout/../x", "/x#reset",
+    "/x?next=%6Cogout", "/x?do=%4cOGO%75%54", "/x?u=%2F%61dmin",
 )  # fmt: skip
 SAFE = (
     "/", "/presets/", "/preset/7", "/presets?x=presets", "/badminton/", "/login", "/thread/7", "/threadminutes", "/oaut", "/adm",
+    "/x?q=%6Cogin", "/x?q=b%61dminton", "/x?q=%25%36Cogout",
 )  # fmt: skip
 BELOW = ("/admin/", "/admin/users?q=1", "/admin/x/admin", "/admin/list?next=/admin/", "/admin/a%20b")
 BELOW_EXCLUDED = (
@@ -68,6 +70,15 @@ def test_a_named_path_is_copied_and_nothing_else_of_that_word_is() -> None:
     assert not any(copied(paths, target) for target in UNSAFE if not target.startswith("/admin/"))
 
 
+@given(word=st.sampled_from((*EXCLUDED, "a/b", "x.y", "[", "größe")), data=st.data())
+def test_a_word_excludes_in_a_query_however_much_of_it_is_escaped(word: str, data: st.DataObject) -> None:
+    forms = (str, lambda one: "".join(f"%{byte:02x}" for byte in one.encode()))
+    cased = (data.draw(st.sampled_from((one, one.upper() if one.isascii() else one))) for one in word)
+    written = "".join(data.draw(st.sampled_from(forms))(one) for one in cased)
+    paths = CopiedPaths() if word in EXCLUDED else CopiedPaths(excluded=("never", word))
+    assert paths.excludes(told("/x", f"do={written}", f"/x?do={written}")) == word
+
+
 def test_what_people_exclude_themselves_is_excluded_also_below_what_they_name() -> None:
     paths = CopiedPaths(excluded=("admin", "reset"), only=("/admin/", "/presets/", "/users/"))
     assert not any(copied(paths, target) for target in (*BELOW, "/presets/1"))
@@ -95,8 +106,9 @@ def test_whatever_stands_around_it_a_word_of_its_own_excludes_where_it_is_not_na
         ({}, (*UNSAFE, *SAFE)),
         ({"only_paths": ("/admin/", "/presets/")}, (*UNSAFE, *SAFE, *BELOW, *BELOW_EXCLUDED)),
         ({"only_paths": ("/admin/", "/"), "excluded": ("users",)}, (*UNSAFE, *SAFE, *BELOW, *BELOW_EXCLUDED)),
+        ({"excluded": (*(f"{'word' * 15}-{at:02d}" for at in range(40)), "thread/7")}, SAFE),
     ],
-    ids=["defaults", "named", "named-and-excluded"],
+    ids=["defaults", "named", "named-and-excluded", "more-words-than-nginx-takes-in-one-line"],
 )
 def test_nginx_the_gate_and_the_plan_copy_the_same_paths(make_split: Callable, words: dict, asked: tuple) -> None:
     with Taker() as production, Taker() as dark:

@@ -70,8 +70,8 @@ GATE = {
     ),
     "a copy": (without(r":\$http_x_darktime\"", ':"'), [Asked(lines=(CANDIDATE, "X-Darktime: 1"))]),
     "a path that changes something": (
-        without(r"\(\?:logout\|", "(?:"),
-        [Asked(target="/account/Logout"), Asked(target="/account/%6Cogout")],
+        without(r"\(\?:(?:\(\?:[logut]\|%\[\d\d\]\w\)){6}\|", "(?:"),  # the word logout, each letter also escaped
+        [Asked(target="/account/Logout"), Asked(target="/account/%6Cogout"), Asked(target="/guarded?do=%6Cogout")],
     ),
 }
 
