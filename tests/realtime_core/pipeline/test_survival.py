@@ -197,8 +197,11 @@ def test_a_worker_that_was_stopped_while_a_box_answered_it_is_late_and_what_anot
     assert (jobs.sent, jobs.received, jobs.balanced) == (20, 20, True)
 
 
-def back_after_s(own: Valkey, run: Run, sink: Sink, *, busy: bool) -> float:
-    """Redis ends and is started again under a running worker; seconds from its answering to the next job that is finished."""
+def back_after_s(own: Valkey, run: Run, sink: Sink, *, busy: bool, killed: bool = False) -> float:
+    """Redis ends and is started again under a running worker; seconds from its answering to the next job that is finished.
+
+    ``killed``: with SIGKILL. What it had not written then it may have forgotten, settlements too: their jobs come again.
+    """
     with own.client() as redis:
         queue = Queue(redis, "q")
 
@@ -207,12 +210,16 @@ def back_after_s(own: Valkey, run: Run, sink: Sink, *, busy: bool) -> float:
 
         sink.delay_s = 0.1
         words = ["--redis", own.url, "--queue", "q", "--box", f"push={sink.url}", "--batch", "5", "--hands", "2"]
-        worker = run("JSONParser+HTTPPublisher", *words)
+        worker = run("JSONParser+HTTPPublisher", *words, "--lease", "3")
         [pid] = descendants(worker.pid)
         put(0)
+        assert redis.waitaof(1, 0, 5000)[0] == 1, "they are on the disk: who puts has no more than that"
         enough = 20 if busy else 200
         wait_until(lambda: queue.counts().finished_total >= enough, timeout_s=15)
-        own.service.stop()
+        if killed:
+            own.kill()
+        else:
+            own.service.stop()
         wait_until(lambda: "Redis failed" in worker.log.read_text(), timeout_s=10)
         own.restart()
         began, before = time.monotonic(), queue.counts().finished_total
@@ -230,11 +237,13 @@ def back_after_s(own: Valkey, run: Run, sink: Sink, *, busy: bool) -> float:
     return took_s
 
 
-@pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
+@pytest.mark.parametrize(
+    ("busy", "killed"), [(True, False), (False, False), (True, True)], ids=["busy", "idle", "killed while busy"]
+)
 def test_when_redis_is_started_again_a_running_worker_goes_on_by_itself_and_nothing_is_lost(
-    stack: Stack, run: Run, sink: Sink, *, busy: bool
+    stack: Stack, run: Run, sink: Sink, *, busy: bool, killed: bool
 ) -> None:
-    back_after_s(stack.valkey(), run, sink, busy=busy)
+    back_after_s(stack.valkey(), run, sink, busy=busy, killed=killed)
 
 
 @pytest.mark.long
