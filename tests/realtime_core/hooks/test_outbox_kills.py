@@ -144,6 +144,8 @@ def test_three_relays_at_once_of_which_one_is_killed_again_and_again_keep_the_or
             mortal = shop.start(*quick)
         for writer in writers:
             assert writer.wait(300) == 0
+        for relay in (*steady, mortal):  # the last one may just have begun, and others have done it all
+            assert "relaying" in relay.stdout.readline()
         wait_until(lambda: rows_waiting(pg_database) == 0, timeout_s=60, what="an empty outbox")
     finally:
         ended = []
