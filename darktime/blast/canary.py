@@ -3,7 +3,8 @@
 If the cohort's answers are slow and the canary's are not, the generator is the suspect. It shares nothing with the cohort
 but the instance: blocking sockets, no gevent, one connection. What it asks for stands on stdin, since a header may hold a
 secret: a line of JSON with ``address``, ``path`` and ``headers``; each line after it is a number, how many a second it is
-to ask from then on (0: none). A line a request on stdout: ``SECONDS MICROSECONDS`` (UTC; -1 for a failure).
+to ask from then on (0: none); where stdin ends, it ends, with the request that is under way. A line a request on stdout:
+``SECONDS MICROSECONDS`` (UTC; -1 for a failure).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(argv: list[str]) -> int:
-    """Probe until it is ended."""
+    """Probe until stdin ends."""
     parent = int(argv[0])
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -44,8 +45,7 @@ def main(argv: list[str]) -> int:
     request = get(address, asked["path"], AGENT | asked["headers"])
     link: socket.socket | None = None
     last = -math.inf
-    while True:
-        told.until(last)
+    while told.until(last):
         began = time.monotonic()
         ok = keep = False
         try:
@@ -63,6 +63,7 @@ def main(argv: list[str]) -> int:
         sys.stdout.flush()
         # Planned ahead, but never in a burst: it watches, it does not load.
         last = max(last + told.interval_s, began) if math.isfinite(told.interval_s) else began
+    return 0
 
 
 class Told:
@@ -80,18 +81,20 @@ class Told:
         line, _, self._rest = self._rest.partition(b"\n")
         return line
 
-    def until(self, last_s: float) -> None:
-        """Wait until the next request is due, the one before having been due at ``last_s``; a new pace counts at once."""
-        while (left_s := last_s + self.interval_s - time.monotonic()) > 0:
-            if not self._open:
-                time.sleep(min(left_s, 1.0))
-                continue
+    def until(self, last_s: float) -> bool:
+        """Wait until the next request is due, the one before having been due at ``last_s``; a new pace counts at once.
+
+        False where there is to be none: stdin has ended.
+        """
+        while self._open:
+            left_s = max(0.0, last_s + self.interval_s - time.monotonic())
             if not select.select([sys.stdin.fileno()], [], [], left_s if math.isfinite(left_s) else None)[0]:
-                return
+                return True
             self._read()
             while b"\n" in self._rest:
                 rate_per_s = float(self.line())
                 self.interval_s = 1 / rate_per_s if rate_per_s > 0 else math.inf
+        return False
 
     def _read(self) -> None:
         part = os.read(sys.stdin.fileno(), 65_536)

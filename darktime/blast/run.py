@@ -191,8 +191,8 @@ def _heard(witness: Witness | None, record: Record) -> dict[str, Any] | None:
     """What the canary saw, second by second into the record, and as a whole."""
     if witness is None:
         return None
-    summary = witness.summary(record.counts.requests + record.deliveries.delivered)
     witness.close()
+    summary = witness.summary(record.counts.requests + record.deliveries.delivered)
     for at, took in witness.answers:
         if took >= 0:
             record.note_canary(int(at), took / 1000)

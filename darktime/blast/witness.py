@@ -78,7 +78,7 @@ class Witness:
         """What it has said since the last time: (seconds UTC, microseconds; -1 for a failure)."""
         assert self._process.stdout is not None
         heard = b""
-        while True:
+        while not self._process.stdout.closed:
             try:
                 part = os.read(self._process.stdout.fileno(), 65_536)
             except BlockingIOError:
@@ -135,14 +135,14 @@ class Witness:
         return {"requests": len(self.answers), "errors": errors, "p50_ms": p50, "p99_ms": p99, "share": share}
 
     def close(self) -> None:
-        """End it."""
+        """End it, and hear what became of the request that was under way: the instance has counted it."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.terminate()
         try:
             self._process.wait(END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self.listen()
+        self._process.stdout.close()

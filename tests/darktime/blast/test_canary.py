@@ -1,5 +1,6 @@
 """The independent prober beside a run: what it counts as an answer, and what its failures mean."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -159,6 +160,25 @@ def test_it_is_silent_when_it_is_told_so_and_asks_again_at_once():
             wait_until(lambda: asked() >= before + 3, timeout_s=10, what="more answers")
         finally:
             witness.close()
+
+
+def test_the_request_that_is_under_way_at_the_end_is_heard_of():
+    came, go = threading.Event(), threading.Event()
+
+    def late(link):
+        link.recv(65_536)
+        came.set()
+        go.wait(5)
+        link.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with server(late) as instance:
+        witness = Witness(resolve(instance), "/")
+        try:
+            assert came.wait(10)
+            threading.Timer(0.3, go.set).start()
+        finally:
+            witness.close()
+        assert [took >= 0 for _, took in witness.answers] == [True]
 
 
 def test_its_share_of_the_load_is_in_its_summary():
