@@ -23,6 +23,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 pytest_plugins = [
     "tests.support.engines",
     "tests.support.skips",
+    "tests.support.standing_still",
     "tests.support.leftovers",
     "tests.support.long_page",
     "tests.support.postgres",

@@ -51,16 +51,3 @@ class Pauses:
             time.sleep(TICK_S)
             self._beside()
             self._ticks.append(time.time())
-
-
-def again_if_paused(check: Callable[[], None], bears_s: float, tries: int = 5) -> None:
-    """A check of times that fails while the machine stood still for longer than it bears is made again, at most so often."""
-    for left in reversed(range(tries)):
-        with Pauses() as pauses:
-            try:
-                check()
-            except AssertionError:
-                if not left or pauses.longest() < bears_s:
-                    raise
-            else:
-                return

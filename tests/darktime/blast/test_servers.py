@@ -30,7 +30,6 @@ from tests.darktime.blast.servers.shares import Mix, Share
 from tests.darktime.blast.servers.sse_order import Disorder
 from tests.darktime.blast.servers.token_times import token_times
 from tests.realtime_core.push.client import browser_events
-from tests.support.pauses import again_if_paused
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.quiet
@@ -325,50 +324,42 @@ def goodput(instance, rate, seconds, **options):
 BEARS_S = 0.03
 
 
+@pytest.mark.quiet(bears_s=BEARS_S)
 @pytest.mark.parametrize(
     ("kind", "at_1_2", "at_2"), [("graceful", 1, 1), ("degrading", 0.94, 0.7), ("collapse", 1, 0.4)]
 )
 def test_overload_costs_goodput_as_the_kind_says_and_passes_with_the_load(instance, kind, at_1_2, at_2):
-    def check():
-        one = instance("overload", kind=kind, capacity=200)
-        found = {times: goodput(one, 200 * times, 1.2) / 200 for times in (0.9, 1.2, 2, 0.5)}
-        assert found == pytest.approx({0.9: 0.9, 1.2: at_1_2, 2: at_2, 0.5: 0.5}, abs=0.03)
-
-    again_if_paused(check, BEARS_S)
+    one = instance("overload", kind=kind, capacity=200)
+    found = {times: goodput(one, 200 * times, 1.2) / 200 for times in (0.9, 1.2, 2, 0.5)}
+    assert found == pytest.approx({0.9: 0.9, 1.2: at_1_2, 2: at_2, 0.5: 0.5}, abs=0.03)
 
 
+@pytest.mark.quiet(bears_s=BEARS_S)
 def test_a_queue_that_slows_the_worker_down_takes_goodput_with_it(instance):
-    def check():
-        one = instance("overload", kind="queue", capacity=200)
-        assert goodput(one, 160, 1) == pytest.approx(160, rel=0.05)
-        assert goodput(one, 400, 1.5, connections=600) < 0.5 * 200
-
-    again_if_paused(check, BEARS_S)
+    one = instance("overload", kind="queue", capacity=200)
+    assert goodput(one, 160, 1) == pytest.approx(160, rel=0.05)
+    assert goodput(one, 400, 1.5, connections=600) < 0.5 * 200
 
 
+@pytest.mark.quiet(bears_s=BEARS_S)
 def test_what_the_noisy_one_holds_depends_on_when_it_is_asked(instance):
-    def check():
-        one = instance("overload", kind="noisy", capacity=200, flip_s=1.2)
-        assert goodput(one, 180, 1) == pytest.approx(180, rel=0.05)
-        assert goodput(one, 180, 1.2) == pytest.approx(100, rel=0.05)
-
-    again_if_paused(check, BEARS_S)
+    one = instance("overload", kind="noisy", capacity=200, flip_s=1.2)
+    assert goodput(one, 180, 1) == pytest.approx(180, rel=0.05)
+    assert goodput(one, 180, 1.2) == pytest.approx(100, rel=0.05)
 
 
+@pytest.mark.quiet(bears_s=BEARS_S)
 def test_the_metastable_one_stays_down_at_half_its_capacity_and_recovers_below_its_retries(instance):
-    def check():
-        # Patience of a quarter of a second: a hiccup of the client must not be a pause that lets it recover.
-        one = instance("overload", kind="metastable", capacity=200, patience_ms=250)
-        assert goodput(one, 120, 1) == pytest.approx(120, rel=0.05), "healthy, it can"
-        goodput(one, 400, 1)
-        assert one.counters()["late"], "pushed down"
-        assert goodput(one, 120, 2) < 12, "down, it cannot"
-        goodput(one, 50, 2)
-        assert goodput(one, 120, 1) == pytest.approx(120, rel=0.05)
-        counted = one.counters()
-        assert counted["retried"] + counted["retries_shed"] == pytest.approx(1.5 * counted["late"], abs=1)
-
-    again_if_paused(check, BEARS_S, tries=3)
+    # Patience of a quarter of a second: a hiccup of the client must not be a pause that lets it recover.
+    one = instance("overload", kind="metastable", capacity=200, patience_ms=250)
+    assert goodput(one, 120, 1) == pytest.approx(120, rel=0.05), "healthy, it can"
+    goodput(one, 400, 1)
+    assert one.counters()["late"], "pushed down"
+    assert goodput(one, 120, 2) < 12, "down, it cannot"
+    goodput(one, 50, 2)
+    assert goodput(one, 120, 1) == pytest.approx(120, rel=0.05)
+    counted = one.counters()
+    assert counted["retried"] + counted["retries_shed"] == pytest.approx(1.5 * counted["late"], abs=1)
 
 
 # --- odd replies
