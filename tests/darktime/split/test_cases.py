@@ -230,9 +230,7 @@ def test_a_stopped_relay_delays_what_was_under_way_and_then_one_request_a_pause_
         at_first = [one for one in delayed if one.due_s < began + 1.5]
         assert len(at_first) <= connections + 5, "of five failures on nginx does not ask the relay"
         assert len(delayed) - len(at_first) <= (ended - began) / pause_s + 1
-        wait_until(
-            lambda: split.state()["offered"] == len(answers) and settled(split.state()), what="each copy named"
-        )
+        wait_until(lambda: split.state()["offered"] == len(answers) and settled(split.state()), what="each copy named")
         state = split.state()
         assert state["mirror_reasons"]["shed_sink"] > rate * stopped_s / 2
         assert state["reasons"].get("expired", 0) > 0, "the old ones were not sent in a burst"
