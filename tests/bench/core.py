@@ -45,9 +45,15 @@ PRODUCER_LATE_S: Final = 0.25
 # the queue remembers a million ids.
 WARM_S: Final = 660.0
 WATCHED_S: Final = WARM_S + 600.0
+# What the ledger keeps grows until it has all that it is to keep: for a day, if it is told nothing.
+KEEP_S: Final = 86_400.0
+WATCHED_KEEP_S: Final = 300.0
 WATCHED: Final = 2_000.0
 LOOK_S: Final = 2.0
 RATES: Final = (5_000.0, 10_000.0, 15_000.0, 20_000.0)
+# What it carries at all: more than the above waits, and yet all of it comes, as fast as it is put.
+TOP_MS: Final = 100.0
+TOP_RATES: Final = (15_000.0, 16_000.0, 18_000.0)
 SECONDS: Final = 60.0
 PRICED: Final = 1_000.0
 LEVELS: Final = ("none", "published", "delivered")
@@ -120,7 +126,8 @@ class Step:
         if not self.growth:
             return line
         grown = ", ".join(f"{part} {100 * share:+.2f} %" for part, share in self.growth.items())
-        return f"{line}; memory a minute from minute {WARM_S / 60:.0f} on, at most (95 %): {grown}"
+        kept = f"accounts kept for {WATCHED_KEEP_S / 60:.0f} minutes"
+        return f"{line}; {kept}; memory a minute from minute {WARM_S / 60:.0f} on, at most (95 %): {grown}"
 
 
 def measure(_folder: Path) -> list[str]:
@@ -128,6 +135,8 @@ def measure(_folder: Path) -> list[str]:
     machine = Yardstick()
     machine.look()
     lines = ladder(RATES, SECONDS, "published", HELD_MS, ONE_EACH)
+    machine.look()
+    lines += ladder(TOP_RATES, SECONDS, "published", TOP_MS, ONE_EACH)
     machine.look()
     lines.append(hold(1_000.0, SECONDS, "published", TEN_EACH).told(HELD_MS))
     machine.look()
@@ -157,21 +166,28 @@ def prices(rate: float, seconds: float, shape: Shape) -> list[str]:
 
 def hold(rate: float, seconds: float, ack: str, shape: Shape, *, watch: bool = False) -> Step:
     """One rate on servers of its own."""
+    keep = str(WATCHED_KEEP_S if watch else KEEP_S)
     with ExitStack() as ends:
         folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="core-"))
         stack = ends.enter_context(Stack(Path(folder) / "stack"))
         valkey = stack.valkey()
         push = stack.push(
-            "push", ledger=valkey.url, ledger_name=NAME, hop_in="pipeline>push", hop_out="push>swarm", owner="push"
+            "push",
+            ledger=valkey.url,
+            ledger_name=NAME,
+            hop_in="pipeline>push",
+            hop_out="push>swarm",
+            owner="push",
+            options=["--ledger-keep", keep],
         )
-        worker = stack.start("worker", _worker_words(valkey.url, push.url, ack), ready="working on queue")
+        worker = stack.start("worker", _worker_words(valkey.url, push.url, ack, keep), ready="working on queue")
         listening = [f"{push.host}:{push.port}", str(shape.subscribers), str(shape.channels)]
         swarm = ends.enter_context(_swarm(listening))
         parts = {"worker": worker.pid, "push": push.service.pid, "valkey": valkey.pid, "swarm": swarm.pid}
         before = {part: _cpu_s(pid) for part, pid in parts.items()}
         memory = ends.enter_context(Watch(parts.values, LOOK_S)) if watch else None
         began = time.monotonic()
-        put = _produce(valkey.url, rate, seconds, shape.channels)
+        put = _produce(valkey.url, rate, seconds, shape.channels, keep)
         redis = ends.enter_context(valkey.client())
         _wait_done(redis, put["put"])
         used = {part: _cpu_s(pid) - before[part] for part, pid in parts.items()} | {"producers": put["cpu_s"]}
@@ -197,11 +213,12 @@ def hold(rate: float, seconds: float, ack: str, shape: Shape, *, watch: bool = F
     )
 
 
-def _worker_words(redis: str, push: str, ack: str) -> list[str]:
+def _worker_words(redis: str, push: str, ack: str, keep: str) -> list[str]:
     words = {
         "--redis": redis,
         "--queue": NAME,
         "--ledger-name": NAME,
+        "--ledger-keep": keep,
         "--box": f"push={push}",
         "--ack": ack,
         "--set": "anonymize=data.email:drop",
@@ -224,8 +241,8 @@ def _swarm(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
             swarm.kill()
 
 
-def _produce(url: str, rate: float, seconds: float, channels: int) -> dict[str, Any]:
-    words = (*PRODUCER, url, str(rate), str(seconds), str(channels))
+def _produce(url: str, rate: float, seconds: float, channels: int, keep: str) -> dict[str, Any]:
+    words = (*PRODUCER, url, str(rate), str(seconds), str(channels), keep)
     limit_s = seconds + 60
     told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=limit_s).stdout
     found: dict[str, Any] = json.loads(told)

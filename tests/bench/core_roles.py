@@ -44,11 +44,11 @@ class Put:
     sent: Counter[int] = field(default_factory=Counter)
 
 
-def produce(url: str, rate: float, seconds: float, channels: int) -> None:
+def produce(url: str, rate: float, seconds: float, channels: int, keep_s: float) -> None:
     """Let several producers put at once, each on channels of its own; says what was put, by channel, and how late it was."""
     puts = [Put() for _ in range(PRODUCERS)]
     with Redis.from_url(url) as redis, ThreadPoolExecutor(PRODUCERS) as threads:
-        ledger, begin = Ledger(redis, NAME, "producer"), time.monotonic() + 0.2
+        ledger, begin = Ledger(redis, NAME, "producer", keep_s=keep_s), time.monotonic() + 0.2
         for first, put in enumerate(puts):
             its = range(first, channels, PRODUCERS)
             threads.submit(_put_all, redis, ledger, put, its, begin, begin + seconds, rate / PRODUCERS)
@@ -136,7 +136,7 @@ def main(words: list[str]) -> None:
     if words[0] == "swarm":
         swarm(words[1], int(words[2]), int(words[3]))
     else:
-        produce(words[1], float(words[2]), float(words[3]), int(words[4]))
+        produce(words[1], float(words[2]), float(words[3]), int(words[4]), float(words[5]))
 
 
 if __name__ == "__main__":

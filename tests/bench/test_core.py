@@ -35,8 +35,8 @@ def test_a_core_that_delivers_everything_once_is_held_and_a_slower_or_later_one_
 def test_a_message_that_a_pipeline_forgets_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     words = core._worker_words
 
-    def forgetful(redis: str, push: str, ack: str) -> Sequence[str]:
-        told = words(redis, push, ack)
+    def forgetful(redis: str, push: str, ack: str, keep: str) -> Sequence[str]:
+        told = words(redis, push, ack, keep)
         at = told.index("run") + 1
         return [*told[:at], "tests.bench.forgetful:Forgetful", *told[at:]]
 
