@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +19,7 @@ from redis.exceptions import NoPermissionError, OutOfMemoryError, RedisError
 from redis.retry import Retry
 
 from realtime_core.errors import ConfigurationError, NotReplicated, QueueFull
+from realtime_core.ledger import read
 from realtime_core.queue import Cancel, Finish, GiveBack, Job, Listener, Queue, Renewal, Stall
 from realtime_core.queue.scripts import MOVES, source
 from realtime_core.stack import free_port
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from realtime_core.stack import Stack, Valkey
 
 ONCE = Retry(NoBackoff(), 0)
+DARKTIME = (sys.executable, "-P", "-c", "from darktime.console.main import darktime; darktime()")
 
 
 def live_a_life(queue: Queue) -> None:
@@ -135,6 +139,41 @@ def _hear_and_renew(redis: RedisCluster, ports: list[int]) -> None:
         assert (listener.lost, listener.blind) == (0, 0)
         listener.close()
     assert len(where) > 1, "they did not all land on one node"
+
+
+def test_a_pipeline_and_the_queues_commands_work_at_the_node_of_a_cluster_that_holds_queue_and_ledger(
+    cluster: list[Valkey], stack: Stack, tmp_path: Path
+) -> None:
+    """One name for both, and so one slot."""
+    file = tmp_path / "events"
+    ports = {int(node.url.rpartition(":")[2]): node.url for node in cluster}
+    with RedisCluster(startup_nodes=[ClusterNode("127.0.0.1", port) for port in ports]) as redis:
+        queue = Queue(redis, "comments")  # type: ignore[arg-type]
+        url = ports[redis.get_node_from_key(queue._keys["jobs"]).port]
+        at = {"redis": url, "queue": "comments", "ledger-name": "comments", "set": f"file={file}"}
+        worker = stack.start(
+            "worker",
+            [
+                *(sys.executable, "-m", "realtime_core.pipeline", "realtime_core.pipeline:JSONParser+FilePublisher"),
+                *(word for name, value in at.items() for word in (f"--{name}", value)),
+            ],
+            ready="working on queue",
+        )
+        body = b'{"v":1,"job":"j%d","channels":["c"],"kind":"post_save","model":"a.B","key":1,"at":1.5,"data":{}}'
+        queue.put([Job(id=f"j{number}", body=body % number, key="c") for number in range(20)])
+        wait_until(lambda: queue.counts().finished_total == 20, timeout_s=15, what="twenty jobs done")
+        assert worker.stop(10) == 0
+    assert len(file.read_text().splitlines()) == 20
+    with Redis.from_url(url) as node:
+        (jobs,) = (hop for name, hop in read(node, "comments").hops.items() if name == "queue>pipeline")
+        assert jobs.received == 20
+    told = subprocess.run(
+        [*DARKTIME, "queue", "audit", "--redis", url, "--queue", "comments", "--json"],
+        capture_output=True,
+        check=True,
+        timeout=20,
+    )
+    assert json.loads(told.stdout)["audit"]["clean"]
 
 
 def test_on_a_cluster_without_memory_a_queue_takes_nothing_and_drains(cluster: list[Valkey]) -> None:
