@@ -47,7 +47,7 @@ WARM_S: Final = 660.0
 WATCHED_S: Final = WARM_S + 600.0
 # What the ledger keeps grows until it has all that it is to keep: for a day, if it is told nothing.
 KEEP_S: Final = 86_400.0
-WATCHED_KEEP_S: Final = KEEP_S
+WATCHED_KEEP_S: Final = 300.0
 WATCHED: Final = 2_000.0
 LOOK_S: Final = 2.0
 RATES: Final = (5_000.0, 10_000.0, 15_000.0, 20_000.0)
@@ -126,7 +126,7 @@ class Step:
         if not self.growth:
             return line
         grown = ", ".join(f"{part} {100 * share:+.2f} %" for part, share in self.growth.items())
-        kept = f"accounts kept for {WATCHED_KEEP_S / 3600:g} h"
+        kept = f"accounts kept for {WATCHED_KEEP_S / 60:g} minutes"
         return f"{line}; {kept}; memory a minute from minute {WARM_S / 60:.0f} on, at most (95 %): {grown}"
 
 
