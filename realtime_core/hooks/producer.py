@@ -7,17 +7,20 @@ import sys
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
 
+from realtime_core.hooks.afterwards import Afterwards
 from realtime_core.hooks.metrics import ACCEPTED, DUPLICATE, JOBS, LOST
 from realtime_core.hooks.trace import subject
 from realtime_core.queue import MAX_BATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from realtime_core.hooks.event import Captured
     from realtime_core.hooks.trace import Trace
     from realtime_core.queue import Queue
 
+# Objects kept for the trace while Redis takes no writes to it.
+MAX_NOTED: Final = 100_000
 HOP_IN: Final = "hooks>queue"
 HOP_OUT: Final = "queue>pipeline"
 
@@ -44,7 +47,8 @@ class Producer:
     """Puts batches of committed events. One a process; threads may share it.
 
     The put happens in the request's thread: give its Redis client a short ``socket_timeout`` and few retries, because a
-    dead server costs every request that saves something as long as they take.
+    dead server costs every request that saves something as long as they take. Account and trace are written once the put
+    was taken: at once, or with those of the next 50 ms where puts come faster than that.
 
     Attributes:
         lost: events that were committed and did not get into the queue.
@@ -63,6 +67,8 @@ class Producer:
         self._ledger = ledger
         self._trace = trace
         self._lock = Lock()
+        self._noted: dict[str, float] = {}
+        self._afterwards = Afterwards(self._write)
 
     def put(self, events: Sequence[Captured]) -> None:
         """Put the jobs of one transaction in one batch. Raises nothing.
@@ -71,6 +77,10 @@ class Producer:
         """
         for first in range(0, len(events), MAX_BATCH):
             self._put_batch(events[first : first + MAX_BATCH])
+
+    def flush(self) -> None:
+        """Write at once what there still is to be written into account and trace. Raises nothing."""
+        self._afterwards.now()
 
     def lose(self, count: int, why: str) -> None:
         """Count events that will not get into the queue, and log why, with the exception that is being handled if there is one."""
@@ -91,15 +101,35 @@ class Producer:
         JOBS.labels(outcome=DUPLICATE).inc(len(taken) - sum(taken))
         count_put(self._ledger, events)
         self._note(events)
+        self._afterwards.ask()
 
     def _note(self, events: Sequence[Captured]) -> None:
         """After the put, never before it: what a crash leaves out here is named though it was put, which harms less."""
         if self._trace is None:
             return
+        self._remember((subject(event.model, event.key), event.at) for event in events)
+
+    def _remember(self, subjects: Iterable[tuple[str, float]]) -> None:
+        with self._lock:
+            for name, at in subjects:
+                self._noted[name] = max(at, self._noted.get(name, 0.0))
+
+    def _write(self) -> None:
+        """What was counted and noted since the last time."""
+        flush(self._ledger)
+        with self._lock:
+            noted, self._noted = self._noted, {}
+        if self._trace is None or not noted:
+            return
         try:
-            self._trace.note((subject(event.model, event.key), event.at) for event in events)
+            self._trace.note(noted.items())
         except Exception:  # noqa: BLE001 - remembering must not break the request
-            _log.exception("%d event(s) were put and are not in the trace", len(events))
+            kept = list(noted.items())[:MAX_NOTED]
+            _log.exception(
+                "the events of %d object(s) were put and are not in the trace, %d of which it is told again with the next",
+                *(len(noted), len(kept)),
+            )
+            self._remember(kept)
 
 
 def count_fired(ledger: Ledger | None, events: Sequence[Captured]) -> None:
@@ -115,7 +145,7 @@ def count_fired(ledger: Ledger | None, events: Sequence[Captured]) -> None:
 
 
 def count_put(ledger: Ledger | None, events: Sequence[Captured]) -> None:
-    """Count events as received by the queue and sent on ``queue>pipeline``, and flush. Raises nothing.
+    """Count events as received by the queue and sent on ``queue>pipeline``. Raises nothing.
 
     All of them: an id is used once, so a duplicate is an earlier try of this put whose reply was lost.
     """
@@ -125,6 +155,15 @@ def count_put(ledger: Ledger | None, events: Sequence[Captured]) -> None:
         ids, at = [event.job.id for event in events], [event.at for event in events]
         ledger.received(HOP_IN, ids, at)
         ledger.sent(HOP_OUT, ids, at)
-        ledger.flush()
     except Exception:  # noqa: BLE001 - counting must not break the request either
         _log.exception("%d event(s) not counted in the ledger", len(events))
+
+
+def flush(ledger: Ledger | None) -> None:
+    """Write what was counted; the next flush carries what this one could not. Raises nothing."""
+    if ledger is None:
+        return
+    try:
+        ledger.flush()
+    except Exception:  # noqa: BLE001 - counting must not break the request either
+        _log.exception("the ledger was not written")

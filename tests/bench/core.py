@@ -282,7 +282,7 @@ def _residual(redis: Redis) -> int:
     """What is missing or too much on the hops of jobs and of events, and what could not be told."""
     hops = {hop.hop: hop for hop in balance(read(redis, NAME))}
     wrong = 0
-    for name in ("queue>pipeline", "pipeline>push"):
+    for name in ("hooks>queue", "queue>pipeline", "pipeline>push"):
         hop = hops[name]
         wrong += abs(hop.sent - hop.received - sum(hop.explained.values())) + hop.undecoded + hop.dropped
         wrong += sum(abs(item.times) for item in (*hop.missing, *hop.extra))

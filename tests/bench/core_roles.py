@@ -10,11 +10,14 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import orjson
 from redis import Redis
 
+from realtime_core.hooks.event import Captured
+from realtime_core.hooks.producer import Producer
+from realtime_core.hooks.trace import Trace
 from realtime_core.ledger import Ledger, prepare
 from realtime_core.queue import Job, Queue
 
@@ -48,53 +51,50 @@ def produce(url: str, rate: float, seconds: float, channels: int, keep_s: float)
     """Let several producers put at once, each on channels of its own; says what was put, by channel, and how late it was."""
     puts = [Put() for _ in range(PRODUCERS)]
     with Redis.from_url(url) as redis, ThreadPoolExecutor(PRODUCERS) as threads:
-        ledger, begin = Ledger(redis, NAME, "producer", keep_s=keep_s), time.monotonic() + 0.2
+        ledger, trace = Ledger(redis, NAME, "producer", keep_s=keep_s), Trace(redis, NAME, keep_s=keep_s)
+        # As Django's hooks have it, without Django: counted on two hops, each id named, each object traced.
+        producer, begin = Producer(Queue(redis, NAME), ledger=ledger, trace=trace), time.monotonic() + 0.2
         for first, put in enumerate(puts):
             its = range(first, channels, PRODUCERS)
-            threads.submit(_put_all, redis, ledger, put, its, begin, begin + seconds, rate / PRODUCERS)
+            threads.submit(_put_all, producer, put, its, begin, begin + seconds, rate / PRODUCERS)
         threads.shutdown()
+        producer.flush()
         ledger.close()
+        if producer.lost:
+            raise SystemExit(f"{producer.lost:,} jobs were not put")
     sent = sum((put.sent for put in puts), Counter[int]())
     told = {"put": sum(put.jobs for put in puts), "late_s": max(put.late_s for put in puts)}
     told |= {"cpu_s": time.process_time(), "channels": [sent[channel] for channel in range(channels)]}
     sys.stdout.write(json.dumps(told))
 
 
-# The hooks write their account with each put. Here once a second: at the end alone, it would begin windows that have expired.
-TELL_S: Final = 1.0
-
-
 def _put_all(  # noqa: PLR0917
-    redis: Redis, ledger: Ledger, put: Put, channels: Sequence[int], begin: float, end: float, rate: float
+    producer: Producer, put: Put, channels: Sequence[int], begin: float, end: float, rate: float
 ) -> None:
     """Put transactions of 1 to 16 jobs at planned times."""
-    queue, chance, told = Queue(redis, NAME), random.Random(channels[0]), begin
+    chance = random.Random(channels[0])
     while (planned := begin + put.jobs / rate) < end:
         size = chance.randint(1, MOST_A_TRANSACTION)
-        jobs = []
+        events = []
         at = time.time()
         for number in range(put.jobs, put.jobs + size):
             channel = channels[number % len(channels)]
             put.sent[channel] += 1
-            jobs.append(_job(f"p{channels[0]}.{number:010d}", channel, put.sent[channel], int(planned * 1e6), at))
+            events.append(_event(f"p{channels[0]}.{number:010d}", channel, put.sent[channel], int(planned * 1e6), at))
         wait_s = planned - time.monotonic()
         if wait_s > 0:
             time.sleep(wait_s)
         put.late_s = max(put.late_s, time.monotonic() - planned)
-        queue.put(jobs)
-        ledger.sent("queue>pipeline", [job.id for job in jobs], [at] * size)
+        producer.put(events)
         put.jobs += size
-        if time.monotonic() - told >= TELL_S:
-            ledger.flush()
-            told = time.monotonic()
 
 
-def _job(name: str, channel: int, in_channel: int, at_us: int, at: float) -> Job:
+def _event(name: str, channel: int, in_channel: int, at_us: int, at: float) -> Captured:
     mark = {"blast": RUN, "c": channel, "p": 0, "at": at_us, "n": in_channel}
     data = {"email": "a@example.org", "text": TEXT, "mark": mark}
-    fields = {"v": 1, "job": name, "channels": [f"blast.{channel}"], "kind": "post_save", "model": "site.Comment"}
-    fields |= {"key": in_channel, "at": at, "data": data}
-    return Job(id=name, body=orjson.dumps(fields), key=f"blast.{channel}")  # as the hooks do
+    told = {"kind": "post_save", "model": "site.Comment", "key": f"{channel}.{in_channel}"}
+    body = orjson.dumps({"v": 1, "job": name, "channels": [f"blast.{channel}"], **told, "at": at, "data": data})
+    return Captured(job=Job(id=name, body=body, key=f"blast.{channel}"), at=at, **told)  # as the hooks do
 
 
 def swarm(address: str, subscribers: int, channels: int) -> None:

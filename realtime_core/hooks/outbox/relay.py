@@ -19,7 +19,7 @@ from realtime_core.hooks.event import Captured
 from realtime_core.hooks.outbox.metrics import BUSY, DUPLICATE, PUT, REFUSED, ROWS
 from realtime_core.hooks.outbox.models import PARTITIONS, OutboxRow
 from realtime_core.hooks.outbox.turn import check_database, partition_turn
-from realtime_core.hooks.producer import count_fired, count_put
+from realtime_core.hooks.producer import count_fired, count_put, flush
 from realtime_core.queue import MAX_BATCH, Job
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class Relay:
                     held = held if isinstance(held, QueueFull) else error
         count_fired(self._ledger, done)
         count_put(self._ledger, done)
+        flush(self._ledger)
         if held is not None:
             raise held
         return left

@@ -68,6 +68,7 @@ def test_signal_mode_rows_written_past_the_hooks_are_named_and_no_others(
     site.Comment.objects.create(thread=thread, author="spam", text="has no channel")
     site.Comment._base_manager.filter(pk=kept[1].pk).update(text="raw", changed=later() - timedelta(seconds=30))
     (bulk,) = site.Comment._base_manager.bulk_create([site.Comment(thread=thread, author="ann", text="bulk")])
+    traced.flush()
     found = over(trace, site.Comment)
     assert [one.key for one in found.missing] == [str(kept[1].pk), str(bulk.pk)]
     assert found.missing[0].last_put is not None
@@ -92,8 +93,10 @@ def test_signal_mode_with_redis_away_names_what_was_lost(
         away.setattr(queue, "put", lambda _: (_ for _ in ()).throw(RedisConnectionError("refused")))
         lost = site.Comment.objects.create(thread=thread, author="ann", text="lost")
     site.Comment.objects.create(thread=thread, author="ann", text="kept")
+    traced.flush()
     assert [one.key for one in over(trace, site.Comment).missing] == [str(lost.pk)]
     lost.save()
+    traced.flush()
     assert over(trace, site.Comment).missing == ()
 
 
@@ -235,6 +238,7 @@ def test_a_row_whose_channels_cannot_be_told_is_missing_and_ends_nothing(
     site.Comment.objects.create(thread=thread, author="ann", text="begins the trace")
     unknown = site.Comment.objects.create(thread=thread, author="bob", text="x")
     site.Comment.objects.create(thread=thread, author="ann", text="y")
+    traced.flush()
     found = over(trace, site.Comment)
     assert [one.key for one in found.missing] == [str(unknown.pk)]
     assert found.put == 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from realtime_core.ledger import balance, read
 from realtime_core.queue import Finish, Queue
 from tests.support.waiting import wait_until
 
@@ -27,6 +28,11 @@ def turns(queue: Queue) -> list[int]:
     claims = queue.claim("w", 1000)
     queue.settle([Finish(claim) for claim in claims])
     return sorted(json.loads(claim.body)["data"]["turn"] for claim in claims)
+
+
+def accounted(redis: Redis, name: str) -> dict[str, tuple[int, int]]:
+    """What each hop of the ledger sent and received."""
+    return {hop.hop: (hop.sent, hop.received) for hop in balance(read(redis, name))}
 
 
 def listens(path: Path) -> bool:
@@ -69,7 +75,7 @@ def test_under_a_server_each_save_is_one_job_and_no_process_has_gevent(
     server: tuple[str, ...],
     mode: str,
 ) -> None:
-    shop = sqlite_shop(mode=mode)
+    shop = sqlite_shop(mode=mode, ledger=redis_name)
     path = tmp_path / "s"
     process = shop.start("-m", *(word.format(socket=path) for word in server))
     try:
@@ -83,12 +89,14 @@ def test_under_a_server_each_save_is_one_job_and_no_process_has_gevent(
     if mode == "outbox":
         shop.run("-m", "realtime_core.hooks.outbox", "--once")
     assert turns(Queue(redis_client, redis_name)) == list(range(SAVES))
+    # What waited to be written when SIGTERM came was written before the process ended.
+    assert accounted(redis_client, redis_name) == {"hooks>queue": (SAVES, SAVES), "queue>pipeline": (SAVES, 0)}
 
 
 def test_in_celery_tasks_each_save_is_one_job_and_no_process_has_gevent(
     sqlite_shop: Callable[..., Any], tmp_path: Path, redis_client: Redis, redis_name: str
 ) -> None:
-    shop = sqlite_shop()
+    shop = sqlite_shop(ledger=redis_name)
     report = tmp_path / "report"
     worker = ("-A", "shop.tasks", "worker", "-c", "2", "-l", "WARNING", "--without-gossip", "--without-mingle")
     process = shop.start("-m", "celery", *worker, "--without-heartbeat", "-Q", redis_name)
@@ -103,3 +111,4 @@ def test_in_celery_tasks_each_save_is_one_job_and_no_process_has_gevent(
         process.communicate(timeout=25)
     assert {line.split()[1] for line in report.read_text().splitlines()} == {"False"}
     assert turns(queue) == list(range(SAVES))
+    assert accounted(redis_client, redis_name) == {"hooks>queue": (SAVES, SAVES), "queue>pipeline": (SAVES, 0)}
