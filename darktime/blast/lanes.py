@@ -83,6 +83,7 @@ class Lanes:
         errands: Sequence[Errand],
         *,
         size: int,
+        sources: Sequence[str] = (),
         timeout_s: float,
         failed: Callable[[int, Outcome], bool] = lambda _, outcome: not outcome.status,
     ) -> None:
@@ -107,7 +108,7 @@ class Lanes:
             address,
             size=size,
             on_demand=False,
-            source_ips=(),
+            source_ips=sources,
             make=_Lane,
             stood=self._stood,
             failed=self._connect_failed,

@@ -81,18 +81,21 @@ def replay(
     address: Address,
     *,
     connections: int,
+    sources: Sequence[str] = (),
     timeout_s: float,
     failed: Callable[[int, Outcome], bool],
     stop: Callable[[], bool],
 ) -> Replayed:
-    """Send every errand when it is due. ``failed`` says of an outcome whether it is one; too many end it (``aborted``).
+    """Send every errand when it is due, over connections from ``sources`` in turn.
+
+    ``failed`` says of an outcome whether it is one; too many end it (``aborted``).
 
     Raises UsageError for an instance that takes no connection.
     """
     size = min(connections, len({errand.user for errand in errands}))
     reserve_open_files(size)
     cohort = Cohort()
-    lanes = Lanes(cohort, address, errands, size=size, timeout_s=timeout_s, failed=failed)
+    lanes = Lanes(cohort, address, errands, size=size, sources=sources, timeout_s=timeout_s, failed=failed)
     traffic = Traffic(lanes, method="REPLAY", name="recorded requests", size=size)
     try:
         traffic.open(cohort, address.authority, stop)

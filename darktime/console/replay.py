@@ -39,8 +39,11 @@ _TIME_NAMED = re.compile(r"(?:^|[\s,_])(?:p\d|max)")
 @click.option("--instance", required=True, metavar="HOST:PORT|URL", help="Who gets it; nobody else does.")
 @click.option("--speed", type=float, default=1.0, metavar="N", help="So many times as fast as it came.")
 @click.option("--methods", default="GET,HEAD", metavar="LIST", help="What may be sent; others may change something.")
+@click.option("--path", multiple=True, metavar="PREFIX", help="Send only paths that begin so; may be repeated.")
+@click.option("--exclude", multiple=True, metavar="WORD", help="Not a path or query with this; may be repeated.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N requests.")
 @click.option("--connections", type=int, default=100, metavar="N", help="One a user, as far as they go.")
+@click.option("--source", multiple=True, metavar="ADDRESS|NETWORK", help="Of this machine: connections come from it.")
 @click.option("--timeout", type=float, default=5.0, metavar="SECONDS", help="A request that takes longer has failed.")
 @click.option("--slo", help="What it must keep to, as 'p99<200ms,errors<0.1%'; another status is an error.")
 @click.option("--allow", multiple=True, metavar="HOST", help="A host beyond this machine that is yours to load.")
@@ -63,7 +66,9 @@ def command(*, file: Path, out: Path | None, as_json: bool, **asked: Any) -> int
     from darktime.blast.probe import check_there
     from darktime.blast.replaying import admit, plan_of
     from darktime.blast.settings import BlastSettings
+    from darktime.blast.source_addresses import named_sources
     from darktime.report.summaries import replay as summary
+    from darktime.split.copied_paths import CopiedPaths
     from darktime.split.record.outgoing import choose
 
     slo = objective(asked["slo"])
@@ -75,19 +80,24 @@ def command(*, file: Path, out: Path | None, as_json: bool, **asked: Any) -> int
         max_rate_per_s=asked["max_rate"],
         cacert=asked["cacert"],
         insecure=asked["insecure"],
+        sources=tuple(asked["source"]),
     )
     if not 0 < asked["speed"] < math.inf:
         raise UsageError(f"--speed {asked['speed']:g}: a number above 0, please")
     recording = load(file)
-    chosen = choose(recording.requests, methods=methods_of(asked["methods"]), limit=asked["limit"])
+    paths = CopiedPaths(excluded=tuple(asked["exclude"]), only=tuple(asked["path"]))
+    chosen = choose(recording.requests, methods=methods_of(asked["methods"]), paths=paths, limit=asked["limit"])
     if not chosen.requests:
-        raise UsageError(f"{file}: nothing is left to send ({told(chosen.left_out)}); name more with --methods")
+        raise UsageError(
+            f"{file}: nothing is left to send ({told(chosen.left_out)}); name more with --methods or --path"
+        )
     plan = plan_of(chosen.times_s(asked["speed"]), timeout_s=asked["timeout"])
     address, connections = admit(settings, plan, speed=asked["speed"])
+    sources = named_sources(settings.sources, address)
     check_there(address)
     folder, began = run_folder("replay", out), datetime.now(UTC)
     click.echo(f"{len(chosen.requests):,} requests in {plan.duration_s:.1f} s to {address.authority}", err=True)
-    replayed = send(plan, chosen, recording, address, connections=connections, settings=settings)
+    replayed = send(plan, chosen, recording, address, connections=connections, sources=sources, settings=settings)
     results = conclude(file, asked, recording, chosen, replayed, slo=slo, plan=plan, began=began)
     keep_results(folder, results)
     if as_json:
@@ -142,7 +152,14 @@ def load(file: Path) -> Recording:
 
 
 def send(
-    plan: Plan, chosen: Chosen, recording: Recording, address: Address, *, connections: int, settings: BlastSettings
+    plan: Plan,
+    chosen: Chosen,
+    recording: Recording,
+    address: Address,
+    *,
+    connections: int,
+    sources: Sequence[str],
+    settings: BlastSettings,
 ) -> Replayed:
     """Send them; SIGINT and SIGTERM end it, and what there is by then is kept."""
     from darktime.blast.lanes import Errand
@@ -176,6 +193,7 @@ def send(
             errands,
             address,
             connections=connections,
+            sources=sources,
             timeout_s=settings.timeout_s,
             failed=failed,
             stop=lambda: bool(ended["signal"]),

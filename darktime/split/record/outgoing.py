@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from darktime.split.record.lines import Recorded
 
 METHOD: Final = "method"
+PATH: Final = "path"
 UNSAFE_PATH: Final = "unsafe_path"
 LIMIT: Final = "limit"
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -34,15 +35,24 @@ class Chosen:
         return [(request.at - began) / speed for request in self.requests]
 
 
-def choose(requests: Sequence[Recorded], *, methods: Collection[str], limit: int | None = None) -> Chosen:
-    """Those by ``methods`` whose path does not look as if it changed something, the first ``limit`` of them."""
+def choose(
+    requests: Sequence[Recorded],
+    *,
+    methods: Collection[str],
+    paths: CopiedPaths | None = None,
+    limit: int | None = None,
+) -> Chosen:
+    """Those by ``methods`` that ``paths`` (a split's own, if none are given) would have copied, the first ``limit`` of them."""
+    paths = paths or CopiedPaths()
     left_out: Counter[str] = Counter()
-    paths = CopiedPaths()
     chosen: list[Recorded] = []
     for request in requests:
+        target = unquote(request.target)
         if request.method not in methods:
             left_out[METHOD] += 1
-        elif paths.excludes(unquote(request.target)) is not None:
+        elif not paths.names(target):
+            left_out[PATH] += 1
+        elif paths.excludes(target) is not None:
             left_out[UNSAFE_PATH] += 1
         elif limit is not None and len(chosen) >= limit:
             left_out[LIMIT] += 1

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(frozen=True)
 class Noted:
-    """``link``: a number of the connection. ``at``: monotonic seconds."""
+    """``link``: a number of the connection. ``at``: monotonic seconds. ``source``: the address it came from."""
 
     at: float
     link: int
@@ -20,6 +20,7 @@ class Noted:
     target: str
     headers: dict[str, str]
     body: bytes
+    source: str
 
     @property
     def id(self):
@@ -78,7 +79,9 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        noted = Noted(time.monotonic(), self.client_address[1], self.command, self.path, headers, body)
+        noted = Noted(
+            time.monotonic(), self.client_address[1], self.command, self.path, headers, body, self.client_address[0]
+        )
         with server.lock:
             server.noted.append(noted)
             if server.under_way[noted.user]:

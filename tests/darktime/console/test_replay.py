@@ -254,6 +254,31 @@ def test_only_get_and_head_are_sent_unless_others_are_named_and_then_with_their_
         assert "nothing is left to send" in refused(file, instance.address, "--methods", "PUT", capsys=capsys)
 
 
+def test_only_the_named_paths_are_sent_also_those_whose_words_exclude_them_and_no_excluded_word(tmp_path, capsys):
+    targets = ["/page", "/admin/users", "/admin/reset", "/admin/secret/1", "/%61dmin/escaped", "/other?next=/admin/"]
+    file = write(
+        tmp_path / "r.jsonl", [asked(number, number * 0.01, number, one) for number, one in enumerate(targets)]
+    )
+    with NotingServer() as instance:
+        words = ("--path", "/admin/", "--exclude", "secret")
+        results = replay(file, instance.address, *words, capsys=capsys)
+        assert sorted(one.target for one in instance.noted) == ["/%61dmin/escaped", "/admin/users"]
+        assert results["left_out"] == {"path": 2, "unsafe_path": 2}
+        assert "name more with --methods or --path" in refused(file, instance.address, "--path", "/none", capsys=capsys)
+
+
+def test_connections_come_from_the_sources_in_turn(tmp_path, capsys):
+    file = write(tmp_path / "r.jsonl", [asked(number, number * 0.01, number) for number in range(12)])
+    with NotingServer() as instance:
+        replay(file, instance.address, "--source", "127.0.7.1", "--source", "127.0.7.8/30", capsys=capsys)
+        each = Counter(one.source for one in instance.noted)
+        assert set(each) == {"127.0.7.1", "127.0.7.9", "127.0.7.10"}
+        assert sum(each.values()) == 12
+        assert "name addresses of this machine" in refused(
+            file, instance.address, "--source", "192.0.2.7", capsys=capsys
+        )
+
+
 @pytest.mark.parametrize(
     ("instance", "words", "said"),
     [
