@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -13,13 +14,13 @@ from realtime_core.hooks.trace import subject
 from realtime_core.queue import MAX_BATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from realtime_core.hooks.event import Captured
     from realtime_core.hooks.trace import Trace
     from realtime_core.queue import Queue
 
-# Objects kept for the trace while Redis takes no writes to it.
+# Events kept for the trace while Redis takes no writes to it.
 MAX_NOTED: Final = 100_000
 HOP_IN: Final = "hooks>queue"
 HOP_OUT: Final = "queue>pipeline"
@@ -67,7 +68,7 @@ class Producer:
         self._ledger = ledger
         self._trace = trace
         self._lock = Lock()
-        self._noted: dict[str, float] = {}
+        self._noted: deque[tuple[str, float]] = deque()  # without a lock, which a fork could find held
         self._afterwards = Afterwards(self._write)
 
     def put(self, events: Sequence[Captured]) -> None:
@@ -105,31 +106,23 @@ class Producer:
 
     def _note(self, events: Sequence[Captured]) -> None:
         """After the put, never before it: what a crash leaves out here is named though it was put, which harms less."""
-        if self._trace is None:
-            return
-        self._remember((subject(event.model, event.key), event.at) for event in events)
-
-    def _remember(self, subjects: Iterable[tuple[str, float]]) -> None:
-        with self._lock:
-            for name, at in subjects:
-                self._noted[name] = max(at, self._noted.get(name, 0.0))
+        if self._trace is not None:
+            self._noted.extend((subject(event.model, event.key), event.at) for event in events)
 
     def _write(self) -> None:
         """What was counted and noted since the last time."""
         flush(self._ledger)
-        with self._lock:
-            noted, self._noted = self._noted, {}
+        noted = [self._noted.popleft() for _ in range(len(self._noted))]
         if self._trace is None or not noted:
             return
         try:
-            self._trace.note(noted.items())
+            self._trace.note(noted)
         except Exception:  # noqa: BLE001 - remembering must not break the request
-            kept = list(noted.items())[:MAX_NOTED]
+            kept = noted[-MAX_NOTED:]
             _log.exception(
-                "the events of %d object(s) were put and are not in the trace, %d of which it is told again with the next",
-                *(len(noted), len(kept)),
+                "%d event(s) were put and are not in the trace, %d come with the next", len(noted), len(kept)
             )
-            self._remember(kept)
+            self._noted.extendleft(reversed(kept))
 
 
 def count_fired(ledger: Ledger | None, events: Sequence[Captured]) -> None:

@@ -174,7 +174,7 @@ def test_what_fails_afterwards_is_logged_made_up_for_by_the_next_and_no_hindranc
         producer.flush()
         assert [hop.sent for hop in balance(read(redis_client, redis_name))] == [2, 2]
     else:
-        assert "1 object(s) were put and are not in the trace" in caplog.text
+        assert "1 event(s) were put and are not in the trace, 1 come with the next" in caplog.text
         assert [hop.sent for hop in balance(read(redis_client, redis_name))] == [1, 1]
         redis_client.delete(base + bad)
         producer.put([event(2)])
