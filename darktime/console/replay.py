@@ -70,6 +70,7 @@ def command(*, file: Path, out: Path | None, as_json: bool, **asked: Any) -> int
     from darktime.report.summaries import replay as summary
     from darktime.split.copied_paths import CopiedPaths
     from darktime.split.record.outgoing import choose
+    from darktime.split.settings import check_prefix
 
     slo = objective(asked["slo"])
     settings = BlastSettings(
@@ -85,6 +86,10 @@ def command(*, file: Path, out: Path | None, as_json: bool, **asked: Any) -> int
     if not 0 < asked["speed"] < math.inf:
         raise UsageError(f"--speed {asked['speed']:g}: a number above 0, please")
     recording = load(file)
+    for path in asked["path"]:
+        check_prefix(path)
+    if "" in asked["exclude"]:
+        raise UsageError("--exclude '': an empty word is in every path; name one, or leave it out")
     paths = CopiedPaths(excluded=tuple(asked["exclude"]), only=tuple(asked["path"]))
     chosen = choose(recording.requests, methods=methods_of(asked["methods"]), paths=paths, limit=asked["limit"])
     if not chosen.requests:

@@ -17,15 +17,16 @@ EVERY_S: Final = 0.05
 class Afterwards:
     """Calls ``write``, and not more often than each ``every_s``: a request waits for it only where none was just made.
 
-    What is asked for in between is written by a thread when the time has come, which a process that ends waits for; one
-    that is killed loses ``every_s`` of it at most. Any thread may ask. A forked child asks anew.
+    What is asked for in between is written by a thread when the time has come, by one at a time, which an interpreter that
+    ends waits for. A process that is killed loses what was asked for since the last write. Any thread may ask, also one that
+    is writing. A forked child asks anew.
     """
 
     def __init__(self, write: Callable[[], None], every_s: float = EVERY_S) -> None:
         """Nothing is written yet.
 
         Args:
-            write: writes all that there is, and raises nothing; called by one thread at a time.
+            write: writes all that there is; called by one thread at a time.
             every_s: how long is gathered.
         """
         self._write = write
@@ -34,33 +35,46 @@ class Afterwards:
         _all.add(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # held for an instant
         self._writing = threading.Lock()
         self._next_at = 0.0
-        self._comes = False
+        self._comes = False  # a write that has not begun, and so writes what is asked for now
 
     def ask(self) -> None:
-        """Have it written: now, or within ``every_s``."""
+        """Have it written: now, or within ``every_s`` or what a write that is under way takes longer."""
         with self._lock:
             if self._comes:
                 return
-            now = time.monotonic()
-            wait_s = self._next_at - now
-            if wait_s <= 0:
-                self._next_at = now + self._every_s
-            else:
-                self._comes = self._start(wait_s)
+            wait_s = self._next_at - time.monotonic()
+            mine = wait_s <= 0 and self._writing.acquire(blocking=False)
+            if not mine:
+                self._comes = self._start(min(max(wait_s, 0.0), self._every_s))
             comes = self._comes
-        if not comes:
+        if mine:
+            try:
+                self._make()
+            finally:
+                self._writing.release()
+        elif not comes:
             self.now()
 
     def now(self) -> None:
-        """Write it at once; what another thread is writing has been written too when this returns."""
+        """Write it at once; what another thread is writing has been written too when this returns.
+
+        Not for signal handlers: they may have interrupted a write, for which this would wait.
+        """
         with self._writing:
-            self._write()
+            self._make()
+
+    def _make(self) -> None:
+        with self._lock:
+            self._next_at = time.monotonic() + self._every_s
+        self._write()
 
     def _start(self, wait_s: float) -> bool:
-        """Whether a thread could be started: in an interpreter that ends none can."""
+        """Whether a thread could be started that is waited for: in an interpreter that ends none is."""
+        if not threading.main_thread().is_alive():
+            return False
         timer = threading.Timer(wait_s, self._later)
         timer.name = "after-puts"
         try:
@@ -70,10 +84,10 @@ class Afterwards:
         return True
 
     def _later(self) -> None:
-        with self._lock:
-            self._comes = False
-            self._next_at = time.monotonic() + self._every_s
-        self.now()
+        with self._writing:
+            with self._lock:
+                self._comes = False
+            self._make()
 
 
 _all: Final[weakref.WeakSet[Afterwards]] = weakref.WeakSet()

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from realtime_core.hooks.trace import Trace
     from realtime_core.queue import Queue
 
-# Events kept for the trace while Redis takes no writes to it.
-MAX_NOTED: Final = 100_000
 HOP_IN: Final = "hooks>queue"
 HOP_OUT: Final = "queue>pipeline"
 
@@ -80,7 +78,7 @@ class Producer:
             self._put_batch(events[first : first + MAX_BATCH])
 
     def flush(self) -> None:
-        """Write at once what there still is to be written into account and trace. Raises nothing."""
+        """Write at once what there still is to be written into account and trace. Raises nothing; not for signal handlers."""
         self._afterwards.now()
 
     def lose(self, count: int, why: str) -> None:
@@ -118,11 +116,10 @@ class Producer:
         try:
             self._trace.note(noted)
         except Exception:  # noqa: BLE001 - remembering must not break the request
-            kept = noted[-MAX_NOTED:]
-            _log.exception(
-                "%d event(s) were put and are not in the trace, %d come with the next", len(noted), len(kept)
-            )
-            self._noted.extendleft(reversed(kept))
+            _log.exception("%d event(s) were put and are not in the trace", len(noted))
+        except BaseException:  # this request is broken off; the others' events come with the next
+            self._noted.extendleft(reversed(noted))
+            raise
 
 
 def count_fired(ledger: Ledger | None, events: Sequence[Captured]) -> None:

@@ -19,6 +19,7 @@ from realtime_core.ledger import Ledger, balance, read
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from redis import Redis
@@ -43,39 +44,93 @@ def test_what_is_asked_for_alone_has_been_written_when_the_ask_returns() -> None
 def test_of_many_asks_only_the_first_waits_and_what_the_others_ask_for_is_written_together() -> None:
     told: list[int] = []
     written: list[int] = []
-
-    def write() -> None:
-        written.append(len(told))
-
-    afterwards = Afterwards(write, 0.2)
+    afterwards = Afterwards(lambda: written.append(len(told)), 1.0)
     for number in range(100):
         told.append(number)
         afterwards.ask()
-    assert written == [1], "the asks after the first were made within its 0.2 s"
+    assert written == [1], "the asks after the first were made within its second"
     wait_until(lambda: written[-1] == 100, what="the rest is written")
     assert len(written) == 2
 
 
-def test_now_returns_when_what_another_thread_is_writing_is_written_too() -> None:
-    goes_on, begun, ends = threading.Event(), threading.Event(), []
+class Slow:
+    """A write that goes on until it is let; it counts those that are under way."""
+
+    def __init__(self) -> None:
+        self.goes_on = threading.Event()
+        self.begun = 0
+        self.ended = 0
+
+    def __call__(self) -> None:
+        self.begun += 1
+        assert self.goes_on.wait(20)
+        self.ended += 1
+
+
+@pytest.fixture
+def slow() -> Iterator[Slow]:
+    one = Slow()
+    yield one
+    one.goes_on.set()
+
+
+def after_puts() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "after-puts"]
+
+
+def test_now_returns_when_what_another_thread_is_writing_is_written_too(slow: Slow) -> None:
+    afterwards = Afterwards(slow, LONG_S)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(afterwards.ask)
+        wait_until(lambda: slow.begun == 1)
+        second = threads.submit(afterwards.now)
+        with pytest.raises(TimeoutError):
+            second.result(0.2)
+        assert slow.begun == 1, "one writes at a time"
+        slow.goes_on.set()
+        first.result(10)
+        second.result(10)
+    assert slow.ended == 2
+
+
+def test_while_a_write_takes_long_asks_wait_for_none_and_one_thread_waits_for_all_of_them(slow: Slow) -> None:
+    afterwards = Afterwards(slow, 0.001)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(afterwards.ask)
+        wait_until(lambda: slow.begun == 1)
+        for _ in range(50):
+            afterwards.ask()
+            assert len(after_puts()) <= 1
+            time.sleep(0.002)
+        assert slow.begun == 1
+        slow.goes_on.set()
+        first.result(10)
+        wait_until(lambda: not after_puts())
+    assert slow.ended == 2
+
+
+def test_who_asks_while_it_writes_waits_for_nothing() -> None:
+    written: list[str] = []
 
     def write() -> None:
-        begun.set()
-        assert goes_on.wait(10)
-        ends.append("end")
+        written.append("write")
+        if len(written) == 1:
+            afterwards.ask()  # as a log handler that saves something does
 
-    afterwards = Afterwards(write, LONG_S)
-    other = threading.Thread(target=afterwards.ask)
-    other.start()
-    assert begun.wait(10)
-    second = threading.Thread(target=afterwards.now)
-    second.start()
-    second.join(0.2)
-    assert second.is_alive()
-    goes_on.set()
-    second.join(10)
-    other.join(10)
-    assert ends == ["end", "end"]
+    afterwards = Afterwards(write, 0.001)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(afterwards.ask).result(10)
+    wait_until(lambda: len(written) == 2)
+
+
+def test_a_clock_that_was_turned_back_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    afterwards = Afterwards(lambda: written.append("write"), 0.05)
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "monotonic", lambda: 4e9)
+        afterwards.ask()
+    afterwards.ask()
+    wait_until(lambda: len(written) == 2, what="the second, though the first was in the year 2096")
 
 
 ENDS = """
@@ -83,16 +138,22 @@ import sys
 from pathlib import Path
 from realtime_core.hooks.afterwards import Afterwards
 told = []
-afterwards = Afterwards(lambda: Path(sys.argv[1]).write_text("".join(told)), 0.5)
-for letter in "abc":
-    told.append(letter)
-    afterwards.ask()
+afterwards = Afterwards(lambda: Path(sys.argv[1]).write_text("".join(told)), 5.0)
+def ask():
+    for letter in sys.argv[2]:
+        told.append(letter)
+        afterwards.ask()
+if sys.argv[3] == "last":
+    import atexit
+    atexit.register(ask)
+else:
+    ask()
 """
 FORKS = """
 import os, sys
 from pathlib import Path
 from realtime_core.hooks.afterwards import Afterwards
-afterwards = Afterwards(lambda: Path(sys.argv[1] + str(os.getpid() == parent)).write_text("written"), 0.5)
+afterwards = Afterwards(lambda: Path(sys.argv[1] + str(os.getpid() == parent)).write_text("written"), 5.0)
 parent = os.getpid()
 afterwards.ask()
 afterwards.ask()
@@ -110,8 +171,9 @@ def run(source: str, *words: str) -> None:
     subprocess.run([sys.executable, "-c", source, *words], check=True, timeout=20)
 
 
-def test_a_process_that_ends_writes_what_waits(tmp_path: Path) -> None:
-    run(ENDS, str(tmp_path / "told"))
+@pytest.mark.parametrize("when", ["before it ends", "last"])
+def test_a_process_that_ends_writes_what_waits(tmp_path: Path, when: str) -> None:
+    run(ENDS, str(tmp_path / "told"), "abc", when)
     assert (tmp_path / "told").read_text() == "abc"
 
 
@@ -155,28 +217,53 @@ def test_puts_of_four_threads_are_all_accounted_and_traced_with_fewer_writes_tha
     assert 1 <= ledger.written < 100, "200 puts"
 
 
-@pytest.mark.parametrize("broken", ["ledger", "trace"])
-def test_what_fails_afterwards_is_logged_made_up_for_by_the_next_and_no_hindrance_to_the_other(
-    redis_client: Redis, redis_name: str, queue: Queue, broken: str, *, caplog: pytest.LogCaptureFixture
+def spoil(redis: Redis, key: str) -> None:
+    redis.set(key, "of another type")
+
+
+def test_a_ledger_that_redis_refuses_is_logged_made_up_for_and_keeps_no_event_from_the_trace(
+    redis_client: Redis, redis_name: str, queue: Queue, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ledger, trace = Ledger(redis_client, redis_name, "hooks"), Trace(redis_client, redis_name)
-    bad = {"ledger": "owners", "trace": "put"}[broken]
-    base = {"ledger": f"led1:{{{redis_name}}}:", "trace": f"rth1:{{{redis_name}}}:"}[broken]
-    redis_client.set(base + bad, "of another type")
-    producer = Producer(queue, ledger=ledger, trace=trace)
+    trace = Trace(redis_client, redis_name)
+    producer = Producer(queue, ledger=Ledger(redis_client, redis_name, "hooks"), trace=trace)
+    spoil(redis_client, owners := f"led1:{{{redis_name}}}:owners")
     producer.put([event(1)])
     assert queue.counts().available == 1
-    if broken == "ledger":
-        assert "the ledger was not written" in caplog.text
-        assert trace.last_put(["site.Comment 1"]) != [None]
-        redis_client.delete(base + bad)
-        producer.put([event(2)])
-        producer.flush()
-        assert [hop.sent for hop in balance(read(redis_client, redis_name))] == [2, 2]
-    else:
-        assert "1 event(s) were put and are not in the trace, 1 come with the next" in caplog.text
-        assert [hop.sent for hop in balance(read(redis_client, redis_name))] == [1, 1]
-        redis_client.delete(base + bad)
-        producer.put([event(2)])
-        producer.flush()
-        assert None not in trace.last_put(["site.Comment 1", "site.Comment 2"])
+    assert "the ledger was not written" in caplog.text
+    assert None not in trace.last_put(["site.Comment 1"])
+    redis_client.delete(owners)
+    producer.put([event(2)])
+    producer.flush()
+    assert [hop.sent for hop in balance(read(redis_client, redis_name))] == [2, 2]
+
+
+def test_a_trace_that_redis_refuses_is_logged_and_what_is_noted_later_is_there(
+    redis_client: Redis, redis_name: str, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    trace = Trace(redis_client, redis_name)
+    producer = Producer(queue, ledger=Ledger(redis_client, redis_name, "hooks"), trace=trace)
+    spoil(redis_client, put := f"rth1:{{{redis_name}}}:put")
+    producer.put([event(1)])
+    assert "1 event(s) were put and are not in the trace" in caplog.text
+    assert [hop.sent for hop in balance(read(redis_client, redis_name))] == [1, 1]
+    redis_client.delete(put)
+    producer.put([event(2)])
+    producer.flush()
+    assert None not in trace.last_put(["site.Comment 2"])
+
+
+def test_a_request_that_is_broken_off_while_it_writes_costs_others_nothing(
+    redis_client: Redis, redis_name: str, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = Trace(redis_client, redis_name)
+    producer = Producer(queue, trace=trace)
+
+    def broken_off(_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as first:
+        first.setattr(trace, "note", broken_off)
+        with pytest.raises(SystemExit):
+            producer.put([event(1)])
+    producer.flush()
+    assert None not in trace.last_put(["site.Comment 1"])

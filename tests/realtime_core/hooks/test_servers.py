@@ -89,8 +89,22 @@ def test_under_a_server_each_save_is_one_job_and_no_process_has_gevent(
     if mode == "outbox":
         shop.run("-m", "realtime_core.hooks.outbox", "--once")
     assert turns(Queue(redis_client, redis_name)) == list(range(SAVES))
-    # What waited to be written when SIGTERM came was written before the process ended.
     assert accounted(redis_client, redis_name) == {"hooks>queue": (SAVES, SAVES), "queue>pipeline": (SAVES, 0)}
+
+
+@pytest.mark.parametrize("kind", [("-w", "2"), ("-k", "gthread", "--threads", "4")], ids=["sync", "threads"])
+def test_a_worker_of_gunicorn_that_is_told_to_end_accounts_for_all_that_it_put(
+    sqlite_shop: Callable[..., Any], tmp_path: Path, redis_client: Redis, redis_name: str, *, kind: tuple[str, ...]
+) -> None:
+    path = tmp_path / "s"
+    process = sqlite_shop(ledger=redis_name).start("-m", *(word.format(socket=path) for word in (*GUNICORN, *kind)))
+    try:
+        wait_until(lambda: listens(path), timeout_s=20, what="the server's socket")
+        assert get(path, "/save-and-end") == "ends"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert accounted(redis_client, redis_name) == {"hooks>queue": (3, 3), "queue>pipeline": (3, 0)}
 
 
 def test_in_celery_tasks_each_save_is_one_job_and_no_process_has_gevent(

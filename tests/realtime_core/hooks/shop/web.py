@@ -1,6 +1,7 @@
 """Its pages, as WSGI and ASGI: a save, and what the process has imported."""
 
 import os
+import signal
 import sys
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
@@ -20,6 +21,14 @@ def save(request, turn):
     return HttpResponse(f"{'gevent' in sys.modules}")
 
 
-urlpatterns = [path("save/<int:turn>", save)]
+def save_and_end(request):
+    """Three saves, the last two of which are not accounted yet when the process is told to end."""
+    for turn in range(3):
+        save(request, turn)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return HttpResponse("ends")
+
+
+urlpatterns = [path("save/<int:turn>", save), path("save-and-end", save_and_end)]
 wsgi = get_wsgi_application()
 asgi = get_asgi_application()
