@@ -20,6 +20,7 @@ import urllib.request
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 HELD_MS: Final = 25.0
 PRODUCER_LATE_S: Final = 0.25
-# Memory is looked at once its tables are full: the push server keeps 256 windows of its account, which are two each 5 s, and
-# the queue remembers a million ids.
-WARM_S: Final = 660.0
+# Memory is looked at once its tables are full and have been made anew some times: the push server keeps 256 windows of its
+# account, which are two each 5 s; the queue remembers a million ids, of which it frees half at once each 250 s, and it takes
+# some five times of that until what is freed is what the allocator can give again.
+WARM_S: Final = 1_260.0
 WATCHED_S: Final = WARM_S + 600.0
 # What the ledger keeps grows until it has all that it is to keep: for a day, if it is told nothing.
 KEEP_S: Final = 86_400.0
@@ -89,6 +91,7 @@ class Step:
         residual: what the ledger's hops and the swarm do not agree on.
         cpu_us: CPU a message, by part.
         growth: the upper bound (95 %) of the growth of its memory a minute, as a share of it, by part; where watched.
+        resident_mb: its memory in the middle of what was looked at.
     """
 
     shape: Shape
@@ -106,6 +109,7 @@ class Step:
     mean_batch: float
     cpu_us: dict[str, float] = field(default_factory=dict)
     growth: dict[str, float] = field(default_factory=dict)
+    resident_mb: dict[str, float] = field(default_factory=dict)
 
     def held(self, limit_ms: float) -> bool:
         """Whether this rate is one that the core takes."""
@@ -125,7 +129,10 @@ class Step:
         )
         if not self.growth:
             return line
-        grown = ", ".join(f"{part} {100 * share:+.2f} %" for part, share in self.growth.items())
+        each = [
+            f"{part} {100 * share:+.2f} % of {self.resident_mb[part]:.0f} MB" for part, share in self.growth.items()
+        ]
+        grown = ", ".join(each)
         kept = f"accounts kept for {WATCHED_KEEP_S / 60:g} minutes"
         return f"{line}; {kept}; memory a minute from minute {WARM_S / 60:.0f} on, at most (95 %): {grown}"
 
@@ -198,6 +205,9 @@ def hold(rate: float, seconds: float, ack: str, shape: Shape, *, watch: bool = F
         seen = json.loads(_line_of(swarm, "{"))
         worker.stop(15.0)
         push.service.stop(5.0)
+        looks = (
+            {part: _since(memory.looks.get(pid, []), began + WARM_S) for part, pid in parts.items()} if memory else {}
+        )
         residual = _residual(redis) + abs(put["put"] * shape.subscribers // shape.channels - seen["delivered"])
     return Step(
         shape=shape,
@@ -208,7 +218,8 @@ def hold(rate: float, seconds: float, ack: str, shape: Shape, *, watch: bool = F
         residual=residual,
         mean_batch=put["put"] / max(1, batches),
         cpu_us={part: seconds * 1e6 / put["put"] for part, seconds in used.items()},
-        growth=_growth(memory.looks, parts, began + WARM_S) if memory else {},
+        growth={part: most_slope_a_minute(held) if len(held) > 1 else math.nan for part, held in looks.items()},
+        resident_mb={part: median(kb for _, kb in held) / 1024 if held else math.nan for part, held in looks.items()},
         **{name: seen[name] for name in ("delivered", "lost", "duplicated", "p50_ms", "p99_ms", "p999_ms")},
     )
 
@@ -267,9 +278,8 @@ def _cpu_s(pid: int) -> float:
     return used
 
 
-def _growth(looks: dict[int, Looks], parts: dict[str, int], since: float) -> dict[str, float]:
-    kept = {part: [one for one in looks.get(pid, []) if one[0] >= since] for part, pid in parts.items()}
-    return {part: most_slope_a_minute(held) if len(held) > 1 else math.nan for part, held in kept.items()}
+def _since(looks: Looks, since: float) -> Looks:
+    return [one for one in looks if one[0] >= since]
 
 
 def _wait_done(redis: Redis, put: int) -> None:
