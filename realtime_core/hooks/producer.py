@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import sys
 from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakSet
 
 from realtime_core.hooks.afterwards import Afterwards
 from realtime_core.hooks.metrics import ACCEPTED, DUPLICATE, JOBS, LOST
@@ -41,13 +44,16 @@ class Ledger(Protocol):
     def flush(self) -> None:
         """Write what was counted."""
 
+    def close(self) -> None:
+        """Write it, and mark the account as complete."""
+
 
 class Producer:
     """Puts batches of committed events. One a process; threads may share it.
 
     The put happens in the request's thread: give its Redis client a short ``socket_timeout`` and few retries, because a
     dead server costs every request that saves something as long as they take. Account and trace are written once the put
-    was taken: at once, or with those of the next 50 ms where puts come faster than that.
+    was taken: at once, or with those of the next 50 ms where puts come faster than that. An interpreter that ends closes it.
 
     Attributes:
         lost: events that were committed and did not get into the queue.
@@ -68,6 +74,9 @@ class Producer:
         self._lock = Lock()
         self._noted: deque[tuple[str, float]] = deque()  # without a lock, which a fork could find held
         self._afterwards = Afterwards(self._write)
+        self._written = True  # the account, the last time
+        self._process = 0  # that counted something
+        _all.add(self)
 
     def put(self, events: Sequence[Captured]) -> None:
         """Put the jobs of one transaction in one batch. Raises nothing.
@@ -81,6 +90,17 @@ class Producer:
         """Write at once what there still is to be written into account and trace. Raises nothing; not for signal handlers."""
         self._afterwards.now()
 
+    def close(self) -> None:
+        """Write that, and mark the account as complete, until something is put again. Raises nothing."""
+        if self._process != os.getpid():  # what a fork's parent counted is the parent's
+            return
+        self.flush()
+        try:
+            if self._ledger is not None and self._written:
+                self._ledger.close()
+        except Exception:  # noqa: BLE001 - it stays open, which is what readers are told
+            _log.exception("the account was not closed")
+
     def lose(self, count: int, why: str) -> None:
         """Count events that will not get into the queue, and log why, with the exception that is being handled if there is one."""
         with self._lock:
@@ -90,6 +110,7 @@ class Producer:
 
     def _put_batch(self, events: Sequence[Captured]) -> None:
         jobs = [event.job for event in events]
+        self._process = os.getpid()
         count_fired(self._ledger, events)
         try:
             taken = self._queue.put(jobs)
@@ -109,7 +130,7 @@ class Producer:
 
     def _write(self) -> None:
         """What was counted and noted since the last time."""
-        flush(self._ledger)
+        self._written = flush(self._ledger)
         noted = [self._noted.popleft() for _ in range(len(self._noted))]
         if self._trace is None or not noted:
             return
@@ -149,11 +170,22 @@ def count_put(ledger: Ledger | None, events: Sequence[Captured]) -> None:
         _log.exception("%d event(s) not counted in the ledger", len(events))
 
 
-def flush(ledger: Ledger | None) -> None:
-    """Write what was counted; the next flush carries what this one could not. Raises nothing."""
+def flush(ledger: Ledger | None) -> bool:
+    """Write what was counted, and say whether it could be; the next flush carries what this one could not. Raises nothing."""
     if ledger is None:
-        return
+        return True
     try:
         ledger.flush()
     except Exception:  # noqa: BLE001 - counting must not break the request either
         _log.exception("the ledger was not written")
+        return False
+    return True
+
+
+_all: Final[WeakSet[Producer]] = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for producer in list(_all):
+        producer.close()

@@ -217,6 +217,24 @@ def test_puts_of_four_threads_are_all_accounted_and_traced_with_fewer_writes_tha
     assert 1 <= ledger.written < 100, "200 puts"
 
 
+def test_a_producer_that_is_closed_has_a_complete_account_until_it_puts_again_and_one_that_never_put_has_none(
+    redis_client: Redis, redis_name: str, queue: Queue
+) -> None:
+    def stands() -> list[bool]:
+        return [owner.closed is not None for owner in read(redis_client, redis_name).owners]
+
+    producer = Producer(queue, ledger=Ledger(redis_client, redis_name, "hooks"))
+    producer.close()
+    assert stands() == []
+    producer.put([event(1)])
+    assert stands() == [False]
+    producer.close()
+    assert stands() == [True]
+    producer.put([event(2)])
+    producer.flush()
+    assert stands() == [False]
+
+
 def spoil(redis: Redis, key: str) -> None:
     redis.set(key, "of another type")
 

@@ -268,6 +268,8 @@ class Refusing:
     def flush(self) -> None:
         raise OSError
 
+    close = flush
+
 
 def test_a_ledger_that_fails_holds_up_no_event(
     site: Any, thread: Any, connect: Callable[..., None], queue: Watched
@@ -377,6 +379,9 @@ class Counting:
 
     def flush(self) -> None:
         self.calls.append(("flush",))
+
+    def close(self) -> None:
+        self.calls.append(("close",))
 
 
 def test_the_ledger_counts_each_event_out_of_the_hook_and_into_and_out_of_the_queue(

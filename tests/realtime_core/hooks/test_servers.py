@@ -35,6 +35,11 @@ def accounted(redis: Redis, name: str) -> dict[str, tuple[int, int]]:
     return {hop.hop: (hop.sent, hop.received) for hop in balance(read(redis, name))}
 
 
+def still_open(redis: Redis, name: str) -> set[str]:
+    """Owners that never said their account was complete."""
+    return {owner.name for owner in read(redis, name).owners if owner.closed is None}
+
+
 def listens(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as plug:
         return plug.connect_ex(str(path)) == 0
@@ -105,6 +110,7 @@ def test_a_worker_of_gunicorn_that_is_told_to_end_accounts_for_all_that_it_put(
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
     assert accounted(redis_client, redis_name) == {"hooks>queue": (3, 3), "queue>pipeline": (3, 0)}
+    assert not still_open(redis_client, redis_name)
 
 
 def test_in_celery_tasks_each_save_is_one_job_and_no_process_has_gevent(
