@@ -24,7 +24,7 @@ from tests.bench.splitter import instance
 if TYPE_CHECKING:
     from realtime_core.stack import Service
 
-RATES = (400, 1_600, 5_000, 10_000)
+RATES = (400, 1_600, 5_000, 10_000, 14_000)
 SECONDS = 1.5
 TURNS = 5
 PACE_S = 0.01
