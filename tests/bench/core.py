@@ -192,7 +192,9 @@ def hold(rate: float, seconds: float, ack: str, shape: Shape, *, watch: bool = F
         swarm = ends.enter_context(_swarm(listening))
         parts = {"worker": worker.pid, "push": push.service.pid, "valkey": valkey.pid, "swarm": swarm.pid}
         before = {part: _cpu_s(pid) for part, pid in parts.items()}
-        memory = ends.enter_context(Watch(parts.values, LOOK_S)) if watch else None
+        # What stands at the worker's pid is its supervisor: the worker itself is its child.
+        held = parts | {"worker": psutil.Process(worker.pid).children()[0].pid, "supervisor": worker.pid}
+        memory = ends.enter_context(Watch(held.values, LOOK_S)) if watch else None
         began = time.monotonic()
         put = _produce(valkey.url, rate, seconds, shape.channels, keep)
         redis = ends.enter_context(valkey.client())
@@ -206,7 +208,7 @@ def hold(rate: float, seconds: float, ack: str, shape: Shape, *, watch: bool = F
         worker.stop(15.0)
         push.service.stop(5.0)
         looks = (
-            {part: _since(memory.looks.get(pid, []), began + WARM_S) for part, pid in parts.items()} if memory else {}
+            {part: _since(memory.looks.get(pid, []), began + WARM_S) for part, pid in held.items()} if memory else {}
         )
         residual = _residual(redis) + abs(put["put"] * shape.subscribers // shape.channels - seen["delivered"])
     return Step(
@@ -218,8 +220,8 @@ def hold(rate: float, seconds: float, ack: str, shape: Shape, *, watch: bool = F
         residual=residual,
         mean_batch=put["put"] / max(1, batches),
         cpu_us={part: seconds * 1e6 / put["put"] for part, seconds in used.items()},
-        growth={part: most_slope_a_minute(held) if len(held) > 1 else math.nan for part, held in looks.items()},
-        resident_mb={part: median(kb for _, kb in held) / 1024 if held else math.nan for part, held in looks.items()},
+        growth={part: most_slope_a_minute(ours) if len(ours) > 1 else math.nan for part, ours in looks.items()},
+        resident_mb={part: median(kb for _, kb in ours) / 1024 if ours else math.nan for part, ours in looks.items()},
         **{name: seen[name] for name in ("delivered", "lost", "duplicated", "p50_ms", "p99_ms", "p999_ms")},
     )
 
