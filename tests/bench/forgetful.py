@@ -17,6 +17,6 @@ class Forgetful(JSONAnonHTTPPipeline):
 
     def compute(self, message: Message) -> Message | None:
         """All but one of the first channel's."""
-        if message.channels == ("blast.0",) and message.key == FORGOTTEN:
+        if message.channels == ("blast.0",) and message.key == f"0.{FORGOTTEN}":
             return None
         return super().compute(message)

@@ -53,16 +53,21 @@ def test_a_run_has_the_instances_own_figures_second_by_second(tmp_path, instance
     assert "own figures" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_run_whose_path_is_named_asks_for_nothing_beside_its_plan_unless_told_to(tmp_path, instance):
+def test_a_run_whose_path_is_named_asks_for_nothing_beside_its_plan(tmp_path, instance):
     server = instance("delay", delay="constant:1", metrics=True)
     done, results = blast(tmp_path, server.address, "--path", "/x")
     assert results["instance_metrics"] is None
     assert "INSTANCE" not in done.stdout
     assert server.counters()["requests"] == results["totals"]["requests"] == 600
-    _, results = blast(tmp_path, server.address, "--path", "/x", "--metrics", "/metrics")
-    assert results["instance_metrics"]
-    _, results = blast(tmp_path, server.address, "--metrics", "off")
-    assert results["instance_metrics"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "read"), [(("--path", "/x", "--metrics", "/metrics"), True), (("--metrics", "off"), False)]
+)
+def test_metrics_are_read_where_that_is_said_and_not_where_it_is_off(tmp_path, instance, words, read):
+    server = instance("delay", delay="constant:1", metrics=True)
+    _, results = blast(tmp_path, server.address, *words)
+    assert (results["instance_metrics"] is not None) is read
 
 
 @pytest.mark.parametrize(("trust", "read"), [("cacert", True), ("insecure", True), ("", False)])
