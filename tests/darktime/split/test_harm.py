@@ -74,6 +74,7 @@ def looked(seed, *, rounds=8, buckets=(50, 100), **harm):
     return False, said
 
 
+@pytest.mark.timeout(120)  # it computes; on a slow machine that is a matter of minutes
 def test_where_the_split_harms_nobody_a_run_is_hardly_ever_said_to(record_property):
     found = sum(looked(seed, rounds=6, buckets=(20, 40))[0] for seed in range(RUNS))
     low, high = wilson(found, RUNS)

@@ -293,6 +293,7 @@ PAIRS = st.builds(
 )
 
 
+@pytest.mark.timeout(120)  # it computes; on a slow machine that is a matter of minutes
 @settings(deadline=None)  # on a busy machine one of them may take long
 @given(st.lists(PAIRS, max_size=60), st.integers(1, 50), st.lists(PAIRS, max_size=30))
 def test_whatever_the_pairs_are_there_is_a_verdict_and_json_can_hold_it(some, look, calibration):
