@@ -16,6 +16,7 @@ from realtime_core.hooks.event import Captured, event_job, new_job_id
 from realtime_core.hooks.producer import Producer
 from realtime_core.hooks.trace import Trace, subject
 from realtime_core.ledger import Ledger, balance, read
+from realtime_core.queue import Queue
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from realtime_core.queue import Queue
 
 LONG_S = 60.0
 
@@ -235,18 +235,26 @@ def test_a_producer_that_is_closed_has_a_complete_account_until_it_puts_again_an
     assert stands() == [False]
 
 
+@pytest.fixture
+def trace(redis_client: Redis, redis_name: str) -> Trace:
+    return Trace(redis_client, redis_name)
+
+
+@pytest.fixture
+def producer(redis_client: Redis, redis_name: str, queue: Queue, trace: Trace) -> Producer:
+    return Producer(queue, ledger=Ledger(redis_client, redis_name, "hooks"), trace=trace)
+
+
 def spoil(redis: Redis, key: str) -> None:
     redis.set(key, "of another type")
 
 
 def test_a_ledger_that_redis_refuses_is_logged_made_up_for_and_keeps_no_event_from_the_trace(
-    redis_client: Redis, redis_name: str, queue: Queue, caplog: pytest.LogCaptureFixture
+    redis_client: Redis, redis_name: str, trace: Trace, producer: Producer, *, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trace = Trace(redis_client, redis_name)
-    producer = Producer(queue, ledger=Ledger(redis_client, redis_name, "hooks"), trace=trace)
     spoil(redis_client, owners := f"led1:{{{redis_name}}}:owners")
     producer.put([event(1)])
-    assert queue.counts().available == 1
+    assert Queue(redis_client, redis_name).counts().available == 1
     assert "the ledger was not written" in caplog.text
     assert None not in trace.last_put(["site.Comment 1"])
     redis_client.delete(owners)
@@ -256,10 +264,8 @@ def test_a_ledger_that_redis_refuses_is_logged_made_up_for_and_keeps_no_event_fr
 
 
 def test_a_trace_that_redis_refuses_is_logged_and_what_is_noted_later_is_there(
-    redis_client: Redis, redis_name: str, queue: Queue, caplog: pytest.LogCaptureFixture
+    redis_client: Redis, redis_name: str, trace: Trace, producer: Producer, *, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trace = Trace(redis_client, redis_name)
-    producer = Producer(queue, ledger=Ledger(redis_client, redis_name, "hooks"), trace=trace)
     spoil(redis_client, put := f"rth1:{{{redis_name}}}:put")
     producer.put([event(1)])
     assert "1 event(s) were put and are not in the trace" in caplog.text
