@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from realtime_core.hooks.producer import HOP_OUT
+from realtime_core.hooks.books import HOP_OUT
 from realtime_core.ledger import balance, read
 
 if TYPE_CHECKING:

@@ -4,48 +4,29 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import sys
-from collections import deque
 from threading import Lock
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from realtime_core.hooks.afterwards import Afterwards
+from realtime_core.hooks.books import Books
 from realtime_core.hooks.metrics import ACCEPTED, DUPLICATE, JOBS, LOST
-from realtime_core.hooks.trace import subject
 from realtime_core.queue import MAX_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from realtime_core.hooks.books import Ledger
     from realtime_core.hooks.event import Captured
     from realtime_core.hooks.trace import Trace
     from realtime_core.queue import Queue
 
-HOP_IN: Final = "hooks>queue"
-HOP_OUT: Final = "queue>pipeline"
+# Found once: looking for them costs as much as counting.
+_TAKEN: Final = JOBS.labels(outcome=ACCEPTED)
+_KNOWN: Final = JOBS.labels(outcome=DUPLICATE)
 
 _log = logging.getLogger(__name__)
-
-
-class Ledger(Protocol):
-    """The part of the ledger that a producer counts into."""
-
-    def sent(self, hop: str, ids: Sequence[str], at: Sequence[float]) -> None:
-        """Count +1 for each id, at the event's time (seconds UTC)."""
-
-    def received(self, hop: str, ids: Sequence[str], at: Sequence[float]) -> None:
-        """Count -1 for each id."""
-
-    def name(self, ids: Sequence[str]) -> None:
-        """Remember full ids."""
-
-    def flush(self) -> None:
-        """Write what was counted."""
-
-    def close(self) -> None:
-        """Write it, and mark the account as complete."""
 
 
 class Producer:
@@ -69,13 +50,9 @@ class Producer:
         """
         self.lost = 0
         self._queue = queue
-        self._ledger = ledger
-        self._trace = trace
+        self._books = Books(ledger, trace)
         self._lock = Lock()
-        self._noted: deque[tuple[str, float]] = deque()  # without a lock, which a fork could find held
-        self._afterwards = Afterwards(self._write)
-        self._written = True  # the account, the last time
-        self._process = 0  # that counted something
+        self._afterwards = Afterwards(self._books.write)
         _all.add(self)
 
     def put(self, events: Sequence[Captured]) -> None:
@@ -92,14 +69,9 @@ class Producer:
 
     def close(self) -> None:
         """Write that, and mark the account as complete, until something is put again. Raises nothing."""
-        if self._process != os.getpid():  # what a fork's parent counted is the parent's
-            return
-        self.flush()
-        try:
-            if self._ledger is not None and self._written:
-                self._ledger.close()
-        except Exception:  # noqa: BLE001 - it stays open, which is what readers are told
-            _log.exception("the account was not closed")
+        if self._books.began:  # a forked child that put nothing has nothing to say
+            self.flush()
+            self._books.close()
 
     def lose(self, count: int, why: str) -> None:
         """Count events that will not get into the queue, and log why, with the exception that is being handled if there is one."""
@@ -110,76 +82,18 @@ class Producer:
 
     def _put_batch(self, events: Sequence[Captured]) -> None:
         jobs = [event.job for event in events]
-        self._process = os.getpid()
-        count_fired(self._ledger, events)
+        self._books.fired(events)
         try:
-            taken = self._queue.put(jobs)
+            taken = sum(self._queue.put(jobs))
         except Exception:  # noqa: BLE001 - whatever is wrong with the queue, the request has committed and must end well
+            self._books.count()
             self.lose(len(jobs), "the put failed")
             return
-        JOBS.labels(outcome=ACCEPTED).inc(sum(taken))
-        JOBS.labels(outcome=DUPLICATE).inc(len(taken) - sum(taken))
-        count_put(self._ledger, events)
-        self._note(events)
+        _TAKEN.inc(taken)
+        if taken < len(jobs):
+            _KNOWN.inc(len(jobs) - taken)
+        self._books.taken(events)
         self._afterwards.ask()
-
-    def _note(self, events: Sequence[Captured]) -> None:
-        """After the put, never before it: what a crash leaves out here is named though it was put, which harms less."""
-        if self._trace is not None:
-            self._noted.extend((subject(event.model, event.key), event.at) for event in events)
-
-    def _write(self) -> None:
-        """What was counted and noted since the last time."""
-        self._written = flush(self._ledger)
-        noted = [self._noted.popleft() for _ in range(len(self._noted))]
-        if self._trace is None or not noted:
-            return
-        try:
-            self._trace.note(noted)
-        except Exception:  # noqa: BLE001 - remembering must not break the request
-            _log.exception("%d event(s) were put and are not in the trace", len(noted))
-        except BaseException:  # this request is broken off; the others' events come with the next
-            self._noted.extendleft(reversed(noted))
-            raise
-
-
-def count_fired(ledger: Ledger | None, events: Sequence[Captured]) -> None:
-    """Count events as sent on ``hooks>queue``. Raises nothing."""
-    if ledger is None:
-        return
-    try:
-        ids = [event.job.id for event in events]
-        ledger.sent(HOP_IN, ids, [event.at for event in events])
-        ledger.name(ids)
-    except Exception:  # noqa: BLE001 - counting must not break the request either
-        _log.exception("%d event(s) not counted in the ledger", len(events))
-
-
-def count_put(ledger: Ledger | None, events: Sequence[Captured]) -> None:
-    """Count events as received by the queue and sent on ``queue>pipeline``. Raises nothing.
-
-    All of them: an id is used once, so a duplicate is an earlier try of this put whose reply was lost.
-    """
-    if ledger is None:
-        return
-    try:
-        ids, at = [event.job.id for event in events], [event.at for event in events]
-        ledger.received(HOP_IN, ids, at)
-        ledger.sent(HOP_OUT, ids, at)
-    except Exception:  # noqa: BLE001 - counting must not break the request either
-        _log.exception("%d event(s) not counted in the ledger", len(events))
-
-
-def flush(ledger: Ledger | None) -> bool:
-    """Write what was counted, and say whether it could be; the next flush carries what this one could not. Raises nothing."""
-    if ledger is None:
-        return True
-    try:
-        ledger.flush()
-    except Exception:  # noqa: BLE001 - counting must not break the request either
-        _log.exception("the ledger was not written")
-        return False
-    return True
 
 
 _all: Final[WeakSet[Producer]] = WeakSet()

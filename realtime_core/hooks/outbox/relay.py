@@ -15,11 +15,11 @@ from django.db.models import Min
 from redis.exceptions import ResponseError
 
 from realtime_core.errors import ConfigurationError, QueueFull, RealtimeError
+from realtime_core.hooks.books import count_fired, count_put, flush
 from realtime_core.hooks.event import Captured
 from realtime_core.hooks.outbox.metrics import BUSY, DUPLICATE, PUT, REFUSED, ROWS
 from realtime_core.hooks.outbox.models import PARTITIONS, OutboxRow
 from realtime_core.hooks.outbox.turn import check_database, partition_turn
-from realtime_core.hooks.producer import count_fired, count_put, flush
 from realtime_core.queue import MAX_BATCH, Job
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from realtime_core.hooks.producer import Ledger
+    from realtime_core.hooks.books import Ledger
     from realtime_core.queue import Queue
 
 REFUSAL: Final = 500

@@ -6,7 +6,7 @@ import pytest
 
 from darktime.console.main import DARKTIME, run
 from darktime.errors import ExitCode
-from realtime_core.hooks.producer import HOP_OUT
+from realtime_core.hooks.books import HOP_OUT
 from realtime_core.ledger import Ledger
 from realtime_core.queue import Finish, Job, Queue, Stall
 from tests.support.schemas import require_schema
