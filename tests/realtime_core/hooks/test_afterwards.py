@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from realtime_core.hooks import books
 from realtime_core.hooks.afterwards import Afterwards
 from realtime_core.hooks.event import Captured, event_job, new_job_id
 from realtime_core.hooks.producer import Producer
@@ -20,10 +22,12 @@ from realtime_core.queue import Queue
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from redis import Redis
+
+    from realtime_core.stack import Valkey
 
 
 LONG_S = 60.0
@@ -291,3 +295,115 @@ def test_a_request_that_is_broken_off_while_it_writes_costs_others_nothing(
             producer.put([event(1)])
     producer.flush()
     assert None not in trace.last_put(["site.Comment 1"])
+
+
+class Gone(Queue):
+    """A queue whose puts fail."""
+
+    def put(self, *args: object, **kwargs: object) -> list[bool]:
+        raise ConnectionError("gone")
+
+
+def test_what_the_queue_did_not_take_is_in_the_account_with_the_next_write(
+    redis_client: Redis, redis_name: str
+) -> None:
+    producer = Producer(Gone(redis_client, redis_name), ledger=Ledger(redis_client, redis_name, "hooks"))
+    producer.put([event(1), event(2)])
+    producer.flush()
+    (hop,) = balance(read(redis_client, redis_name))
+    assert (hop.hop, hop.sent, hop.received) == ("hooks>queue", 2, 0)
+
+
+def test_a_log_handler_that_saves_while_a_count_fails_is_waited_for_by_nobody(
+    redis_client: Redis, redis_name: str, *, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Uncounted(Ledger):
+        def sent(self, *_: object, **__: object) -> None:
+            raise ValueError("not counted")
+
+    producer = Producer(Gone(redis_client, redis_name), ledger=Uncounted(redis_client, redis_name, "hooks"))
+
+    class Saves(logging.Handler):
+        left = 3
+
+        def emit(self, _: logging.LogRecord) -> None:
+            if self.left:
+                self.left -= 1
+                producer.put([event(1)])
+
+    logger = logging.getLogger("realtime_core.hooks.books")
+    logger.addHandler(saves := Saves())
+    try:
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(producer.put, [event(2)]).result(10)
+    finally:
+        logger.removeHandler(saves)
+    assert (saves.left, producer.lost) == (0, 4)
+    assert "not counted in the ledger" in caplog.text
+
+
+FORKED = """
+import os, sys
+from redis import Redis
+from realtime_core.hooks.event import Captured, event_job, new_job_id
+from realtime_core.hooks.producer import Producer
+from realtime_core.ledger import Ledger
+from realtime_core.queue import Queue
+def put(number):
+    told = {"kind": "post_save", "model": "site.Comment", "at": 1.0}
+    job = event_job(job_id=new_job_id(), channels=["a"], key=number, fields={}, **told)
+    producer.put([Captured(job=job, key=str(number), **told)])
+redis = Redis.from_url(sys.argv[1])
+producer = Producer(Queue(redis, sys.argv[2]), ledger=Ledger(redis, sys.argv[2], "hooks"))
+put(1)
+put(2)  # which waits for its write
+if os.fork():
+    os.wait()
+else:
+    redis.connection_pool.disconnect()
+    put(3)
+    producer.close()
+    os._exit(0)
+"""
+
+
+def test_a_forked_child_counts_what_it_put_and_not_what_its_parent_is_about_to_write(
+    valkey: Valkey, redis_client: Redis, redis_name: str
+) -> None:
+    run(FORKED, valkey.url, redis_name)
+    hops = {hop.hop: hop for hop in balance(read(redis_client, redis_name))}
+    assert [(hop.sent, hop.received) for hop in hops.values()] == [(3, 3), (3, 0)]
+    assert len(hops["queue>pipeline"].missing) == 3, "each once"
+
+
+def test_objects_that_no_trace_takes_are_bounded_and_the_oldest_of_too_many_are_said(
+    redis_client: Redis, redis_name: str, monkeypatch: pytest.MonkeyPatch, *, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(books, "MOST_NOTED", 3)
+    trace = Trace(redis_client, redis_name)
+    kept = books.Books(None, trace)
+    for number in range(5):
+        kept.taken([event(number)])
+        kept.count()
+    kept.write()
+    assert "2 event(s) were put and are not in the trace: too many waited for it" in caplog.text
+    assert [at is not None for at in trace.last_put([f"site.Comment {number}" for number in range(5)])] == [
+        *[False] * 2,
+        *[True] * 3,
+    ]
+
+
+def test_what_waits_for_its_write_is_counted_before_it_is_too_much(
+    redis_client: Redis, redis_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books, "GATHERED", 10)
+    counted: list[int] = []
+
+    class Told(Ledger):
+        def received(self, hop: str, ids: Sequence[str], *_: object) -> None:
+            counted.append(len(ids))
+
+    kept = books.Books(Told(redis_client, redis_name, "hooks"), None)
+    for number in range(25):
+        kept.taken([event(number)])
+    assert counted == [11, 11]
