@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from realtime_core.several_hosts import split
 
 
 def without_password(url: str) -> str:
     """A URL as it may be shown."""
     try:
-        parts = urlsplit(url)
+        parts = split(url)
         secret = parts.password is not None
     except ValueError:
         return "the URL given"

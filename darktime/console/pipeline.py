@@ -47,7 +47,8 @@ SETTINGS = click.option("--set", "setting", multiple=True, metavar="KEY=VALUE", 
     "--redis",
     metavar="URL",
     required=True,
-    help="The Redis or Valkey that holds queue and ledger; redis+sentinel://HOST,HOST2/SERVICE asks sentinels.",
+    help="The Redis or Valkey that holds queue and ledger; redis+sentinel://HOST,HOST2/SERVICE asks sentinels, "
+    "redis+cluster://HOST,HOST2 a cluster's nodes.",
 )
 @click.option("--queue", metavar="NAME", required=True, help="The queue's name.")
 @click.option(

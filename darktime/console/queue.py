@@ -56,7 +56,8 @@ def queue_command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
                 "--redis",
                 metavar="URL",
                 required=True,
-                help="The Redis or Valkey that holds it; redis+sentinel://HOST,HOST2/SERVICE asks sentinels.",
+                help="The Redis or Valkey that holds it; redis+sentinel://HOST,HOST2/SERVICE asks sentinels, "
+                "redis+cluster://HOST,HOST2 a cluster's nodes.",
             ),
         ):
             run = option(run)
@@ -109,7 +110,7 @@ def _lost(queue: Queue, name: str, url: str | None) -> LostPuts:
 
     if url is None:
         return lost_puts(queue, queue.redis, name)
-    with connect(url, answer_s=ANSWER_S, connect_s=CONNECT_S, called="--ledger") as redis:
+    with connect(url, answer_s=ANSWER_S, connect_s=CONNECT_S, name=name, called="--ledger") as redis:
         return lost_puts(queue, redis, name)
 
 
@@ -185,7 +186,7 @@ def _connected(url: str, name: str) -> Iterator[Queue]:
     from realtime_core.redacted import without_password
     from realtime_core.redis_url import connect
 
-    with connect(url, answer_s=ANSWER_S, connect_s=CONNECT_S) as redis:
+    with connect(url, answer_s=ANSWER_S, connect_s=CONNECT_S, name=name) as redis:
         try:
             yield Queue(redis, name)
         except RedisError as error:

@@ -15,7 +15,7 @@ from realtime_core.hooks.producer import Producer
 from realtime_core.hooks.trace import Trace
 from realtime_core.ledger import Ledger
 from realtime_core.queue import Queue
-from realtime_core.redis_url import connect
+from realtime_core.redis_url import check_one_node, connect, is_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,19 +90,25 @@ class Settings:
             value = getattr(settings, name)
             if not isinstance(value, int | float) or not least <= value <= most:
                 raise ConfigurationError(f"{NAME}[{name!r}] is {value!r}: give {least} to {most:,} seconds")
+        check_one_node(settings.redis, queue=settings.queue, ledger=settings.ledger, called=f'{NAME}["ledger"]')
         return settings
 
-    def client(self) -> Redis:
+    def client(self, queue: str | None = None) -> Redis:
         """A client that does not try again by itself: who uses it counts what fails.
+
+        Args:
+            queue: another than the settings': in a cluster it may be at another node.
 
         Raises:
             ConfigurationError: the URL is none.
         """
-        limit_s = self.redis_timeout_s
-        return connect(self.redis, answer_s=limit_s, connect_s=limit_s, called=f'{NAME}["redis"]')
+        limit_s, name = self.redis_timeout_s, queue or self.queue
+        return connect(self.redis, answer_s=limit_s, connect_s=limit_s, name=name, called=f'{NAME}["redis"]')
 
     def make_queue(self, redis: Redis, name: str | None = None) -> Queue:
-        """The queue as these settings have it."""
+        """The queue as these settings have it, or another; in a cluster that one has a client of its own node."""
+        if name not in (None, self.queue) and is_cluster(self.redis):
+            redis = self.client(name)
         return Queue(
             redis,
             name or self.queue,

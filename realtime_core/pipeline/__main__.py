@@ -33,7 +33,7 @@ from realtime_core.pipeline.supervisor import GRACE_S, REDIS_VARIABLE, pulse_thr
 from realtime_core.publish import Canary, Fleet  # noqa: E402
 from realtime_core.publish.fleet import HOLD_S  # noqa: E402
 from realtime_core.queue import Queue, Renewal  # noqa: E402
-from realtime_core.redis_url import connect  # noqa: E402
+from realtime_core.redis_url import check_one_node, connect  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,10 +57,13 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     try:
+        check_one_node(arguments.redis, queue=arguments.queue, ledger=arguments.ledger_name, called="--ledger-name")
         if arguments.pulse is not None:
             end_with_supervisor(arguments.pulse, arguments.drain + GRACE_S)
         with (
-            connect(arguments.redis, answer_s=REDIS_TIMEOUT_S, connect_s=REDIS_CONNECT_S) as redis,
+            connect(
+                arguments.redis, answer_s=REDIS_TIMEOUT_S, connect_s=REDIS_CONNECT_S, name=arguments.queue
+            ) as redis,
             _worker(arguments, redis, registry) as runner,
             _metrics(arguments.metrics, registry),
             _pulse(arguments.pulse, runner),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -70,7 +70,7 @@ class Anonymize(Pipeline):
     def compute(self, message: Message) -> Message | None:
         """The message without what is private."""
         if self._rules:
-            message = replace(message, data=anonymized(message.data, self._rules, self._key))
+            message = message.with_data(anonymized(message.data, self._rules, self._key))
         return super().compute(message)
 
 

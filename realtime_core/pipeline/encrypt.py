@@ -6,7 +6,6 @@ import base64
 import binascii
 import os
 import re
-from dataclasses import replace
 from functools import partial
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any, Final
@@ -144,5 +143,5 @@ class Encrypt(Pipeline):
             data = message.data
             for path in self._encrypted:
                 data = changed(data, path, partial(keys.encrypt, path=path))
-            message = replace(message, data=data)
+            message = message.with_data(data)
         return super().compute(message)

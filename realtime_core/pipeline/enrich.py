@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import time
 from collections import OrderedDict
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import gevent
@@ -114,7 +113,7 @@ class Enrich(Pipeline):
         if value is not None:
             there, looked_up = self._find(value)
             if there:
-                message = replace(message, data=put_in(message.data, self._enrich_into, looked_up))
+                message = message.with_data(put_in(message.data, self._enrich_into, looked_up))
         return super().compute(message)
 
     def figures(self) -> dict[str, int]:

@@ -112,7 +112,13 @@ def _accounts(arguments: argparse.Namespace) -> Accounts:
     from realtime_core.redis_url import connect
 
     # It does not try again: the next flush carries what this one did not.
-    redis = connect(arguments.ledger, answer_s=LEDGER_TIMEOUT_S, connect_s=LEDGER_TIMEOUT_S, called="--ledger")
+    redis = connect(
+        arguments.ledger,
+        answer_s=LEDGER_TIMEOUT_S,
+        connect_s=LEDGER_TIMEOUT_S,
+        name=arguments.ledger_name,
+        called="--ledger",
+    )
     owner = arguments.owner or f"push:{os.getpid()}#{secrets.token_hex(2)}"
     ledger = Ledger(redis, arguments.ledger_name, owner, window_s=arguments.window, keep_s=arguments.ledger_keep)
     prepare()  # now, and not while the first subscribers wait for it

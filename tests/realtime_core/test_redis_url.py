@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from redis.crc import key_slot
 from redis.sentinel import SentinelConnectionPool, SentinelManagedSSLConnection
 
 from realtime_core.errors import ConfigurationError
 from realtime_core.redacted import without_password
-from realtime_core.redis_url import connect
+from realtime_core.redis_cluster import NodeConnection, TLSNodeConnection
+from realtime_core.redis_url import check_one_node, connect
 
 if TYPE_CHECKING:
     from redis import Redis
 
 
 def client(url: str) -> Redis:
-    return connect(url, answer_s=3.0, connect_s=1.0)
+    return connect(url, answer_s=3.0, connect_s=1.0, name="orders")
 
 
 @pytest.mark.parametrize("url", ["redis://localhost:7000/2", "rediss://u:p@localhost", "unix:///run/x.sock?db=3"])
@@ -46,6 +48,32 @@ def test_with_rediss_primary_and_sentinels_are_spoken_to_by_tls() -> None:
     assert sentinel.get_connection_kwargs()["ssl_ca_certs"] == "/ca.pem"
 
 
+def test_a_clusters_nodes_are_named_by_host_and_port_with_one_login_and_the_name_says_which_slot() -> None:
+    pool = client("redis+cluster://us%40er:p%2Fw@a,[::1]:7001").connection_pool
+    assert pool.connection_class is NodeConnection
+    own = pool.connection_kwargs
+    assert (own["username"], own["password"], own["socket_timeout"], own["retry"].get_retries()) == (
+        "us@er",
+        "p/w",
+        3.0,
+        0,
+    )
+    assert own["owner"]._known == (("a", 6_379), ("::1", 7_001))
+    assert own["owner"]._slot == key_slot(b"rtq2:{orders}:jobs")
+    assert own["owner"]._options["socket_timeout"] == 1.0
+    secured = client("rediss+cluster://a?ssl_ca_certs=/ca.pem").connection_pool
+    assert secured.connection_class is TLSNodeConnection
+    assert secured.connection_kwargs["ssl_ca_certs"] == "/ca.pem"
+
+
+def test_in_a_cluster_queue_and_ledger_have_one_name() -> None:
+    check_one_node("redis+cluster://a", queue="orders", ledger="orders", called="--ledger-name")
+    check_one_node("redis+cluster://a", queue="orders", ledger=None, called="--ledger-name")
+    check_one_node("redis://a", queue="orders", ledger="books", called="--ledger-name")
+    with pytest.raises(ConfigurationError, match=r"--ledger-name books: in a cluster .* one name: call it orders"):
+        check_one_node("rediss+cluster://a", queue="orders", ledger="books", called="--ledger-name")
+
+
 @pytest.mark.parametrize(
     ("url", "says"),
     [
@@ -57,6 +85,11 @@ def test_with_rediss_primary_and_sentinels_are_spoken_to_by_tls() -> None:
         ("redis+sentinel://a:b/p", "redis.sentinel://a:b/p: .*HOST:PORT"),
         ("redis+sentinel://a/p/x", "database 'x': a number from 0 to 1,000,000"),
         ("redis+sentinel://a/p?sentinel_passwrod=x", "'sentinel_passwrod' is no option: there are sentinel_username"),
+        ("redis+cluster://", "0 nodes: 1 to 16"),
+        ("redis+cluster://" + ",".join("abcdefghijklmnopq"), "17 nodes: 1 to 16"),
+        ("redis+cluster://a/3", "database '3': a cluster has 0 alone"),
+        ("redis+cluster://:secret@a:b", r"redis.cluster://\*\*\*@a:b: .*redis.cluster://HOST:PORT,HOST2:PORT"),
+        ("redis+cluster://a?sentinel_password=x", "'sentinel_password' is no option: there are ssl_ca_certs"),
     ],
 )
 def test_a_url_that_is_none_is_an_error_that_says_what_to_write_and_no_password(url: str, says: str) -> None:
@@ -66,5 +99,5 @@ def test_a_url_that_is_none_is_an_error_that_says_what_to_write_and_no_password(
 
 
 def test_a_sentinels_password_is_not_shown_either() -> None:
-    shown = without_password("redis+sentinel://u:one@a,b/p?sentinel_password=two")
-    assert shown == "redis+sentinel://***@a,b/p?***"
+    shown = without_password("redis+sentinel://u:one@a,[::1]:7000,b/p?sentinel_password=two")
+    assert shown == "redis+sentinel://***@a,[::1]:7000,b/p?***"

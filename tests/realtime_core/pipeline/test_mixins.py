@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gevent
@@ -44,6 +44,22 @@ MESSAGE = Message(
     data={"text": "hi", "author_id": 3, "card": {"number": "4111"}, "public": True},
 )
 OLD, NEW = b"o" * 32, b"n" * 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed(Message):
+    """A mixin's own kind."""
+
+    by: str
+
+
+def test_a_message_with_other_fields_is_what_replace_makes_of_it_also_of_a_kind_of_ones_own() -> None:
+    signed = Signed(**{name: getattr(MESSAGE, name) for name in Message.__slots__}, by="ann")
+    for message in (MESSAGE, signed):
+        made = message.with_data({"text": "ho"})
+        assert type(made) is type(message)
+        assert made == replace(message, data={"text": "ho"})
+    assert MESSAGE.data["text"] == "hi"
 
 
 def computed(kind: type[Pipeline], message: Message = MESSAGE, **settings: str) -> Message | None:

@@ -62,7 +62,7 @@ def watched(stack: Stack) -> Iterator[Watched]:
         file.write_text(CONFIGURATION.format(port=ports[-1], folder=folder, primary=primary_port))
         stack.start(f"sentinel{number}", [str(valkey_binary()), str(file), "--sentinel"], ready=lambda: True)
     url = f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in ports)}/orders"
-    with connect(url, answer_s=2.0, connect_s=0.5) as redis:
+    with connect(url, answer_s=2.0, connect_s=0.5, name="orders") as redis:
 
         def agreed() -> bool:
             with suppress(RedisError):

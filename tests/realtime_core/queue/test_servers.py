@@ -23,6 +23,7 @@ from realtime_core.ledger import read
 from realtime_core.queue import Cancel, Finish, GiveBack, Job, Listener, Queue, Renewal, Stall
 from realtime_core.queue.scripts import MOVES, source
 from realtime_core.stack import free_port
+from tests.support.clusters import started
 from tests.support.cutting import Cutter
 from tests.support.engines import require_engine
 from tests.support.waiting import wait_until
@@ -67,27 +68,7 @@ def live_a_life(queue: Queue) -> None:
 @pytest.fixture
 def cluster(stack: Stack) -> list[Valkey]:
     """Three nodes that share the slots."""
-    nodes = []
-    for number in range(3):
-        bus = free_port()
-        options = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", str(bus)]
-        name, listen = f"node{number}", ("127.0.0.1", free_port())
-        nodes.append((stack.valkey(name=name, listen=listen, options=options), listen[1], bus))
-    clients = [node.client() for node, _, _ in nodes]
-    for number, client in enumerate(clients):
-        client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * 5461, (number + 1) * 5461 - (number < 2))
-        client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-    for _, port, bus in nodes[1:]:
-        clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
-
-    def agreed() -> bool:
-        infos = [client.execute_command("CLUSTER INFO") for client in clients]
-        return all("ok" in str(info["cluster_state"]) and int(info["cluster_known_nodes"]) == 3 for info in infos)
-
-    wait_until(agreed, timeout_s=20)
-    for client in clients:
-        client.close()
-    return [node for node, _, _ in nodes]
+    return started(stack)
 
 
 def test_on_a_cluster_each_queue_lives_in_one_slot_and_does_all_it_does(cluster: list[Valkey]) -> None:
