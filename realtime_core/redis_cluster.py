@@ -56,16 +56,17 @@ class Owner:
             redis.exceptions.ConnectionError: none answers, or the slot is nobody's.
         """
         failed = "no node answers"
-        for node in self._known:
+        known = self._known
+        for asked, node in enumerate(known, 1):
             try:
                 shards = _shards(node, self._options)
             except RedisError as error:
                 failed = f"{node[0]}:{node[1]}: {error}"
                 continue
-            # Another is asked first the next time: one that is cut off from the others may be wrong.
-            everybody = dict.fromkeys((*(one for _, _, ours in shards for one in ours), *self._named))
-            others = [one for one in everybody if one != node]
-            self._known = (*others[:MOST_KNOWN], node)
+            # All others are asked before it is asked again: who is cut off from them may be wrong.
+            there = dict.fromkeys((*self._named, *(one for _, _, ours in shards for one in ours)))
+            new = [one for one in there if one not in known]
+            self._known = tuple(one for one in (*known[asked:], *new, *known[:asked]) if one in there)[:MOST_KNOWN]
             for first, last, ours in shards:
                 if first <= self._slot <= last and ours:
                     return ours[0]

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis.crc import key_slot
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.sentinel import SentinelConnectionPool, SentinelManagedSSLConnection
 
+from realtime_core import redis_cluster
 from realtime_core.errors import ConfigurationError
 from realtime_core.redacted import without_password
 from realtime_core.redis_cluster import NodeConnection, TLSNodeConnection
@@ -64,6 +66,29 @@ def test_a_clusters_nodes_are_named_by_host_and_port_with_one_login_and_the_name
     secured = client("rediss+cluster://a?ssl_ca_certs=/ca.pem").connection_pool
     assert secured.connection_class is TLSNodeConnection
     assert secured.connection_kwargs["ssl_ca_certs"] == "/ca.pem"
+
+
+def test_the_nodes_of_a_cluster_are_asked_in_turn_those_that_are_heard_of_too_and_those_that_left_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    there = ["a", "b", "c", "d"]
+
+    def shards(node: tuple[str, int], _: object) -> list[tuple[int, int, list[tuple[str, int]]]]:
+        asked.append(node[0])
+        if node[0] == "b":
+            raise RedisConnectionError("dead")
+        return [(0, 16_383, [(one, 1) for one in there])]
+
+    monkeypatch.setattr(redis_cluster, "_shards", shards)
+    owner = redis_cluster.Owner([("a", 1), ("b", 1)], "orders", {})
+    for _ in range(4):
+        assert owner.address() == ("a", 1)
+    assert asked == ["a", "b", "c", "d", "a"]
+    there.remove("c")
+    for _ in range(4):
+        owner.address()
+    assert asked[5:] == ["b", "c", "d", "a", "b", "d"]
 
 
 def test_in_a_cluster_queue_and_ledger_have_one_name() -> None:
