@@ -7,6 +7,10 @@ from realtime_core.several_hosts import split
 
 def without_password(url: str) -> str:
     """A URL as it may be shown."""
+    scheme, _, rest = url.partition("://")
+    login, at, _ = rest.rpartition("@")
+    if at and any(end in login for end in "/?#"):  # a password that is not escaped, perhaps
+        return f"{scheme}://***"
     try:
         parts = split(url)
         secret = parts.password is not None

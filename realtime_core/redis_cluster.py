@@ -6,18 +6,23 @@ node, and to notice that it is another now. https://valkey.io/topics/cluster-spe
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from redis import ConnectionPool, Redis
+from redis.backoff import NoBackoff
 from redis.connection import Connection, SSLConnection
 from redis.crc import key_slot
 from redis.exceptions import (
     AskError,
     ClusterDownError,
     ConnectionError,  # noqa: A004 - redis-py's, which everybody waits at
+    MovedError,
     RedisError,
+    ResponseError,
     TryAgainError,
 )
+from redis.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +30,15 @@ if TYPE_CHECKING:
     Node = tuple[str, int]
 
 MOST_KNOWN: Final = 1_000
+ASK_S: Final = 5.0
+STEPS: Final = 4  # of asking one node: connecting, the login, who asks, the question
+# MOVED before ASK: to redis-py a MovedError is one of those too.
+_REDIRECTIONS: Final = {
+    "MOVED": MovedError,
+    "ASK": AskError,
+    "TRYAGAIN": TryAgainError,
+    "CLUSTERDOWN": ClusterDownError,
+}
 
 
 class Owner:
@@ -49,38 +63,45 @@ class Owner:
         self._name = name
         self._options = dict(options)
 
-    def address(self) -> Node:
-        """The host and port of the node that holds the slot, as the first that answers has it.
+    def address(self, limit_s: float) -> Node:
+        """The host and port of the node that holds the slot, as the first that answers within ``limit_s`` has it.
 
         Raises:
             redis.exceptions.ConnectionError: none answers, or the slot is nobody's.
         """
+        known, until = self._known, time.monotonic() + limit_s
         failed = "no node answers"
-        known = self._known
         for asked, node in enumerate(known, 1):
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                break
+            # All others are asked before it is asked again: who is away costs time, and who is cut off may be wrong.
+            self._known = (*known[asked:], *known[:asked])
             try:
-                shards = _shards(node, self._options)
-            except RedisError as error:
+                shards = _shards(node, self._options, left_s)
+            except (RedisError, ValueError, TypeError) as error:  # the latter two: what answers is none of Redis
                 failed = f"{node[0]}:{node[1]}: {error}"
                 continue
-            # All others are asked before it is asked again: who is cut off from them may be wrong.
+            owner = next((ours[0] for first, last, ours in shards if first <= self._slot <= last and ours), None)
             there = dict.fromkeys((*self._named, *(one for _, _, ours in shards for one in ours)))
+            if owner is None:  # one that was made empty, perhaps: it says nothing of who else there is
+                there |= dict.fromkeys(known)
             new = [one for one in there if one not in known]
             self._known = tuple(one for one in (*known[asked:], *new, *known[:asked]) if one in there)[:MOST_KNOWN]
-            for first, last, ours in shards:
-                if first <= self._slot <= last and ours:
-                    return ours[0]
+            if owner is not None:
+                return owner
             failed = f"{node[0]}:{node[1]} knows nobody who holds slot {self._slot}"
         raise ConnectionError(f"the node of {self._name}'s slot in the cluster is not found: {failed}")
 
     def moved(self) -> None:
-        """A node has said that the slot is not its own, or not now."""
+        """A node has said that the slot is not its own."""
         self.moves += 1
 
 
-def _shards(node: Node, options: Mapping[str, Any]) -> list[tuple[int, int, list[Node]]]:
+def _shards(node: Node, options: Mapping[str, Any], limit_s: float) -> list[tuple[int, int, list[Node]]]:
     """First slot, last slot and nodes, the primary first, of each range, as one node has it."""
-    with Redis(host=node[0], port=node[1], **options) as client:
+    limits = {"socket_timeout": limit_s / STEPS, "socket_connect_timeout": limit_s / STEPS}
+    with Redis(host=node[0], port=node[1], **{**options, **limits}) as client:
         # As two words: redis-py has a form of its own for the answer to one, which differs by version.
         told: Any = client.execute_command("CLUSTER", "SLOTS")
     return [(first, last, list(_nodes(ours, node[0]))) for first, last, *ours in told]
@@ -90,6 +111,10 @@ def _nodes(told: Iterable[Sequence[Any]], asked: str) -> Iterable[Node]:
     for host, port, *_ in told:
         text = host.decode() if isinstance(host, bytes) else host or ""
         yield (asked if text in ("", "?") else text), int(port)  # unknown: the host that was asked
+
+
+class SlotMoved(ConnectionError):  # noqa: N818 - named as Redis does
+    """A node has said that it does not hold the slot any more: it did nothing, and another does."""
 
 
 class NodeConnection(Connection):
@@ -102,40 +127,63 @@ class NodeConnection(Connection):
 
     def _connect(self) -> Any:
         self._moves = self._owner.moves
-        self.host, self.port = self._owner.address()
+        self.host, self.port = self._owner.address(self.socket_connect_timeout or ASK_S)
         return super()._connect()  # type: ignore[no-untyped-call]
 
     def can_read(self, *args: Any, **options: Any) -> bool:
-        """Asked by the pool before it gives this out: not, if the slot has moved since it connected."""
-        if self._moves != self._owner.moves:
+        """Asked without words by the pool before it gives this out: not, if the slot has moved since it connected."""
+        if not args and not options and self._moves != self._owner.moves:
             raise ConnectionError("the slot may be another node's by now")
         return bool(super().can_read(*args, **options))
 
     def read_response(self, *args: Any, **options: Any) -> Any:
-        """As redis-py, but a redirection is a lost connection: whoever called tries again as after a failover."""
+        """As redis-py, but a redirection is a lost connection, as after a failover.
+
+        Raises:
+            SlotMoved: nothing was done; the connection's ``retry`` does it once more, at the other node.
+            redis.exceptions.ConnectionError: the slot is on its way, or the cluster is down.
+        """
         try:
             return super().read_response(*args, **options)
-        except (AskError, TryAgainError, ClusterDownError) as error:
+        except ResponseError as error:
+            word = _redirection(error)
+            if word is None:
+                raise
             self.disconnect()  # type: ignore[no-untyped-call]
-            self._owner.moved()
-            raise ConnectionError(f"this node does not hold these keys, or not now: {error}") from error
+            if word != "MOVED":
+                raise ConnectionError(f"{word}: these keys are at no node for now: {error}") from error
+            if self._moves == self._owner.moves:  # else it was known already
+                self._owner.moved()
+            raise SlotMoved(f"MOVED: this node does not hold these keys: {error}") from error
+
+
+def _redirection(error: ResponseError) -> str | None:
+    """Its word, if it is one. redis-py before 6 has no kinds of them but in its cluster's own client."""
+    for word, kind in _REDIRECTIONS.items():
+        if isinstance(error, kind) or str(error).partition(" ")[0] == word:
+            return word
+    return None
 
 
 class TLSNodeConnection(NodeConnection, SSLConnection):
     """The same by TLS."""
 
 
-def of_cluster(nodes: Sequence[Node], name: str, *, tls: bool, options: Mapping[str, Any], ask_s: float) -> Redis:
+def of_cluster(nodes: Sequence[Node], name: str, *, tls: bool, options: Mapping[str, Any]) -> Redis:
     """A client of the node that holds ``name``. Nothing is sent.
 
     Args:
         nodes: some of the cluster's.
         name: whose slot: the queue's, and so its ledger's if they are called alike.
         tls: whether all of them are spoken to by TLS.
-        options: for each connection, as redis-py calls it.
-        ask_s: how long connecting to a node, and its answer to where the slot is, may take.
+        options: for each connection, as redis-py calls it. Asking where the slot is takes ``socket_connect_timeout`` at the
+            most, however many nodes are asked.
     """
-    asking = {**options, "socket_timeout": ask_s, "socket_connect_timeout": ask_s}
-    owner = Owner(nodes, name, {**asking, "ssl": True} if tls else asking)
+    asking = {"ssl": True} if tls else {}
+    owner = Owner(nodes, name, {**options, **asking})
     kind = TLSNodeConnection if tls else NodeConnection
-    return Redis.from_pool(ConnectionPool(connection_class=kind, owner=owner, **options))
+    # Once more where a slot has moved, and for nothing else.
+    again = {"retry": Retry(NoBackoff(), 1, supported_errors=(SlotMoved,)), "retry_on_error": [SlotMoved]}
+    client = Redis(connection_pool=ConnectionPool(connection_class=kind, owner=owner, **{**options, **again}))
+    client.auto_close_connection_pool = True
+    return client

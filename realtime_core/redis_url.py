@@ -9,6 +9,7 @@ and ``rediss+cluster://`` name up to sixteen nodes of a cluster, of which the ot
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -37,6 +38,7 @@ SENTINEL_PORT: Final = 26_379
 PORT: Final = 6_379
 MOST_HOSTS: Final = 16
 MOST_DATABASE: Final = 1_000_000
+_END: Final = re.compile(r"[/?#]")
 _OPTIONS: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "protocol")
 _SENTINELS_OPTIONS: Final = ("sentinel_username", "sentinel_password", *_OPTIONS)
 
@@ -59,6 +61,7 @@ def connect(url: str, *, answer_s: float, connect_s: float, name: str, called: s
         ConfigurationError: the URL is none.
     """
     try:
+        _check_login(url)
         parts = split(url)
         if parts.scheme in SENTINELS:
             return _of_sentinels(parts, answer_s, connect_s)
@@ -106,11 +109,19 @@ def _of_sentinels(parts: SplitResult, answer_s: float, connect_s: float) -> Redi
 
 def _of_cluster(parts: SplitResult, answer_s: float, connect_s: float, name: str) -> Redis:
     if parts.path.strip("/") not in ("", "0"):
-        raise ValueError(f"database {parts.path.strip('/')!r}: a cluster has 0 alone")
+        raise ValueError(f"database {parts.path.strip('/')!r:.20}: a cluster has 0 alone")
     login, hosts = _login(parts)
     options = _limits(answer_s, connect_s) | login | _options(parts, _OPTIONS)
     nodes = _hosts(hosts, "node", PORT)
-    return of_cluster(nodes, name, tls=parts.scheme == "rediss+cluster", options=options, ask_s=connect_s)
+    return of_cluster(nodes, name, tls=parts.scheme == "rediss+cluster", options=options)
+
+
+def _check_login(url: str) -> None:
+    """What ends a URL's authority is no part of a password, which would be taken for a host's, and shown."""
+    scheme, _, rest = url.partition("://")
+    authority, *behind = _END.split(rest, maxsplit=1)
+    if scheme != "unix" and "@" not in authority and behind and "@" in behind[0]:
+        raise ValueError("a login whose /, ? and # are not written as %2F, %3F and %23")
 
 
 def _login(parts: SplitResult) -> tuple[dict[str, str], str]:

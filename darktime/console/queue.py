@@ -40,6 +40,10 @@ def queue_command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     def decorate(function: Callable[..., tuple[dict[str, Any], Sequence[str], bool]]) -> click.Command:
         @functools.wraps(function)
         def run(*, redis: str, queue: str, as_json: bool, **settings: Any) -> int:
+            from realtime_core.redis_url import check_one_node
+
+            if settings.get("ledger") is None:
+                check_one_node(redis, queue=queue, ledger=settings.get("ledger_name"), called="--ledger-name")
             with _connected(redis, queue) as found_there:
                 found, lines, good = function(queue=found_there, **settings)
             if as_json:

@@ -12,7 +12,7 @@ from weakref import WeakSet
 from realtime_core.hooks.trace import subject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from realtime_core.hooks.event import Captured
     from realtime_core.hooks.trace import Trace
@@ -22,6 +22,7 @@ HOP_IN: Final = "hooks>queue"
 HOP_OUT: Final = "queue>pipeline"
 # Counting many at once costs a third of counting each put's few; more than these are not left waiting for a write.
 GATHERED: Final = 2_000
+AT_ONCE: Final = 250
 # Objects that wait for a trace that does not take them: those of ten seconds at 10,000 events a second.
 MOST_NOTED: Final = 100_000
 
@@ -63,7 +64,7 @@ class Books:
 
     def begin(self) -> None:
         """Forget what was gathered."""
-        self._counting = RLock()  # not held while Redis is asked; taken again where a log handler saves something
+        self._counting = RLock()  # not held while Redis is asked or something is logged; taken again by signal handlers
         self._fired: deque[Captured] = deque()
         self._taken: deque[Captured] = deque()
         self._noted: deque[tuple[str, float]] = deque()
@@ -75,6 +76,8 @@ class Books:
         """These are about to be put."""
         self.began = True
         self._fired.extend(events)
+        if len(self._fired) > GATHERED:
+            self.count()
 
     def taken(self, events: Sequence[Captured]) -> None:
         """The queue has these. Said after the put: what a crash leaves out is named though it was put, which harms less."""
@@ -84,16 +87,35 @@ class Books:
 
     def count(self) -> None:
         """Count what was gathered."""
+        failures: list[tuple[int, Exception]] = []
         with self._counting:
-            # In this order: what is taken by now was fired before.
-            taken = _drained(self._taken)
-            count_fired(self._ledger, _drained(self._fired))
-            count_put(self._ledger, taken)
-            if self._trace is not None:
-                self._noted.extend([(subject(event.model, event.key), event.at) for event in taken])
-                while len(self._noted) > MOST_NOTED:
-                    self._noted.popleft()
-                    self._unnoted += 1
+            ready = len(self._taken)  # what is taken by now was fired before
+            self._each(self._fired, len(self._fired), fire, failures)
+            self._each(self._taken, ready, self._take, failures)
+        # Not before: a log handler may save something, and be another thread's that waits to count.
+        for some, error in failures:
+            _log.error("%d event(s) not counted in the ledger", some, exc_info=error)
+
+    def _each(
+        self,
+        gathered: deque[Captured],
+        left: int,
+        step: Callable[[Ledger | None, Sequence[Captured]], None],
+        failures: list[tuple[int, Exception]],
+    ) -> None:
+        """Some at a time: a request that is broken off in the middle costs the others no more than those."""
+        while some := _drained(gathered, min(left, AT_ONCE)):
+            left -= len(some)
+            try:
+                step(self._ledger, some)
+            except Exception as error:  # noqa: BLE001 - counting must not break the request
+                failures.append((len(some), error))
+
+    def _take(self, ledger: Ledger | None, events: Sequence[Captured]) -> None:
+        if self._trace is not None:
+            self._noted.extend([(subject(event.model, event.key), event.at) for event in events])
+            self._unnoted += len(_drained(self._noted, len(self._noted) - MOST_NOTED))
+        take(ledger, events)
 
     def write(self) -> None:
         """Count it, and write account and trace. One thread at a time."""
@@ -112,7 +134,7 @@ class Books:
 
     def _note(self) -> None:
         with self._counting:
-            noted, unnoted, self._unnoted = _drained(self._noted), self._unnoted, 0
+            noted, unnoted, self._unnoted = _drained(self._noted, MOST_NOTED), self._unnoted, 0
         if unnoted:
             _log.error("%d event(s) were put and are not in the trace: too many waited for it", unnoted)
         if self._trace is None or not noted:
@@ -126,31 +148,23 @@ class Books:
             raise
 
 
-def count_fired(ledger: Ledger | None, events: Sequence[Captured]) -> None:
-    """Count events as sent on ``hooks>queue``. Raises nothing."""
-    if ledger is None or not events:
-        return
-    try:
+def fire(ledger: Ledger | None, events: Sequence[Captured]) -> None:
+    """Count events as sent on ``hooks>queue``."""
+    if ledger is not None and events:
         ids = [event.job.id for event in events]
         ledger.sent(HOP_IN, ids, [event.at for event in events])
         ledger.name(ids)
-    except Exception:  # noqa: BLE001 - counting must not break the request either
-        _log.exception("%d event(s) not counted in the ledger", len(events))
 
 
-def count_put(ledger: Ledger | None, events: Sequence[Captured]) -> None:
-    """Count events as received by the queue and sent on ``queue>pipeline``. Raises nothing.
+def take(ledger: Ledger | None, events: Sequence[Captured]) -> None:
+    """Count events as received by the queue and sent on ``queue>pipeline``.
 
     All of them: an id is used once, so a duplicate is an earlier try of this put whose reply was lost.
     """
-    if ledger is None or not events:
-        return
-    try:
+    if ledger is not None and events:
         ids, at = [event.job.id for event in events], [event.at for event in events]
         ledger.received(HOP_IN, ids, at)
         ledger.sent(HOP_OUT, ids, at)
-    except Exception:  # noqa: BLE001 - counting must not break the request either
-        _log.exception("%d event(s) not counted in the ledger", len(events))
 
 
 def flush(ledger: Ledger | None) -> bool:
@@ -165,8 +179,15 @@ def flush(ledger: Ledger | None) -> bool:
     return True
 
 
-def _drained(gathered: deque[T]) -> list[T]:
-    return [gathered.popleft() for _ in range(len(gathered))]
+def _drained(gathered: deque[T], most: int) -> list[T]:
+    """Up to ``most`` from the left, which a signal handler may be taking too."""
+    found: list[T] = []
+    while len(found) < most:
+        try:
+            found.append(gathered.popleft())
+        except IndexError:
+            break
+    return found
 
 
 _all: Final[WeakSet[Books]] = WeakSet()

@@ -106,8 +106,13 @@ class Settings:
         return connect(self.redis, answer_s=limit_s, connect_s=limit_s, name=name, called=f'{NAME}["redis"]')
 
     def make_queue(self, redis: Redis, name: str | None = None) -> Queue:
-        """The queue as these settings have it, or another; in a cluster that one has a client of its own node."""
+        """The queue as these settings have it, or another; in a cluster that one has a client of its own node.
+
+        Raises:
+            ConfigurationError: another in a cluster, whose account would be at another node than the ledger.
+        """
         if name not in (None, self.queue) and is_cluster(self.redis):
+            check_one_node(self.redis, queue=str(name), ledger=self.ledger, called=f'{NAME}["ledger"]')
             redis = self.client(name)
         return Queue(
             redis,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from realtime_core.errors import ConfigurationError, NotReplicated
+from realtime_core.queue.keys import queue_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,11 @@ def put_on_replicas(
         raise ConfigurationError(
             "wait_replicas needs a client of the node that holds the queue, not of a whole cluster"
         )
-    connected = redis.info("replication")["connected_slaves"]
+    with redis.pipeline(transaction=False) as asking:
+        # In a cluster a node is asked whatever names no key, whoever holds the queue by now: a key of it is redirected.
+        asking.exists(queue_keys(name)["counts"])
+        asking.info("replication")
+        connected = asking.execute()[1]["connected_slaves"]
     if connected < replicas:
         raise NotReplicated(
             f"queue {name}: {replicas} replicas are to confirm and {connected} are connected; nothing was written: "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +14,7 @@ from redis.sentinel import SentinelConnectionPool, SentinelManagedSSLConnection
 from realtime_core import redis_cluster
 from realtime_core.errors import ConfigurationError
 from realtime_core.redacted import without_password
-from realtime_core.redis_cluster import NodeConnection, TLSNodeConnection
+from realtime_core.redis_cluster import NodeConnection, SlotMoved, TLSNodeConnection
 from realtime_core.redis_url import check_one_node, connect
 
 if TYPE_CHECKING:
@@ -58,37 +60,92 @@ def test_a_clusters_nodes_are_named_by_host_and_port_with_one_login_and_the_name
         "us@er",
         "p/w",
         3.0,
-        0,
+        1,
     )
+    assert own["retry"]._supported_errors == (SlotMoved,)
     assert own["owner"]._known == (("a", 6_379), ("::1", 7_001))
     assert own["owner"]._slot == key_slot(b"rtq2:{orders}:jobs")
-    assert own["owner"]._options["socket_timeout"] == 1.0
     secured = client("rediss+cluster://a?ssl_ca_certs=/ca.pem").connection_pool
     assert secured.connection_class is TLSNodeConnection
     assert secured.connection_kwargs["ssl_ca_certs"] == "/ca.pem"
 
 
+@dataclass
+class Nodes:
+    """A cluster that answers out of memory: to each node's name what it says, or raises."""
+
+    says: dict[str, list[str] | Exception]
+    asked: list[str] = field(default_factory=list)
+    takes_s: float = 0.0
+
+    def shards(self, node: tuple[str, int], _: object, limit_s: float) -> list[tuple[int, int, list[tuple[str, int]]]]:
+        self.asked.append(node[0])
+        time.sleep(min(self.takes_s, limit_s))
+        told = self.says[node[0]]
+        if isinstance(told, Exception):
+            raise told
+        return [(0, 16_383, [(one, 1) for one in told])] if told else []
+
+
+def owner_of(nodes: Nodes, monkeypatch: pytest.MonkeyPatch, *named: str) -> redis_cluster.Owner:
+    monkeypatch.setattr(redis_cluster, "_shards", nodes.shards)
+    return redis_cluster.Owner([(name, 1) for name in named], "orders", {})
+
+
 def test_the_nodes_of_a_cluster_are_asked_in_turn_those_that_are_heard_of_too_and_those_that_left_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[str] = []
     there = ["a", "b", "c", "d"]
-
-    def shards(node: tuple[str, int], _: object) -> list[tuple[int, int, list[tuple[str, int]]]]:
-        asked.append(node[0])
-        if node[0] == "b":
-            raise RedisConnectionError("dead")
-        return [(0, 16_383, [(one, 1) for one in there])]
-
-    monkeypatch.setattr(redis_cluster, "_shards", shards)
-    owner = redis_cluster.Owner([("a", 1), ("b", 1)], "orders", {})
+    nodes = Nodes({"a": there, "b": RedisConnectionError("dead"), "c": there, "d": there})
+    owner = owner_of(nodes, monkeypatch, "a", "b")
     for _ in range(4):
-        assert owner.address() == ("a", 1)
-    assert asked == ["a", "b", "c", "d", "a"]
+        assert owner.address(1.0) == ("a", 1)
+    assert nodes.asked == ["a", "b", "c", "d", "a"]
     there.remove("c")
     for _ in range(4):
-        owner.address()
-    assert asked[5:] == ["b", "c", "d", "a", "b", "d"]
+        owner.address(1.0)
+    assert nodes.asked[5:] == ["b", "c", "d", "a", "b", "d"]
+
+
+def test_a_node_that_knows_nobody_makes_none_of_the_others_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = Nodes({"a": ["b", "c"], "b": RedisConnectionError("away"), "c": RedisConnectionError("away")})
+    owner = owner_of(nodes, monkeypatch, "a")
+    assert owner.address(1.0) == ("b", 1)
+    nodes.says["a"] = []
+    with pytest.raises(RedisConnectionError, match=r"a:1 knows nobody who holds slot \d+"):
+        owner.address(1.0)
+    nodes.says["c"] = ["c"]
+    assert owner.address(1.0) == ("c", 1)
+
+
+def test_asking_many_nodes_that_are_silent_takes_no_longer_than_asking_one_and_goes_on_with_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [chr(ord("a") + number) for number in range(16)]
+    nodes = Nodes({name: RedisConnectionError("silent") for name in names}, takes_s=0.1)
+    owner = owner_of(nodes, monkeypatch, *names)
+    for _ in range(2):
+        with pytest.raises(RedisConnectionError, match="silent"):
+            owner.address(0.25)
+    assert 2 <= len(nodes.asked) <= 6
+    assert nodes.asked == names[: len(nodes.asked)]
+
+
+@pytest.mark.parametrize("error", [ValueError("not enough values to unpack"), TypeError("int() argument")])
+def test_what_answers_and_is_no_node_is_an_error_of_redis(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    owner = owner_of(Nodes({"a": error}), monkeypatch, "a")
+    with pytest.raises(RedisConnectionError, match=r"orders's slot in the cluster is not found: a:1: (not|int)"):
+        owner.address(1.0)
+
+
+@pytest.mark.parametrize("kind", ["redis", "redis+sentinel", "redis+cluster"])
+@pytest.mark.parametrize("login", [":se/cret@", "u:se#cret@", "u:se?cret@"])
+def test_a_password_that_is_not_escaped_is_not_shown(kind: str, login: str) -> None:
+    url = f"{kind}://{login}a:7000/orders"
+    with pytest.raises(ConfigurationError, match="not written as %2F, %3F and %23") as error:
+        client(url)
+    assert "cret" not in str(error.value)
+    assert "cret" not in without_password(url)
 
 
 def test_in_a_cluster_queue_and_ledger_have_one_name() -> None:

@@ -12,10 +12,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from django.db.models import Min
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from realtime_core.errors import ConfigurationError, QueueFull, RealtimeError
-from realtime_core.hooks.books import count_fired, count_put, flush
+from realtime_core.hooks.books import fire, flush, take
 from realtime_core.hooks.event import Captured
 from realtime_core.hooks.outbox.metrics import BUSY, DUPLICATE, PUT, REFUSED, ROWS
 from realtime_core.hooks.outbox.models import PARTITIONS, OutboxRow
@@ -57,6 +57,7 @@ class Relay:
         batch: int = 500,
         keep_s: float = 86_400.0,
         ledger: Ledger | None = None,
+        apart: bool = False,
     ) -> None:
         """Nothing is read yet.
 
@@ -66,6 +67,7 @@ class Relay:
             batch: most rows of one turn, 10,000 at most; bodies of more than 8 MB are put in several turns.
             keep_s: how long rows that were put are kept, without their bodies; 0: they are deleted at once.
             ledger: counts events that were put, as a ``Producer`` does.
+            apart: queues may be at several servers, as in a cluster: one that is away says nothing of the others.
 
         Raises:
             ConfigurationError: an alias or a database that will not do, or a number out of its limits.
@@ -81,6 +83,7 @@ class Relay:
         self._batch = self._most = batch
         self._keep_s = keep_s
         self._ledger = ledger
+        self._of_one: tuple[type[Exception], ...] = (*OF_ONE_QUEUE, RedisError) if apart else OF_ONE_QUEUE
 
     def round(self, go_on: Callable[[], bool] = lambda: True) -> int:
         """One turn for each partition that has waiting rows and is free; how many rows left the outbox.
@@ -91,7 +94,8 @@ class Relay:
             QueueFull: a queue has no room, after the others had their turn; the next turns are smaller.
             redis.exceptions.ResponseError, RealtimeError: a queue refused (its name is none, this user may not write there,
                 it is of another version), after the others had their turn; its rows wait.
-            redis.exceptions.RedisError: the put failed, or its reply was lost; the rows wait.
+            redis.exceptions.RedisError: the put failed, or its reply was lost; the rows wait. Queues that are ``apart`` had their
+                turn all the same.
             django.db.Error: the database failed; what was put and not marked is put again under the same ids.
         """
         moved = 0
@@ -100,7 +104,7 @@ class Relay:
         while partition is not None and go_on():
             try:
                 moved += self.turn(partition)
-            except OF_ONE_QUEUE as error:
+            except self._of_one as error:
                 held = held if isinstance(held, QueueFull) else error
             partition = self._next_partition(partition)
         if isinstance(held, QueueFull):
@@ -128,14 +132,20 @@ class Relay:
                 try:
                     done += self._put(name, its)
                     left += len(its)
-                except OF_ONE_QUEUE as error:
+                except self._of_one as error:
                     held = held if isinstance(held, QueueFull) else error
-        count_fired(self._ledger, done)
-        count_put(self._ledger, done)
-        flush(self._ledger)
+        self._count(done)
         if held is not None:
             raise held
         return left
+
+    def _count(self, done: Sequence[Captured]) -> None:
+        try:
+            fire(self._ledger, done)
+            take(self._ledger, done)
+        except Exception:  # noqa: BLE001 - they are put, and their rows are marked
+            _log.exception("%d event(s) not counted in the ledger", len(done))
+        flush(self._ledger)
 
     def purge(self) -> int:
         """Delete up to 1,000 rows that were put longer than ``keep_s`` ago; how many. What was refused stays.

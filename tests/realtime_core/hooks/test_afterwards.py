@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -407,3 +408,92 @@ def test_what_waits_for_its_write_is_counted_before_it_is_too_much(
     for number in range(25):
         kept.taken([event(number)])
     assert counted == [11, 11]
+
+
+class Breaks(Ledger):
+    """Counts what it was told; one call is broken off."""
+
+    def __init__(self, redis: Redis, name: str, broken: BaseException) -> None:
+        super().__init__(redis, name, "hooks")
+        self.broken: BaseException | None = broken
+        self.told = {"sent": 0, "received": 0}
+
+    def sent(self, hop: str, ids: Sequence[str], *_: object) -> None:
+        if self.broken is not None:
+            broken, self.broken = self.broken, None
+            raise broken
+        self.told["sent"] += len(ids) if hop == books.HOP_IN else 0
+
+    def received(self, hop: str, ids: Sequence[str], *_: object) -> None:
+        self.told["received"] += len(ids)
+
+
+@pytest.mark.parametrize("broken", [KeyboardInterrupt(), ValueError("one id is none")])
+def test_a_count_that_is_broken_off_costs_some_and_not_all_that_wait(
+    redis_client: Redis, redis_name: str, monkeypatch: pytest.MonkeyPatch, broken: BaseException
+) -> None:
+    monkeypatch.setattr(books, "AT_ONCE", 10)
+    ledger = Breaks(redis_client, redis_name, broken)
+    kept = books.Books(ledger, None)
+    for number in range(100):
+        kept.fired([event(number)])
+        kept.taken([event(number)])
+    with suppress(KeyboardInterrupt):
+        kept.count()
+    kept.count()
+    assert ledger.told == {"sent": 90, "received": 100}
+
+
+def test_puts_that_are_broken_off_before_the_queue_answers_are_counted_before_they_are_too_many(
+    redis_client: Redis, redis_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books, "GATHERED", 10)
+
+    class TimesOut(Gone):
+        def put(self, *_: object, **__: object) -> list[bool]:
+            raise SystemExit  # as a time limit around the request does
+
+    ledger = Breaks(redis_client, redis_name, ValueError())
+    ledger.broken = None
+    producer = Producer(TimesOut(redis_client, redis_name), ledger=ledger)
+    for number in range(25):
+        with pytest.raises(SystemExit):
+            producer.put([event(number)])
+    assert ledger.told["sent"] == 22
+
+
+def test_a_log_handler_that_another_thread_is_in_and_that_saves_is_no_deadlock(
+    redis_client: Redis, redis_name: str
+) -> None:
+    """The handler's own lock and the books': whoever logs holds the first, whoever counts the second."""
+
+    class Uncounted(Ledger):
+        def sent(self, *_: object, **__: object) -> None:
+            raise ValueError("not counted")
+
+    producer = Producer(Gone(redis_client, redis_name), ledger=Uncounted(redis_client, redis_name, "hooks"))
+    within, go_on = threading.Event(), threading.Event()
+
+    class Saves(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.msg == "first":
+                within.set()
+                go_on.wait(10)
+                producer.put([event(1)])
+
+    logger = logging.getLogger("realtime_core.hooks.books")
+    logger.addHandler(saves := Saves())
+    counts = threading.Thread(target=producer.put, args=([event(2)],), daemon=True)
+    logs = threading.Thread(target=logger.error, args=("first",), daemon=True)
+    try:
+        logs.start()
+        assert within.wait(10)
+        counts.start()
+        time.sleep(0.3)  # it is waiting for the handler now
+        go_on.set()
+        logs.join(10)
+        counts.join(10)
+        assert not logs.is_alive()
+        assert not counts.is_alive()
+    finally:
+        logger.removeHandler(saves)

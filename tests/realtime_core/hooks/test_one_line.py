@@ -11,6 +11,7 @@ from django.apps import apps
 from django.db import connection, models, transaction
 from django.test import TestCase
 from django.test.utils import override_settings
+from redis.crc import key_slot
 
 from realtime_core.errors import ConfigurationError
 from realtime_core.hooks.django_signals import Outbox, Producer, hooks_of, realtime
@@ -95,8 +96,9 @@ def test_all_models_of_a_process_share_the_settings_producer(by_settings: Callab
         ({"redis": "redis://x", "keep_s": -1}, "keep_s"),
         ({"redis": "redis://x", "redis_timeout_s": 0}, "redis_timeout_s"),
         ({"redis": "redis://x", "ledger_keep_s": 1}, "ledger_keep_s"),
+        ({"redis": "redis+cluster://x", "ledger": "books"}, r'\["ledger"\] books: in a cluster .* call it events'),
     ],
-    ids=["none", "redis", "unknown", "mode", "seconds", "timeout", "keep"],
+    ids=["none", "redis", "unknown", "mode", "seconds", "timeout", "keep", "cluster"],
 )
 def test_settings_that_say_too_little_or_too_much_are_refused(words: dict[str, Any], says: str) -> None:
     with override_settings(REALTIME=words), pytest.raises(ConfigurationError, match=says):
@@ -106,6 +108,19 @@ def test_settings_that_say_too_little_or_too_much_are_refused(words: dict[str, A
 def test_a_url_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="redis://HOST:PORT"):
         Settings.read({"redis": "nothing"}).client()
+
+
+def test_in_a_cluster_each_queue_has_a_client_of_its_own_node_and_with_a_ledger_there_is_one_queue() -> None:
+    settings = Settings.read({"redis": "redis+cluster://x"})
+    with settings.client() as redis:
+        assert settings.make_queue(redis).redis is redis
+        assert settings.make_queue(redis, "events").redis is redis
+        with settings.make_queue(redis, "other").redis as another:
+            slots = [one.connection_pool.connection_kwargs["owner"]._slot for one in (redis, another)]
+    assert slots == [key_slot(b"events"), key_slot(b"other")]
+    with_ledger = Settings.read({"redis": "redis+cluster://x", "ledger": "events"})
+    with with_ledger.client() as redis, pytest.raises(ConfigurationError, match=r"in a cluster .* call it other"):
+        with_ledger.make_queue(redis, "other")
 
 
 def test_an_outbox_without_its_application_is_refused_with_the_remedy(

@@ -315,6 +315,32 @@ def test_a_queue_that_refuses_holds_up_its_own_rows_only(
     assert (queue.counts().put_total, waiting(using)) == (40, 40)
 
 
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_queue_whose_server_is_away_holds_up_others_only_where_it_is_theirs_too(
+    site: Any, using: str, save: Callable[..., Any], queue: Queue, *, apart: bool, connect: Callable[..., None]
+) -> None:
+    from realtime_core.hooks.django_signals import Outbox
+
+    connect(site.Comment, channels=["thread:{thread_id}"], producer=Outbox("away"))
+    for n in range(40):
+        save(f"c{n}", of=site.Thread.objects.using(using).create(title=str(n)))
+    rounds = []
+
+    def queue_of(name: str) -> Queue:
+        rounds.append(name)
+        if name == "away":
+            raise RedisConnectionError("away")
+        return queue
+
+    relay = Relay(queue_of, using=using, batch=10, apart=apart)
+    with pytest.raises(RedisConnectionError):
+        relay.round()
+    if apart:
+        assert (queue.counts().put_total, waiting(using)) == (40, 40)
+    else:
+        assert rounds.count("away") == 1, "the round ended"
+
+
 def test_a_row_that_is_no_job_is_set_aside_with_its_reason_and_holds_up_nobody(
     using: str, save: Callable[..., Any], queue: Queue, caplog: pytest.LogCaptureFixture
 ) -> None:

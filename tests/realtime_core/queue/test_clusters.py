@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from realtime_core.ledger import read
 from realtime_core.queue import Finish, Job, Listener, Queue, Renewal
+from realtime_core.redis_cluster import SlotMoved
 from realtime_core.redis_url import connect
 from realtime_core.stack import free_port
 from tests.support.clusters import SLOTS, address, started
@@ -112,14 +113,17 @@ def test_a_queue_whose_slot_is_moved_is_found_at_its_new_node_and_idle_connectio
     old = home_of("orders")
     new = (old + 1) % NODES
     move(nodes, "orders", old, new)
-    with pytest.raises(RedisError, match="does not hold these keys"):
-        queue.put([Job(id="told", body=b"")])
+    # A node that says so has done nothing: what it was told is done at the other, once.
+    queue.put([Job(id="told", body=b"")])
+    with queue.redis.pipeline(transaction=True) as pipe:
+        pipe.incr("rtq2:{orders}:beside")
+        assert pipe.execute() == [1]
     idle = [pool.get_connection() for _ in range(3)]
     assert {(one.host, one.port) for one in idle} == {address(nodes[new])}, "one was told, and all connect anew"
     for one in idle:
         pool.release(one)
     queue.put([Job(id="later", body=b"")])
-    assert queue.counts().available == 6
+    assert queue.counts().available == 7
     with nodes[new].client() as there:
         assert there.exists("rtq2:{orders}:counts")
 
@@ -137,6 +141,62 @@ def move(nodes: Sequence[Valkey], name: str, old: int, new: int) -> None:
         clients[number].execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[new])
     for one in clients:
         one.close()
+
+
+def test_connections_in_use_that_each_learn_of_one_move_are_no_more_moves(
+    nodes: list[Valkey], client: Callable[..., Redis]
+) -> None:
+    pool = client("orders").connection_pool
+    busy = [pool.get_connection() for _ in range(3)]
+    old = home_of("orders")
+    move(nodes, "orders", old, (old + 1) % NODES)
+    for one in busy:
+        one.send_command("GET", "rtq2:{orders}:beside")
+        with pytest.raises(SlotMoved):
+            one.read_response()
+    assert pool.connection_kwargs["owner"].moves == 1
+
+
+def test_a_transaction_that_meets_a_moved_slot_is_done_once_at_its_new_node(
+    nodes: list[Valkey], client: Callable[..., Redis]
+) -> None:
+    redis = client("orders")
+    redis.set("rtq2:{orders}:beside", 1)
+    old = home_of("orders")
+    move(nodes, "orders", old, (old + 1) % NODES)
+    with redis.pipeline(transaction=True) as pipe:
+        pipe.incr("rtq2:{orders}:beside").incr("rtq2:{orders}:beside")
+        assert pipe.execute() == [2, 3]
+
+
+def test_a_put_that_waits_for_replicas_goes_to_the_new_primary_after_a_failover_that_was_asked_for(
+    nodes: list[Valkey], client: Callable[..., Redis], stack: Stack
+) -> None:
+    replica = joined(stack, nodes, home_of("orders"))
+    queue = Queue(client("orders"), "orders")
+    queue.put([Job(id="a", body=b"")], wait_replicas=1)
+    with replica.client() as spare, nodes[home_of("orders")].client() as former:
+        spare.execute_command("CLUSTER", "FAILOVER")
+        wait_until(lambda: spare.info("replication")["role"] == "master", timeout_s=10)
+        wait_until(lambda: former.info("replication")["role"] == "slave", timeout_s=10)
+        wait_until(lambda: spare.info("replication")["connected_slaves"] == 1, timeout_s=10)
+    queue.put([Job(id="b", body=b"")], wait_replicas=1)
+    assert queue.counts().available == 2
+
+
+def joined(stack: Stack, nodes: Sequence[Valkey], home: int) -> Valkey:
+    """Another node, a replica of that one."""
+    bus = free_port()
+    options = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", str(bus)]
+    options += ["--repl-diskless-sync-delay", "0"]
+    replica = stack.valkey(name="replica", listen=("127.0.0.1", free_port()), options=options)
+    with replica.client() as spare, nodes[home].client() as primary:
+        primary.execute_command("CLUSTER", "MEET", *address(replica), bus)
+        id_ = primary.execute_command("CLUSTER", "MYID").decode()
+        wait_until(lambda: str(spare.execute_command("CLUSTER", "NODES")).count("master") > NODES, timeout_s=10)
+        spare.execute_command("CLUSTER", "REPLICATE", id_)
+        wait_until(lambda: spare.info("replication").get("master_link_status") == "up", timeout_s=20)
+    return replica
 
 
 def test_while_its_slot_is_in_migration_a_queue_is_away_and_nothing_is_half_done(
@@ -165,16 +225,8 @@ def test_a_pipeline_goes_on_at_the_replica_that_takes_over_and_commands_find_it(
     nodes: list[Valkey], client: Callable[..., Redis], stack: Stack
 ) -> None:
     home = home_of("orders")
-    bus = free_port()
-    options = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", str(bus)]
-    replica = stack.valkey(name="replica", listen=("127.0.0.1", free_port()), options=options)
     others = [node for number, node in enumerate(nodes) if number != home]
-    with replica.client() as spare, nodes[home].client() as primary, others[0].client() as other:
-        other.execute_command("CLUSTER", "MEET", *address(replica), bus)
-        id_ = primary.execute_command("CLUSTER", "MYID").decode()
-        wait_until(lambda: id_ in str(spare.execute_command("CLUSTER", "NODES")), timeout_s=10)
-        spare.execute_command("CLUSTER", "REPLICATE", id_)
-        wait_until(lambda: spare.info("replication").get("master_link_status") == "up", timeout_s=20)
+    with joined(stack, nodes, home).client() as spare, nodes[home].client() as primary:
         queue, file = Queue(client("orders", others_index(home)), "orders"), stack.folder / "events"
         words = ["--redis", url_of(others), "--queue", "orders", "--ledger-name", "orders", "--set", f"file={file}"]
         worker = stack.start(
@@ -234,3 +286,10 @@ def test_a_ledger_of_another_name_is_refused_before_anything_is_claimed(nodes: l
         "--ledger-name books: in a cluster queue and ledger are at one node if they have one name: call it orders"
         in (told.stderr)
     )
+
+
+def test_an_audit_by_a_ledger_of_another_name_is_refused_too(nodes: list[Valkey]) -> None:
+    words = ["queue", "audit", "--redis", url_of(nodes), "--queue", "orders", "--ledger-name", "books"]
+    told = subprocess.run([*DARKTIME, *words], capture_output=True, text=True, timeout=20, check=False)
+    assert told.returncode == 2, told
+    assert "--ledger-name books: in a cluster" in told.stderr

@@ -18,6 +18,7 @@ from realtime_core.hooks.outbox.relay import Relay
 from realtime_core.hooks.outbox.running import relay_all, run
 from realtime_core.hooks.outbox.turn import check_database, only_relay
 from realtime_core.hooks.settings import Settings
+from realtime_core.redis_url import is_cluster
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -64,6 +65,7 @@ class Command(BaseCommand):
                 batch=options["batch"],
                 keep_s=settings.keep_s,
                 ledger=settings.make_ledger(redis, "outbox"),
+                apart=is_cluster(settings.redis),
             )
             with _metrics(options["metrics"]):
                 if options["once"]:
