@@ -100,7 +100,10 @@ class Session:
                 self._go_beyond()
 
     def _run_scenario(self, scenario: Scenario) -> None:
-        """Its plans, up to the one that errors ended: whoever answers so is left in peace, and findings need them all."""
+        """Its plans, up to the one that errors ended: whoever answers so is left in peace.
+
+        Findings are about all of them, of which the last may have been cut short: what it showed by then is what there is to find.
+        """
         plans = scenario.plans()
         for number, plan in enumerate(plans, 1):
             if self._stop():
@@ -109,7 +112,8 @@ class Session:
             self._note(offered)
             if offered.aborted and not self._stop():
                 self.ended_early = f"It was ended in plan {number} of {len(plans)} of the scenario: {offered.aborted}."
-                return
+                if number < len(plans):
+                    return
         self.findings = [self._judged(finding) for finding in scenario.findings(self.offered)]
 
     def _judged(self, finding: Finding) -> Finding:

@@ -401,6 +401,39 @@ def test_an_instance_that_only_errs_is_left_in_peace_by_a_scenario_too(instance)
     assert "It was ended in plan 1 of 1 of the scenario: 100% errors." in result["sentence"]
 
 
+def test_what_a_scenario_found_until_errors_ended_its_last_plan_is_told(instance):
+    server = instance("erring", error=1)
+    _, result = run(server.address, "api_mix", *numbers(**ERRING), code=3)
+    assert "It was ended in plan 1 of 1 of the scenario: 100% errors." in result["sentence"]
+    found = {finding["name"]: finding["value"] for finding in result["findings"]}
+    assert found["answered well"] == 0
+
+
+TWICE = """
+from darktime.blast.plan import Plan
+from darktime.blast.scenario import Finding
+from scenarios.steady import Steady
+
+class Twice(Steady):
+    doc = "two plans"
+
+    def plans(self):
+        return 2 * [Plan(stage="hold", rate_per_s=50.0, duration_s=5.0, drain_s=1.0)]
+
+    def findings(self, offered):
+        return [Finding(name="plans", value=len(offered), unit="", text="")]
+"""
+
+
+def test_nothing_is_found_by_a_scenario_whose_other_plans_were_not_offered(instance, tmp_path):
+    server, file = instance("erring", error=1), tmp_path / "twice.py"
+    file.write_text(TWICE)
+    file.with_suffix(".toml").write_text('path = "/"\nconnections = 4\n')
+    _, result = run(server.address, file, code=3)
+    assert "It was ended in plan 1 of 2 of the scenario: 100% errors." in result["sentence"]
+    assert result["findings"] == []
+
+
 def test_an_instance_that_only_errs_is_left_in_peace_by_plain_locust_too(instance, tmp_path):
     server, said = instance("erring", error=1), tmp_path / "said"
     command = [sys.executable, "-m", "locust", "-f", str(ROOT / "scenarios" / "steady.py"), "--headless", "-u", "1"]
