@@ -106,6 +106,9 @@ def tls_context(side: DarkSide) -> ssl.SSLContext | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["http/1.1"])
+    # Some Pythons (Debian 12's is one) tell OpenSSL 3 to take a connection that is cut off for one that was ended: half a
+    # reply would be a whole one.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     return context
 
 

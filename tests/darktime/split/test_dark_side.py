@@ -173,7 +173,19 @@ def test_who_cannot_be_verified_gets_no_copy_and_why_is_told(
             assert len(dark.taken) == compared
 
 
-def test_a_reply_that_is_cut_off_below_tls_is_no_whole_one(own_relay: Callable, certificate: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("hides", [False, True], ids=["as it is", "a Python that hides it"])
+def test_a_reply_that_is_cut_off_below_tls_is_no_whole_one(
+    own_relay: Callable, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, *, hides: bool
+) -> None:
+    made = ssl.create_default_context
+
+    def hiding(**words: Any) -> ssl.SSLContext:
+        context = made(**words)
+        context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
+        return context
+
+    if hides:
+        monkeypatch.setattr(ssl, "create_default_context", hiding)
     context, ends = server_context(*certificate), []
 
     def serve(listener: socket.socket) -> None:
