@@ -47,8 +47,8 @@ def connect(url: str, *, answer_s: float, connect_s: float, name: str, called: s
     """A client that does not try again by itself: who uses it waits as it must, and counts. Nothing is sent.
 
     Behind sentinels each new connection asks them who the primary is, and one to a server that is no primary any more is
-    given up: a failover is a few seconds of redis-py's ``ConnectionError``, then the client goes on by itself. In a cluster it
-    is the same for a failover and for a slot that moves.
+    given up: a failover is a few seconds of redis-py's ``ConnectionError``, then the client goes on by itself. So it
+    does in a cluster; a call that meets a slot that was moved is made once more, at the other node.
 
     Args:
         url: one of the forms above.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 HOP_IN: Final = "hooks>queue"
 HOP_OUT: Final = "queue>pipeline"
-# Counting many at once costs a third of counting each put's few; more than these are not left waiting for a write.
+# Counting many at once costs about half of counting each put's few; more than these are not left waiting for a write.
 GATHERED: Final = 2_000
 AT_ONCE: Final = 250
 # Objects that wait for a trace that does not take them: those of ten seconds at 10,000 events a second.
