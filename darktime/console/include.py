@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from socket import SOCK_DGRAM
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from darktime.console.watching import say
 from darktime.errors import UsageError
 from darktime.split.backends import UNIX, Backends
+from realtime_core.free_ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +56,6 @@ def write_includes(folder: Path, asked: dict[str, Any], choices: dict[str, Any])
     from darktime.split.change import STATE, commands
     from darktime.split.dark_side import parse_instance
     from darktime.split.emit import choose, emit
-    from darktime.split.running import free_udp_ports
     from darktime.split.settings import CopySettings
     from darktime.split.theirs import read_theirs
     from darktime.split.worker_blocks import too_few
@@ -65,7 +66,7 @@ def write_includes(folder: Path, asked: dict[str, Any], choices: dict[str, Any])
     chosen = choose(theirs.places, asked["location"])
     _compare(of_places(theirs.tree, chosen), [parse_instance(url) for url in asked["dark"]], str(theirs.config))
     state = folder / STATE
-    log_port, *more_log_ports = free_udp_ports(workers_asked(asked))
+    log_port, *more_log_ports = free_ports(workers_asked(asked), kind=SOCK_DGRAM)
     settings = CopySettings(
         relay_socket=state / "relay.sock",
         sink_socket=state / "sink.sock",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from socket import SOCK_DGRAM
 from typing import TYPE_CHECKING, Any
 
 from darktime.console.asked import (
@@ -21,6 +22,7 @@ from darktime.console.front import front_asked, production_asked, reached, refus
 from darktime.console.include import read_includes
 from darktime.console.recording import record_settings, to_whom
 from darktime.console.watching import say
+from realtime_core.free_ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +43,7 @@ def whole(asked: dict[str, Any]) -> Start:
     """What starts a split with an nginx of its own."""
     from darktime.split.folder import PrivateFolder
     from darktime.split.instances import check_instances, check_secondary
-    from darktime.split.running import free_udp_ports, start_split
+    from darktime.split.running import start_split
     from darktime.split.settings import Route, SplitSettings
     from realtime_core.stack import find_nginx
 
@@ -61,7 +63,7 @@ def whole(asked: dict[str, Any]) -> Start:
 
     def start(stack: Stack, results: Path, ledger: LedgerNames, percent: float) -> RunningSplit:
         private = stack.adopt(PrivateFolder()).path
-        log_port, *more_log_ports = free_udp_ports(workers)
+        log_port, *more_log_ports = free_ports(workers, kind=SOCK_DGRAM)
         settings = SplitSettings(
             listen=asked["listen"],
             front=front,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from socket import SOCK_DGRAM
 from typing import TYPE_CHECKING, Any
 
 from darktime.demo.settings import SALT
@@ -10,10 +11,11 @@ from darktime.split.compare import Pair
 from darktime.split.folder import PrivateFolder, prepare
 from darktime.split.marks import mark
 from darktime.split.nginx_config import render
-from darktime.split.running import free_tcp_port, free_udp_port, start_nginx, start_split
+from darktime.split.running import start_nginx, start_split
 from darktime.split.sampling import sampled
 from darktime.split.settings import Route, SplitSettings
 from darktime.split.verdict import judge
+from realtime_core.free_ports import free_port
 from realtime_core.stack import find_nginx
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Front:
         settings = self._settings
         self._split = split_settings(
             self._folder,
-            listen=f"127.0.0.1:{free_tcp_port()}",
+            listen=f"127.0.0.1:{free_port()}",
             routes=(Route(prefix="/", upstreams=(site,)), *(mirrored(prefix, production) for prefix in MIRRORED)),
             max_percent=settings.percent,
         )
@@ -83,7 +85,7 @@ def start_window(stack: Stack, settings: DemoSettings, *, site: str, window: str
     Somebody who looks on is none of the visitors: the streams of a browser would be deliveries that nobody counts -1.
     """
     private = stack.adopt(PrivateFolder()).path
-    listen = settings.listen or f"127.0.0.1:{free_tcp_port()}"
+    listen = settings.listen or f"127.0.0.1:{free_port()}"
     routes = (Route(prefix="/", upstreams=(site,)), mirrored("/ev/", window))
     made = split_settings(private, listen=listen, routes=routes, max_percent=settings.percent)
     prepare(private, made, render(made, private))  # without a lease nobody is mirrored
@@ -102,7 +104,7 @@ def split_settings(folder: Path, *, listen: str, routes: tuple[Route, ...], max_
         routes=routes,
         relay_socket=folder / "relay.sock",
         sink_socket=folder / "sink.sock",
-        log_port=free_udp_port(),
+        log_port=free_port(kind=SOCK_DGRAM),
         dark_state="isolated",
         key="cookie:uid",
         salt=SALT,

@@ -12,7 +12,8 @@ from darktime.demo.front import mirrored, split_settings
 from darktime.split.folder import PrivateFolder, prepare
 from darktime.split.instances import address
 from darktime.split.nginx_config import render_naive
-from darktime.split.running import free_tcp_port, start_nginx, start_split
+from darktime.split.running import start_nginx, start_split
+from realtime_core.free_ports import free_port
 from realtime_core.stack import Stack, find_nginx, ready_line
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def measure_opening(folder: Path, settings: DemoSettings, processes: Processes) 
 
         def split(kind: str) -> tuple[SplitSettings, Path]:
             private = stack.adopt(PrivateFolder()).path
-            listen = f"127.0.0.1:{free_tcp_port()}"
+            listen = f"127.0.0.1:{free_port()}"
             made = split_settings(private, listen=listen, routes=(route,), max_percent=EVERYBODY)
             if kind == "naive":
                 prepare(private, made, render_naive(made, private, hung))

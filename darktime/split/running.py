@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, Unpack
@@ -21,6 +20,7 @@ from darktime.split.instances import address, answers, refuse_our_own_front
 from darktime.split.nginx_config import render
 from darktime.split.relays import Relaying, Relays
 from darktime.split.workers import is_relay
+from realtime_core.free_ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -142,7 +142,7 @@ def start_split(
     side = dark_side([dark]) if isinstance(dark, str) else dark
     prepare(folder, settings, render(settings, folder))
     _write_lists(settings, folder, lists or {})
-    relays = Relays(settings=settings, secrets=folder, dark=side, results=results, free_port=free_tcp_port, **relaying)
+    relays = Relays(settings=settings, secrets=folder, dark=side, results=results, free_port=free_port, **relaying)
     running = _with_relays(starter, settings, folder, relays, percent=percent)
     running.processes["nginx"] = start_nginx(starter, settings, folder, nginx)
     if probe:
@@ -181,7 +181,7 @@ def start_joined(
         )
     _write_lists(settings, state, lists or {})
     _refuse_our_own_front(settings, side, relaying.get("compare"), front=front, hosts=hosts)
-    relays = Relays(settings=settings, secrets=folder, dark=side, results=results, free_port=free_tcp_port, **relaying)
+    relays = Relays(settings=settings, secrets=folder, dark=side, results=results, free_port=free_port, **relaying)
     running = _with_relays(starter, settings, state, relays, percent=percent)
     running.processes["agent"] = _start(starter, agent_command(settings, state, ttl_s=ttl_s, follow=follow))
     return running
@@ -293,28 +293,6 @@ def alive(about: dict[str, Any]) -> bool:
     """Whether the command of that split is alive; of one that does not say who it is, nobody knows: yes."""
     pid = about.get("pid")
     return pid is None or Path(f"/proc/{pid}").exists()
-
-
-def free_tcp_port() -> int:
-    """A TCP port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def free_udp_port() -> int:
-    """A UDP port of loopback that nobody reads now."""
-    return free_udp_ports(1)[0]
-
-
-def free_udp_ports(count: int) -> list[int]:
-    """So many of them, all different."""
-    with ExitStack() as last:
-        probes = [last.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def _start(starter: Starter[Process_co], command: Command) -> Process_co:

@@ -12,17 +12,6 @@ _LISTEN = "0A"
 _HIGHEST = 65535
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port of ``host`` that nobody listened on a moment ago.
-
-    Another process may take it first; a child that can listen on port 0 and say what it got is the safer choice.
-    """
-    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def require_free(host: str, port: int, name: str) -> None:
     """Check that ``name`` will be able to listen on ``host:port``.
 

@@ -13,10 +13,11 @@ import statistics
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import SOCK_DGRAM
 from typing import TYPE_CHECKING
 
 from darktime.split.folder import PrivateFolder
-from darktime.split.running import free_udp_port
+from realtime_core.free_ports import free_port
 from realtime_core.stack import Stack, find_nginx
 from tests.bench.as_nginx import AsNginx
 from tests.bench.splitter import instance
@@ -89,7 +90,7 @@ def _check(taker: Taker) -> None:
 def _relay(stack: Stack, name: str, dark: str, tree: str | None) -> Taker:
     folder = stack.adopt(PrivateFolder()).path
     (folder / "secret").write_text(SECRET)
-    port, state = free_udp_port(), folder / "state.json"
+    port, state = free_port(kind=SOCK_DGRAM), folder / "state.json"
     argv = [
         *(
             sys.executable,
@@ -116,7 +117,7 @@ def _relay(stack: Stack, name: str, dark: str, tree: str | None) -> Taker:
 
 def _bare(stack: Stack, name: str, dark: str, pace_s: float) -> Taker:
     folder = stack.adopt(PrivateFolder()).path
-    port, script = free_udp_port(), Path(__file__).with_name("bare_relay.py")
+    port, script = free_port(kind=SOCK_DGRAM), Path(__file__).with_name("bare_relay.py")
     path = folder / "bare.sock"
     argv = [sys.executable, str(script), str(path), str(port), dark.rpartition(":")[2], str(pace_s)]
     service = stack.start(name, argv, ready="relay on ")

@@ -23,7 +23,8 @@ from darktime.split.running import answers, start_joined, start_split
 from darktime.split.settings import CopySettings, Route, SplitSettings
 from darktime.split.theirs import read_theirs
 from darktime.split.workers import is_relay
-from realtime_core.stack import Stack, find_nginx, free_port
+from realtime_core.free_ports import free_port
+from realtime_core.stack import Stack, find_nginx
 from tests.darktime.split.envoys import start_envoy
 from tests.support.engines import ENGINES
 

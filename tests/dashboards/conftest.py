@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dashboards import queries
+from realtime_core.free_ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -108,9 +108,7 @@ def prometheus(tmp_path: Path) -> Iterator[Any]:
                 jobs="".join(JOB.format(name=name, targets=json.dumps(targets)) for name, targets in jobs.items())
             )
         )
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        address = f"127.0.0.1:{free_port()}"
         argv = [
             shutil.which("prometheus") or "prometheus",
             f"--config.file={config}",

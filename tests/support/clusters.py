@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from realtime_core.stack import free_port
+from realtime_core.free_ports import free_port
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from realtime_core.stack import find_nginx, free_port, ready_line
+from realtime_core.free_ports import free_port
+from realtime_core.stack import find_nginx, ready_line
 from tests.darktime.blast.instances import Instance
 from tests.support.engines import require_engine
 from tests.support.ports import refuses

@@ -11,7 +11,7 @@ import h11
 import pytest
 from sseclient import SSEClient
 
-from realtime_core.stack import free_port
+from realtime_core.free_ports import free_port
 from tests.darktime.blast.recording_proxy import recording
 from tests.support.ports import refuses
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from darktime.report import text_summary, validate
+from realtime_core.free_ports import free_port
 from realtime_core.stack import ready_line
 from tests.support.namespaces import network, require_time_namespaces
 from tests.support.waiting import wait_until
@@ -185,8 +185,7 @@ def here(instance: Instance, *words: str) -> list[str]:
 
 
 def test_a_worker_whose_master_is_not_there_says_so_within_its_limit(start: Callable[..., Process]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     began = time.monotonic()
     hand = start("--worker", "--master-port", str(port), "--expect-workers-max-wait", "1")
     code, _ = hand.end()

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from darktime.report import validate
+from realtime_core.free_ports import free_port
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.quiet
@@ -115,8 +115,7 @@ def test_the_tables_and_the_page_that_plain_locust_writes_have_the_servers_total
 
 def test_plain_locusts_own_page_shows_the_servers_total(instance):
     null = instance("null")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     page = ["--autostart", "--web-host", "127.0.0.1", "--web-port", str(port), "-u", "1"]
     words = ["--host", f"http://{null.address}", "--number", "rate=100", "--number", "duration=2"]
     argv = [sys.executable, "-m", "locust", "-f", "scenarios/steady.py", *page, *words]

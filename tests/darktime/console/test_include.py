@@ -18,7 +18,8 @@ from darktime.console.main import DARKTIME as GROUP
 from darktime.console.main import run
 from darktime.split.dark_side import parse_instance
 from darktime.split.emit import emit
-from realtime_core.stack import find_nginx, free_port
+from realtime_core.free_ports import free_port
+from realtime_core.stack import find_nginx
 from tests.support.schemas import require_schema
 from tests.support.waiting import wait_until
 

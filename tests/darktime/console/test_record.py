@@ -15,7 +15,7 @@ from darktime.console import record
 from darktime.console.asked import choices, lists_of
 from darktime.console.main import DARKTIME, run
 from darktime.split.record.reader import read
-from realtime_core.stack import free_port
+from realtime_core.free_ports import free_port
 from tests.darktime.console.noting_server import NotingServer
 from tests.support.schemas import require_schema
 from tests.support.waiting import wait_until

@@ -18,7 +18,7 @@ from darktime.console.main import DARKTIME as GROUP
 from darktime.console.main import run
 from darktime.split import levels
 from darktime.split.experiment import Experiment, client_of
-from darktime.split.running import free_tcp_port
+from realtime_core.free_ports import free_port
 from tests.darktime.split.conftest import folder, make_split  # noqa: F401 - fixtures
 from tests.darktime.split.servers import Client
 from tests.darktime.split.takers import Taker
@@ -69,7 +69,7 @@ class Relay:
 
 @contextmanager
 def relaying(tmp_path: Path, dark: str, *words: str, name: str = "run", percent: str = "100") -> Iterator[Relay]:
-    port = free_tcp_port()
+    port = free_port()
     command = [
         str(DARKTIME), "relay", "--listen", f"127.0.0.1:{port}", "--dark", f"http://{dark}", "--key", "cookie:uid",
         "--dark-state", "isolated", "--percent", percent, "--max-percent", "100", "--allow-header", "X-Who", "--out", name,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from darktime.split.steering import whoami
-from realtime_core.stack import free_port
+from realtime_core.free_ports import free_port
 from tests.support.ports import refuses
 from tests.support.processes import descendants, describe, running
 from tests.support.schemas import require_schema
@@ -49,7 +49,8 @@ def splitting(tmp_path, production, dark, *words):
     command = [DARKTIME, "split", *percent, "--out", "run", "--json", *words]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as split:
         try:
-            wait_until((tmp_path / "run" / "split.json").exists, timeout_s=20)
+            wait_until(lambda: split.poll() is not None or (tmp_path / "run" / "split.json").exists(), timeout_s=20)
+            assert split.poll() is None, f"it ended with {split.returncode} before it began: {split.communicate()}"
             yield split, port
         finally:
             split.terminate()

@@ -10,7 +10,8 @@ import pytest
 
 from darktime.console.main import DARKTIME, run
 from darktime.errors import ExitCode
-from realtime_core.stack import find_nginx, free_port
+from realtime_core.free_ports import free_port
+from realtime_core.stack import find_nginx
 from tests.darktime.split.certificates import Authority
 from tests.darktime.split.h2_client import H2Client
 from tests.darktime.split.servers import Origin

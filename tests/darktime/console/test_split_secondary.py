@@ -12,7 +12,7 @@ import pytest
 from darktime.console import main
 from darktime.errors import ExitCode
 from darktime.report import text_summary
-from realtime_core.stack import free_port
+from realtime_core.free_ports import free_port
 from tests.darktime.split.pages import Page, Pages
 from tests.support.schemas import require_schema
 from tests.support.waiting import wait_until

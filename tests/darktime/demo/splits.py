@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
-from realtime_core.stack import free_port, ready_line
+from realtime_core.free_ports import free_port
+from realtime_core.stack import ready_line
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from realtime_core.free_ports import free_port
 from realtime_core.ledger import balance, read
-from realtime_core.stack import free_port
 from tests.support.engines import require_engine
 from tests.support.ports import ports_of, refuses
 from tests.support.processes import descendants, running

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from socket import SOCK_DGRAM
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,8 +25,9 @@ from darktime.split.relay.alone import AloneRelay
 from darktime.split.relay.copies import ANSWER
 from darktime.split.relay.relay import Relay
 from darktime.split.relay.settings import AloneSettings, Limits, RelaySettings
-from darktime.split.running import free_tcp_port, free_udp_port, start_nginx
+from darktime.split.running import start_nginx
 from darktime.split.settings import Route, SplitSettings
+from realtime_core.free_ports import free_port
 from realtime_core.stack import find_nginx
 from realtime_core.stack.nginx import _wheel_binary
 from tests.darktime.split.servers import Client, Origin
@@ -73,11 +75,11 @@ def origin() -> Iterator[Callable[[], Origin]]:
 
 def split_settings(folder: Path, production: str, **changes: Any) -> SplitSettings:
     values: dict[str, Any] = {
-        "listen": f"127.0.0.1:{free_tcp_port()}",
+        "listen": f"127.0.0.1:{free_port()}",
         "routes": (Route(prefix="/", upstreams=(production,), mirrored=True),),
         "relay_socket": folder / "relay.sock",
         "sink_socket": folder / "sink.sock",
-        "log_port": free_udp_port(),
+        "log_port": free_port(kind=SOCK_DGRAM),
         "dark_state": "isolated",
         "max_percent": 100.0,
         "worker_connections": 1024,

@@ -27,9 +27,9 @@ from darktime.split.relay import open_ear
 from darktime.split.relay.answers import Latencies
 from darktime.split.relay.copies import NotACopy, Room
 from darktime.split.relay.requests import Door, RequestReader
-from darktime.split.running import free_tcp_port
 from darktime.split.sampling import sampled
 from darktime.split.settings import CopySettings
+from realtime_core.free_ports import free_port
 from tests.darktime.split.conftest import CANDIDATE, split_settings
 from tests.darktime.split.envoys import start_envoy
 from tests.darktime.split.servers import Client
@@ -102,7 +102,7 @@ def test_behind_an_envoy_that_mirrors_everything_exactly_the_sampled_users_arriv
     with Taker() as production, Taker() as dark:
         alone = alone_relay(dark.address, settings(folder))
         levels.set_percent(alone.folder, 20, 100)
-        port = free_tcp_port()
+        port = free_port()
         start_envoy(
             stack,
             tmp_path,
@@ -206,7 +206,7 @@ def test_copies_themselves_are_dropped_and_a_dark_instance_that_leads_back_ends_
         assert (alone.state["marked"], alone.state["outside"], alone.state["received"]) == (1, 1, 0)
         alone.stop()
         front = make_split(production.address)
-        port = free_tcp_port()
+        port = free_port()
         front.start(naive=f"127.0.0.1:{port}")
         levels.set_percent(alone.folder, 100, 100)
         looped = alone_relay(front.address, settings(folder), opened=False, listen=port)
@@ -368,7 +368,7 @@ def relay_command(tmp_path: Path, *words: str) -> list[str]:
 
 
 def test_the_command_steers_and_tells_as_the_others_do(tmp_path: Path) -> None:
-    port = free_tcp_port()
+    port = free_port()
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     with Taker() as dark:
         words = ("--listen", f"127.0.0.1:{port}", "--dark", f"http://{dark.address}", "--out", "run", "--json")

@@ -50,8 +50,8 @@ from darktime.split import levels
 from darktime.split.commands import CompareOptions, LedgerNames, agent_command
 from darktime.split.compare import Pair
 from darktime.split.results import findings_of, settled
-from darktime.split.running import free_tcp_port
 from darktime.split.verdict import VerdictSettings, judge
+from realtime_core.free_ports import free_port
 from realtime_core.ledger import HopBalance, balance, read, wait_balanced
 from tests.darktime.split.conftest import CANDIDATE, workers
 from tests.darktime.split.pages import Page, Pages
@@ -98,7 +98,7 @@ class Faulty:
     def __init__(self, fault: str, origin: Callable) -> None:
         self._last = ExitStack()
         if fault == "refuses":
-            self.address = f"127.0.0.1:{free_tcp_port()}"
+            self.address = f"127.0.0.1:{free_port()}"
         elif fault == "slow":
             dark = origin()
             dark.hang_s = 0.4  # far beyond what a busy machine does to production

@@ -20,9 +20,9 @@ import pytest
 
 from darktime.split import levels
 from darktime.split.results import settled
-from darktime.split.running import free_tcp_port
 from darktime.split.sampling import sampled
 from darktime.split.verdict import VerdictSettings
+from realtime_core.free_ports import free_port
 from realtime_core.stack import ready_line
 from tests.darktime.blast.instances import Instance
 from tests.darktime.split.conftest import CANDIDATE, workers
@@ -86,7 +86,7 @@ def server(stack: Any) -> Callable[..., Instance]:
 def dark_side(fault: str, server: Callable[..., Any]) -> str:
     """A dark instance with that fault."""
     if fault == "dead":
-        return f"127.0.0.1:{free_tcp_port()}"
+        return f"127.0.0.1:{free_port()}"
     kinds: dict[str, tuple[str, dict[str, object]]] = {
         "hung": ("delay", {"delay": "constant:3600000"}),
         "ten-times-slower": ("delay", {"delay": "constant:50"}),

@@ -16,7 +16,7 @@ from darktime.errors import UsageError
 from darktime.split import levels
 from darktime.split.experiment import Experiment, client_of, keys_of
 from darktime.split.steering import Steering
-from realtime_core.stack import free_port
+from realtime_core.free_ports import free_port
 from realtime_core.stack.valkey import valkey_binary
 from tests.support.namespaces import network
 from tests.support.waiting import wait_until

@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
+from socket import SOCK_DGRAM
 from typing import TYPE_CHECKING
 
 import crossplane
@@ -20,8 +21,9 @@ from darktime.split.config_text import Insertion, insert
 from darktime.split.in_force import Place, places
 from darktime.split.include import HTTP, http_include, location_include, server_include
 from darktime.split.log_format import LogLine, OtherLine, read_line
-from darktime.split.running import answers, free_tcp_port, free_udp_port
+from darktime.split.running import answers
 from darktime.split.settings import CopySettings
+from realtime_core.free_ports import free_port
 from realtime_core.stack import find_nginx
 from tests.darktime.split.gateways import FastCgi, Gateway, Uwsgi
 from tests.darktime.split.servers import Client, Origin, Quick
@@ -121,7 +123,7 @@ class Theirs:
         self.uwsgi, self.fcgi = (last.enter_context(Gateway(handler)) for handler in (Uwsgi, FastCgi))
         self.raw = last.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.raw.settimeout(5)
-        self.port, self.other = free_tcp_port(), free_tcp_port()
+        self.port, self.other = free_port(), free_port()
         words = {
             "FOLDER": str(folder), "PORT": f"127.0.0.1:{self.port}", "OTHER": f"127.0.0.1:{self.other}",
             "ORIGIN": self.origin.address, "MIRRORED": self.mirrored.address, "UWSGI": self.uwsgi.address,
@@ -195,7 +197,7 @@ def settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> CopySettings:
     return CopySettings(
         relay_socket=folder / "relay.sock",
         sink_socket=folder / "sink.sock",
-        log_port=free_udp_port(),
+        log_port=free_port(kind=SOCK_DGRAM),
         dark_state="isolated",
         max_percent=100.0,
         slot_s=1000,

@@ -11,12 +11,13 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from socket import SOCK_DGRAM
 from typing import TYPE_CHECKING
 
 import pytest
 
 from darktime.split.relay.expendable import OOM_SCORE, dies_first
-from darktime.split.running import free_udp_port
+from realtime_core.free_ports import free_port
 from tests.darktime.split.conftest import CANDIDATE, binaries, workers
 from tests.darktime.split.servers import Client, Quick
 from tests.darktime.split.taps import LineTap
@@ -114,7 +115,7 @@ def test_with_the_relay_killed_under_load_no_request_fails_the_sink_takes_its_co
 ) -> None:
     production, dark = origin(), Quick()
     split = make_split(production.address, mirror_timeout_ms=500)
-    split.ears = replace(split.settings, log_port=free_udp_port())
+    split.ears = replace(split.settings, log_port=free_port(kind=SOCK_DGRAM))
     try:
         split.start_relay(dark.address)
         split.start()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from darktime.split import levels
-from darktime.split.running import answers, free_tcp_port
+from darktime.split.running import answers
+from realtime_core.free_ports import free_port
 from realtime_core.stack import find_nginx
 from tests.darktime.split.conftest import CANDIDATE, split_settings
 from tests.darktime.split.servers import Client
@@ -46,7 +47,7 @@ def mirroring(stack: Any, folder: Path) -> Callable[[str, str], str]:
     def start(production: str, relay: str) -> str:
         (snippet,) = re.findall(r"```nginx\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
         assert snippet.count("10.0.0.9:9000") == 1
-        kinds, port = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"), free_tcp_port()
+        kinds, port = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"), free_port()
         temporary = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
         text = WHOLE.format(
             folder=folder,

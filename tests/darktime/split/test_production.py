@@ -16,8 +16,8 @@ from darktime.split.dark_side import parse_instance
 from darktime.split.instances import answers, check_instances
 from darktime.split.production import Production, UpstreamTls, production_of
 from darktime.split.production_tls import check_tls, machines_cas
-from darktime.split.running import free_tcp_port
 from darktime.split.settings import Route
+from realtime_core.free_ports import free_port
 from tests.darktime.split.certificates import Authority
 from tests.darktime.split.conftest import CANDIDATE, binaries
 from tests.darktime.split.servers import Client, Origin, Quick
@@ -193,7 +193,7 @@ def test_each_instance_of_production_is_asked_whether_it_is_the_dark_one(origin:
         check_instances([one, two], [dark, two])
     with pytest.raises(UsageError, match=f"production {two.at} is where nginx is to listen"):
         check_instances([one, two], [dark], listen=two.at)
-    dead = parse_instance(f"http://127.0.0.1:{free_tcp_port()}")
+    dead = parse_instance(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(UsageError, match=f"production {dead.url}: nobody listens there"):
         check_instances([one, dead], [dark])
 
@@ -266,7 +266,7 @@ def fronts(make_split: Callable, stack: Stack, folder: Path) -> Callable[..., di
         )
         split = make_split("127.0.0.1:1", routes=routes)
         split.start(nginx=nginx)
-        port = free_tcp_port()
+        port = free_port()
         upstreams = (
             f"upstream plain_{at} {{ {' '.join(f'server {one};' for one in servers)} keepalive 256; }}"
             for at, servers in enumerate(plain.values())

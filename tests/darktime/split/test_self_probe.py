@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from socket import SOCK_DGRAM
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +13,10 @@ from darktime.split import levels
 from darktime.split.front import Front
 from darktime.split.nginx_blocks import self_probe_path
 from darktime.split.probe import probe_user, self_probed
-from darktime.split.running import free_udp_ports, start_split
+from darktime.split.running import start_split
 from darktime.split.sampling import bucket
 from darktime.split.vigil import read_state
+from realtime_core.free_ports import free_ports
 from realtime_core.stack import find_nginx
 from tests.darktime.split.certificates import Authority
 from tests.darktime.split.conftest import binaries, split_settings
@@ -67,7 +69,7 @@ def test_by_tls_too(make_split: Callable, tmp_path: Path) -> None:
 
 def test_of_several_relays_each_has_its_copy(stack: Any, folder: Path, tmp_path: Path) -> None:
     with Taker() as production, Taker() as dark:
-        first, *more = free_udp_ports(3)
+        first, *more = free_ports(3, kind=SOCK_DGRAM)
         settings = split_settings(folder, production.address, log_port=first, more_log_ports=tuple(more))
         url = f"http://{dark.address}"
         where = {"folder": folder, "nginx": find_nginx().path, "results": tmp_path}

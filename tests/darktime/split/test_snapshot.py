@@ -17,8 +17,8 @@ from darktime.split.pairs_file import PairsFile
 from darktime.split.saved import Judged
 from darktime.split.snapshot import Snapshots
 from darktime.split.verdict import VerdictSettings, judge
+from realtime_core.free_ports import free_port
 from realtime_core.ledger import Ledger
-from realtime_core.stack import free_port
 from tests.darktime.split.verdict.made import pairs
 from tests.support.schemas import require_schema
 

@@ -29,8 +29,8 @@ from darktime.split.relay.copies import Copy as Arrived
 from darktime.split.relay.copies import request_bytes
 from darktime.split.relay.settings import RelaySettings
 from darktime.split.relay.transforming import Transforming
-from darktime.split.running import free_tcp_port
 from darktime.split.transform import Copy, NotSendable, checked
+from realtime_core.free_ports import free_port
 from tests.darktime.split.servers import Client
 from tests.darktime.split.takers import Taker
 from tests.support.schemas import require_schema
@@ -390,7 +390,7 @@ def test_the_example_of_the_documentation_swaps_sessions_in_a_relay_of_its_own(t
     assert len(example().strip().splitlines()) <= 12
     (tmp_path / "sessions.py").write_text(example())
     (tmp_path / "sessions.csv").write_text("ann,dark-1\nbob,dark-2\n")
-    port = free_tcp_port()
+    port = free_port()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with Taker() as dark:
         (tmp_path / "darktime.toml").write_text(

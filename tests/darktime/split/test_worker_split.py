@@ -9,6 +9,7 @@ import socket
 import time
 from collections import Counter
 from contextlib import ExitStack, suppress
+from socket import SOCK_DGRAM
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,10 +21,11 @@ from darktime.split.log_format import LogLine, read_line
 from darktime.split.lookout import read_population
 from darktime.split.marks import mark
 from darktime.split.nginx_config import render
-from darktime.split.running import free_udp_ports, start_nginx, start_split
+from darktime.split.running import start_nginx, start_split
 from darktime.split.settings import CopySettings
 from darktime.split.vigil import Vigil, read_state
 from darktime.split.workers import workers_of
+from realtime_core.free_ports import free_ports
 from realtime_core.ledger import balance, read
 from realtime_core.stack import find_nginx
 from tests.darktime.split.conftest import split_settings
@@ -49,7 +51,7 @@ def drawn(settings: CopySettings, user: str) -> int:
 
 
 def several(folder: Path, production: str, relays: int = RELAYS, **changes: Any) -> SplitSettings:
-    first, *more = free_udp_ports(relays)
+    first, *more = free_ports(relays, kind=SOCK_DGRAM)
     return split_settings(folder, production, log_port=first, more_log_ports=tuple(more), **changes)
 
 
@@ -254,7 +256,7 @@ def test_in_somebodys_own_nginx_each_request_is_told_once_to_the_relay_of_its_us
     stack: Stack, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, percent: float
 ) -> None:
     monkeypatch.setattr(nginx_blocks, "CENSUS_PERCENT", 100)  # all that is not copied is told of too
-    first, *more = free_udp_ports(RELAYS)
+    first, *more = free_ports(RELAYS, kind=SOCK_DGRAM)
     settings = CopySettings(
         relay_socket=folder / "relay.sock",
         sink_socket=folder / "sink.sock",

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darktime.split.running import answers, free_tcp_port
+from darktime.split.running import answers
 from darktime.wire.access_line import Logged, read_line
+from realtime_core.free_ports import free_port
 from realtime_core.stack import find_nginx
 from tests.support.waiting import wait_until
 
@@ -37,7 +38,7 @@ PATHS = ["/", "/thread/1?x=1&y=%20", "/%25%22", "/ev/thread:12", "/a?q=[25/Nov/2
 @pytest.fixture
 def nginx(stack, tmp_path):
     """A real nginx that logs each request three times; its port, and the logs by format."""
-    port, folder = free_tcp_port(), tmp_path / "nginx"
+    port, folder = free_port(), tmp_path / "nginx"
     folder.mkdir()
     temporary = " ".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

@@ -10,13 +10,13 @@ import gevent
 import pytest
 from gevent.event import Event as Flag
 
+from realtime_core.free_ports import free_port
 from realtime_core.pipeline import JSONAnonHTTPPipeline, PipelineMetrics
 from realtime_core.pipeline.accounts import Accounts
 from realtime_core.pipeline.hand import Hand, Shop
 from realtime_core.pipeline.supervisor import REDIS_VARIABLE
 from realtime_core.publish import Box, Canary, Fleet
 from realtime_core.queue import Job
-from realtime_core.stack import free_port
 from tests.realtime_core.pipeline.conftest import ROOT, body
 from tests.realtime_core.push.client import Reader, browser_events
 from tests.support.waiting import wait_until

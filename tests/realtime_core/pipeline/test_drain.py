@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import gevent
 import pytest
 
+from realtime_core.free_ports import free_port
 from realtime_core.pipeline import JSONParser, Message, Pipeline
 from realtime_core.pipeline.runner import Runner
 from realtime_core.queue import Finish, Queue
-from realtime_core.stack import free_port
 from tests.realtime_core.pipeline.conftest import ODD
 from tests.support.waiting import wait_until
 

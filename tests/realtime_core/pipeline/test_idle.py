@@ -8,8 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from realtime_core.free_ports import free_port
 from realtime_core.queue import Job, Queue
-from realtime_core.stack import free_port
 from tests.realtime_core.pipeline.conftest import ROOT, body
 from tests.support.waiting import wait_until
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from realtime_core.free_ports import free_port
 from realtime_core.ledger import balance, read
 from realtime_core.queue import Job
-from realtime_core.stack import free_port, ready_line
+from realtime_core.stack import ready_line
 from tests.realtime_core.pipeline.conftest import ODD, body, lines_of
 from tests.realtime_core.pipeline.test_run import Sampler
 from tests.support.waiting import wait_until

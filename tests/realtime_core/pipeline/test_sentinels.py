@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.exceptions import RedisError
 
+from realtime_core.free_ports import free_port
 from realtime_core.queue import Finish, Job, Queue, Renewal
 from realtime_core.redis_url import connect
-from realtime_core.stack import free_port
 from realtime_core.stack.valkey import valkey_binary
 from tests.realtime_core.pipeline.conftest import DARKTIME, ODD, ROOT, body, lines_of
 from tests.support.waiting import wait_until

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from realtime_core.free_ports import free_port
 from realtime_core.hooks.event import event_job
 from realtime_core.hooks.settings import Settings
 from realtime_core.ledger import Ledger, balance, read
 from realtime_core.queue import Job, Queue
-from realtime_core.stack import free_port, ready_line
+from realtime_core.stack import ready_line
 from tests.realtime_core.push.client import Reader, browser_events
 from tests.support.waiting import wait_until
 

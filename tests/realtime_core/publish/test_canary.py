@@ -10,8 +10,8 @@ import gevent
 import pytest
 
 from realtime_core.errors import ConfigurationError
+from realtime_core.free_ports import free_port
 from realtime_core.publish import Box, Canary, event_of
-from realtime_core.stack import free_port
 from tests.support.cutting import Cutter
 
 if TYPE_CHECKING:

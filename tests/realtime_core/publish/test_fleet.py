@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from realtime_core.errors import ConfigurationError
+from realtime_core.free_ports import free_port
 from realtime_core.publish import Box, Event, Fleet, event_of
-from realtime_core.stack import find_nginx, free_port
+from realtime_core.stack import find_nginx
 from tests.realtime_core.push.client import Reader, browser_events, metric
 from tests.support.engines import require_engine
 from tests.support.waiting import wait_until

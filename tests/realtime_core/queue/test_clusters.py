@@ -12,11 +12,11 @@ import pytest
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
+from realtime_core.free_ports import free_port
 from realtime_core.ledger import read
 from realtime_core.queue import Finish, Job, Listener, Queue, Renewal
 from realtime_core.redis_cluster import SlotMoved
 from realtime_core.redis_url import connect
-from realtime_core.stack import free_port
 from tests.support.clusters import SLOTS, address, started
 from tests.support.waiting import wait_until
 

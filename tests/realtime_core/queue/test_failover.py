@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from realtime_core.errors import NotReplicated
+from realtime_core.free_ports import free_port
 from realtime_core.hooks.books import HOP_OUT
 from realtime_core.hooks.lost_puts import lost_puts
 from realtime_core.ledger import Ledger
 from realtime_core.queue import MAX_BATCH, Cancel, Claim, Finish, Job, Queue
-from realtime_core.stack import free_port
 from tests.support.cutting import Cutter
 from tests.support.engines import require_engine
 from tests.support.waiting import wait_until

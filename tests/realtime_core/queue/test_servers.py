@@ -19,10 +19,10 @@ from redis.exceptions import NoPermissionError, OutOfMemoryError, RedisError
 from redis.retry import Retry
 
 from realtime_core.errors import ConfigurationError, NotReplicated, QueueFull
+from realtime_core.free_ports import free_port
 from realtime_core.ledger import read
 from realtime_core.queue import Cancel, Finish, GiveBack, Job, Listener, Queue, Renewal, Stall
 from realtime_core.queue.scripts import MOVES, source
-from realtime_core.stack import free_port
 from tests.support.clusters import started
 from tests.support.cutting import Cutter
 from tests.support.engines import require_engine

@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from realtime_core.stack import Stack, find_nginx, free_port
+from realtime_core.free_ports import free_port
+from realtime_core.stack import Stack, find_nginx
 
 NGINX = """
 daemon off; worker_processes 2; pid nginx.pid; error_log stderr;

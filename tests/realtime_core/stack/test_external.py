@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from realtime_core.errors import ConfigurationError
-from realtime_core.stack import external_valkey, free_port
+from realtime_core.free_ports import free_port
+from realtime_core.stack import external_valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from realtime_core.errors import ConfigurationError
-from realtime_core.stack import Valkey, free_port
+from realtime_core.free_ports import free_port
+from realtime_core.stack import Valkey
 from tests.support.engines import require_engine
 
 if TYPE_CHECKING:
