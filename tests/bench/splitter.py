@@ -283,7 +283,8 @@ def instance(stack: Stack, nginx: Path, name: str) -> str:
     config = folder / "nginx.conf"
     config.write_text(
         f"daemon off; pid {folder}/pid; error_log stderr; events {{ worker_connections 4096; }}\n"
-        f"http {{ access_log off; {_temporary(folder)} keepalive_requests 1000000; keepalive_timeout 1h;\n"
+        f"http {{ access_log off; {_temporary(folder)} keepalive_requests 1000000;\n"
+        "keepalive_timeout 1h; client_header_timeout 1h;\n"
         f'server {{ listen 127.0.0.1:{port}; location / {{ default_type text/plain; return 200 "ok\\n"; }} }} }}\n'
     )
     argv = [str(nginx), "-c", str(config), "-p", str(folder), "-e", "stderr"]

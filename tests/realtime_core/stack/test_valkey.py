@@ -11,6 +11,7 @@ from realtime_core.errors import ConfigurationError
 from realtime_core.free_ports import free_port
 from realtime_core.stack import Valkey
 from tests.support.engines import require_engine
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from realtime_core.stack import Stack
@@ -37,6 +38,18 @@ def test_its_settings_lose_nothing_without_a_word(stack: Stack) -> None:
             key: client.config_get(key)[key] for key in ("appendonly", "appendfsync", "maxmemory-policy", "save")
         }
     assert settings == {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "save": ""}
+
+
+def test_its_file_is_not_written_anew_every_few_seconds_of_a_busy_queue(stack: Stack) -> None:
+    usual = stack.valkey(name="usual", options=["--auto-aof-rewrite-min-size", "64mb"])
+    with stack.valkey().client() as ours, usual.client() as theirs:
+        for client in (ours, theirs):
+            for _ in range(10):
+                client.mset({str(number): "x" * 100_000 for number in range(70)})
+        wait_until(lambda: theirs.info("persistence")["aof_rewrites"], timeout_s=20, what="a rewrite of the usual one")
+        persistence = ours.info("persistence")
+    assert persistence["aof_current_size"] > 64 * 2**20
+    assert (persistence["aof_rewrites"], persistence["aof_rewrite_in_progress"]) == (0, 0)
 
 
 def test_a_kill_9_loses_no_put_older_than_the_sync_interval(stack: Stack) -> None:
