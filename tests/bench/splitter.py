@@ -281,6 +281,7 @@ def instance(stack: Stack, nginx: Path, name: str) -> str:
     folder = stack.folder / f"{name}-nginx"
     folder.mkdir()
     config = folder / "nginx.conf"
+    # Nor is a connection that waits for its first request ended: a bare relay has no other.
     config.write_text(
         f"daemon off; pid {folder}/pid; error_log stderr; events {{ worker_connections 4096; }}\n"
         f"http {{ access_log off; {_temporary(folder)} keepalive_requests 1000000;\n"

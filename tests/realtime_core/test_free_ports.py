@@ -24,11 +24,6 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return said
 
 
-def given_to_connections() -> range:
-    first, last = (int(port) for port in free_ports._FOR_CONNECTIONS.read_text().split())
-    return range(first, last + 1)
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1"])
 def test_a_free_port_can_be_listened_on(host: str) -> None:
     port = free_port(host)
@@ -38,11 +33,22 @@ def test_a_free_port_can_be_listened_on(host: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, SOCK_DGRAM])
-def test_no_connection_is_given_a_port_that_was_found_free(kind: socket.SocketKind) -> None:
-    connections = given_to_connections()
+def test_a_port_that_is_found_free_is_none_that_connections_are_given(kernel: Path, kind: socket.SocketKind) -> None:
+    kernel.write_text("32768\t60999\n")
     found = {free_port(kind=kind) for _ in range(200)}
-    assert not [port for port in found if port in connections]
+    assert not [port for port in found if 32_768 <= port <= 60_999]
     assert len(found) > 150, "as good as never the same one for two that look at once"
+
+
+def test_real_connections_have_none_of_the_ports_apart() -> None:
+    """By the kernel's own range, whatever it is here."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
+        clients = [socket.create_connection(server.getsockname()) for _ in range(100)]
+        given = {client.getsockname()[1] for client in clients}
+        for client in clients:
+            client.close()
+    assert len(given) == 100
+    assert not given & set(apart())
 
 
 def test_a_port_that_is_held_is_passed_over(kernel: Path) -> None:
